@@ -1,0 +1,254 @@
+//! Developer commands, run as `cargo xtask COMMAND`. `cargo xtask help` lists them.
+#![forbid(unsafe_code)]
+
+mod purity;
+mod run;
+mod scan;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use run::{Outcome, cargo, command, probe, run};
+
+struct Task {
+    name: &'static str,
+    help: &'static str,
+    run: fn() -> Outcome,
+}
+
+const TASKS: &[Task] = &[
+    Task {
+        name: "fmt",
+        help: "format all code",
+        run: fmt,
+    },
+    Task {
+        name: "lint",
+        help: "clippy on every target, warnings are errors",
+        run: lint,
+    },
+    Task {
+        name: "docs",
+        help: "build the documentation, warnings are errors",
+        run: docs,
+    },
+    Task {
+        name: "check",
+        help: "formatting, lint and docs, without changing anything",
+        run: check,
+    },
+    Task {
+        name: "test",
+        help: "all tests of the workspace",
+        run: test,
+    },
+    Task {
+        name: "coverage",
+        help: "tests with a coverage report in lcov.info",
+        run: coverage,
+    },
+    Task {
+        name: "bench",
+        help: "benchmarks of core",
+        run: bench,
+    },
+    Task {
+        name: "build",
+        help: "optimised build of everything, target/release/smoq among it",
+        run: build,
+    },
+    Task {
+        name: "clean",
+        help: "remove everything that was built, interop included",
+        run: clean,
+    },
+    Task {
+        name: "purity",
+        help: "core has no clock, lock, thread, randomness or std",
+        run: purity::run,
+    },
+    Task {
+        name: "msrv",
+        help: "the libraries compile with the oldest supported compiler",
+        run: msrv,
+    },
+    Task {
+        name: "deny",
+        help: "licences, sources, bans and advisories of dependencies",
+        run: deny,
+    },
+    Task {
+        name: "media",
+        help: "real media through publish, relay and subscribe (needs ffmpeg)",
+        run: media,
+    },
+    Task {
+        name: "interop",
+        help: "tests against foreign implementations",
+        run: interop,
+    },
+    Task {
+        name: "ci",
+        help: "everything that CI does, in its order",
+        run: ci,
+    },
+    Task {
+        name: "help",
+        help: "this list",
+        run: help,
+    },
+];
+
+/// The oldest compiler that the libraries promise, as in `rust-version` of the workspace.
+const MSRV: &str = "1.88";
+const MSRV_PACKAGES: &[&str] = &["smoq-core", "smoq-quic", "smoq-runtime", "smoq-tokio"];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let name = match args.as_slice() {
+        [] => "help",
+        [name] => name.as_str(),
+        _ => {
+            eprintln!("xtask takes one command and no arguments; `cargo xtask help` lists them");
+            return ExitCode::from(2);
+        }
+    };
+    let Some(task) = TASKS.iter().find(|task| task.name == name) else {
+        eprintln!("there is no command `{name}`; `cargo xtask help` lists them");
+        return ExitCode::from(2);
+    };
+    match (task.run)() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask {name}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn fmt() -> Outcome {
+    cargo("fmt --all")?;
+    run(&mut foreign("fmt --all"))
+}
+
+fn lint() -> Outcome {
+    cargo("clippy --workspace --all-targets -- -D warnings")?;
+    run(&mut foreign(
+        "clippy --workspace --all-targets -- -D warnings",
+    ))
+}
+
+fn docs() -> Outcome {
+    run(command("cargo", "doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn check() -> Outcome {
+    cargo("fmt --all --check")?;
+    run(&mut foreign("fmt --all --check"))?;
+    lint()?;
+    docs()
+}
+
+fn test() -> Outcome {
+    cargo("test --workspace")
+}
+
+fn coverage() -> Outcome {
+    if !probe("cargo", "llvm-cov --version") {
+        return Err(
+            "this needs cargo-llvm-cov: `cargo install cargo-llvm-cov --locked` and \
+                    `rustup component add llvm-tools`"
+                .into(),
+        );
+    }
+    cargo("llvm-cov --workspace --lcov --output-path lcov.info")?;
+    cargo("llvm-cov report")
+}
+
+fn bench() -> Outcome {
+    cargo("bench --package smoq-bench")
+}
+
+fn build() -> Outcome {
+    cargo("build --workspace --release")
+}
+
+fn clean() -> Outcome {
+    cargo("clean")
+}
+
+fn msrv() -> Outcome {
+    let toolchain = format!("+{MSRV}");
+    if !probe("cargo", &format!("{toolchain} --version")) {
+        println!(
+            "SKIPPED: no toolchain {MSRV} at hand; `rustup toolchain install {MSRV}` brings it"
+        );
+        return Ok(());
+    }
+    let packages = MSRV_PACKAGES.join(" --package ");
+    cargo(&format!("{toolchain} check --package {packages}"))
+}
+
+fn deny() -> Outcome {
+    cargo("deny check bans licenses sources")?;
+    if cargo("deny fetch db").is_ok() {
+        return cargo("deny check advisories");
+    }
+    println!(
+        "SKIPPED: advisories were NOT checked, because their database cannot be reached from here"
+    );
+    Ok(())
+}
+
+fn media() -> Outcome {
+    run(&mut command("bash", "scripts/media.sh"))
+}
+
+fn interop() -> Outcome {
+    run(&mut foreign("test --workspace"))
+}
+
+/// A cargo command for the workspace of foreign peers. Its target folder lies below ours, so that one
+/// cache holds both.
+fn foreign(args: &str) -> Command {
+    let (name, rest) = args.split_once(' ').unwrap_or((args, ""));
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let mut command = command(
+        "cargo",
+        &format!("{name} --manifest-path interop/Cargo.toml {rest}"),
+    );
+    command.env("CARGO_TARGET_DIR", target.join("interop"));
+    command
+}
+
+fn ci() -> Outcome {
+    run(&mut command("bash", ".ci/run"))
+}
+
+fn help() -> Outcome {
+    println!("Usage: cargo xtask COMMAND\n");
+    for task in TASKS {
+        println!("  {:<10}{}", task.name, task.help);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_one_name() {
+        let mut names: Vec<_> = TASKS.iter().map(|task| task.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TASKS.len());
+    }
+
+    #[test]
+    fn msrv_is_the_one_of_the_manifest() {
+        let manifest = include_str!("../../Cargo.toml");
+        assert!(manifest.contains(&format!("rust-version = \"{MSRV}\"")));
+    }
+}

@@ -1,0 +1,293 @@
+//! Purity of core: no clock, lock, thread, waker, randomness or std, neither in its text nor in what
+//! it depends on; and no executor in the crates that must run on any.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use crate::run::{Outcome, cargo, output, root};
+use crate::scan::scan;
+
+/// All that core may depend on: its three crates and what the derive of thiserror is built from.
+const CORE_TREE: &[&str] = &[
+    "bytes",
+    "proc-macro2",
+    "quote",
+    "smallvec",
+    "smoq-core",
+    "syn",
+    "thiserror",
+    "thiserror-impl",
+    "unicode-ident",
+];
+
+/// Crates that run on every executor, so they may depend on none.
+const EXECUTOR_FREE: &[&str] = &["smoq-quic", "smoq-runtime"];
+const EXECUTORS: &[&str] = &[
+    "async-executor",
+    "async-io",
+    "async-std",
+    "mio",
+    "polling",
+    "smol",
+    "tokio",
+];
+
+/// Targets that have no std at all. One that is installed gets a build of core.
+const BARE_TARGETS: &[&str] = &[
+    "thumbv7em-none-eabi",
+    "thumbv7em-none-eabihf",
+    "x86_64-unknown-none",
+];
+
+/// Checks everything that this module promises.
+pub(crate) fn run() -> Outcome {
+    core_names_nothing_impure()?;
+    core_links_no_std()?;
+    core_builds_for_a_bare_target()?;
+    only_known_crates("smoq-core", &tree("smoq-core")?)?;
+    EXECUTOR_FREE
+        .iter()
+        .try_for_each(|package| no_executor(package, &tree(package)?))
+}
+
+fn core_names_nothing_impure() -> Outcome {
+    let mut files = Vec::new();
+    source_files(&root().join("core/src"), &mut files)?;
+    let scans = files
+        .into_iter()
+        .map(|file| read(&file).map(|text| (scan(&text), file)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let tests: Vec<PathBuf> = scans
+        .iter()
+        .flat_map(|(scan, file)| {
+            scan.test_modules
+                .iter()
+                .map(move |name| module_folder(file).join(name))
+        })
+        .collect();
+    let is_test = |file: &Path| {
+        tests
+            .iter()
+            .any(|test| file.starts_with(test) || file.with_extension("") == *test)
+    };
+    let production: Vec<_> = scans.iter().filter(|(_, file)| !is_test(file)).collect();
+
+    let mut found = 0;
+    for (scan, file) in &production {
+        for finding in &scan.findings {
+            eprintln!(
+                "{}:{}: `{}` is {}",
+                file.display(),
+                finding.line,
+                finding.word,
+                finding.why
+            );
+            found += 1;
+        }
+    }
+    if found > 0 {
+        return Err(format!(
+            "core is not pure: {found} banned words in its source"
+        ));
+    }
+    println!(
+        "core: {} source files name nothing impure",
+        production.len()
+    );
+    Ok(())
+}
+
+/// Builds core for this machine and compiles a crate with a panic handler on top of it. The compiler
+/// refuses a second panic handler, so this fails if core or anything below it brings std along.
+fn core_links_no_std() -> Outcome {
+    cargo("build --package smoq-core")?;
+    let built =
+        env::current_exe().map_err(|error| format!("cannot find the build folder: {error}"))?;
+    let built = built.parent().ok_or("cannot find the build folder")?;
+    let args = [
+        format!("-Ldependency={}", built.join("deps").display()),
+        format!(
+            "--extern=smoq_core={}",
+            built.join("libsmoq_core.rlib").display()
+        ),
+    ];
+    match panic_handler_is_free("extern crate smoq_core;", &args)? {
+        true => {
+            println!("core: no_std, and so is all below it");
+            Ok(())
+        }
+        false => Err("core links std: a dependency was built with its std feature".into()),
+    }
+}
+
+/// Whether a crate that uses `crates` can still define the panic handler, which std would have done.
+fn panic_handler_is_free(crates: &str, args: &[String]) -> Result<bool, String> {
+    let source = format!(
+        "#![no_std]\n{crates}\n#[panic_handler]\nfn on_panic(_: &core::panic::PanicInfo<'_>) -> ! {{ loop {{}} }}"
+    );
+    let mut rustc = Command::new("rustc")
+        .args([
+            "-",
+            "--crate-name=probe",
+            "--crate-type=lib",
+            "--edition=2024",
+            "--emit=metadata=-",
+        ])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start rustc: {error}"))?;
+    let mut stdin = rustc.stdin.take().expect("standard input is piped");
+    stdin
+        .write_all(source.as_bytes())
+        .map_err(|error| format!("cannot write to rustc: {error}"))?;
+    drop(stdin);
+    let output = rustc
+        .wait_with_output()
+        .map_err(|error| format!("cannot wait for rustc: {error}"))?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    match output.status.success() {
+        true => Ok(true),
+        false if message.contains("E0152") => Ok(false),
+        false => Err(format!(
+            "rustc failed for a reason other than std:\n{message}"
+        )),
+    }
+}
+
+fn core_builds_for_a_bare_target() -> Outcome {
+    for target in BARE_TARGETS {
+        let folder = output("rustc", &format!("--print target-libdir --target {target}"))?;
+        if Path::new(folder.trim()).exists() {
+            cargo(&format!("build --package smoq-core --target {target}"))?;
+            println!("core: builds for {target}");
+            return Ok(());
+        }
+    }
+    println!(
+        "SKIPPED: no target without std is installed; `rustup target add {}` brings one",
+        BARE_TARGETS[0]
+    );
+    Ok(())
+}
+
+/// The names of a package and of all that its normal build needs, on any platform and with every feature.
+fn tree(package: &str) -> Result<Vec<String>, String> {
+    let text = output(
+        "cargo",
+        &format!(
+            "tree --package {package} --edges normal --target all --all-features --prefix none"
+        ),
+    )?;
+    let mut names: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .map(str::to_owned)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+fn only_known_crates(package: &str, tree: &[String]) -> Outcome {
+    let strangers: Vec<_> = tree
+        .iter()
+        .filter(|name| !CORE_TREE.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    if !strangers.is_empty() {
+        return Err(format!(
+            "{package} must not depend on {}",
+            strangers.join(", ")
+        ));
+    }
+    println!("{package}: depends on known crates only");
+    Ok(())
+}
+
+fn no_executor(package: &str, tree: &[String]) -> Outcome {
+    let executors: Vec<_> = tree
+        .iter()
+        .filter(|name| EXECUTORS.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    if !executors.is_empty() {
+        return Err(format!(
+            "{package} must run on any executor, but depends on {}",
+            executors.join(", ")
+        ));
+    }
+    println!("{package}: depends on no executor");
+    Ok(())
+}
+
+/// Where the modules that a file declares lie.
+fn module_folder(file: &Path) -> PathBuf {
+    match file.file_name().and_then(|name| name.to_str()) {
+        Some("lib.rs" | "mod.rs") => file.parent().unwrap_or(file).to_owned(),
+        _ => file.with_extension(""),
+    }
+}
+
+fn source_files(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome {
+    let cannot = |error| format!("cannot read {}: {error}", folder.display());
+    for entry in fs::read_dir(folder).map_err(cannot)? {
+        let path = entry.map_err(cannot)?.path();
+        if path.is_dir() {
+            source_files(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn std_below_a_crate_is_noticed() {
+        assert_eq!(panic_handler_is_free("extern crate alloc;", &[]), Ok(true));
+        assert_eq!(panic_handler_is_free("extern crate std;", &[]), Ok(false));
+    }
+
+    #[test]
+    fn a_stranger_in_the_tree_of_core_is_noticed() {
+        assert_eq!(only_known_crates("smoq-core", &names(CORE_TREE)), Ok(()));
+        assert!(only_known_crates("smoq-core", &names(&["smoq-core", "getrandom"])).is_err());
+    }
+
+    #[test]
+    fn an_executor_is_noticed() {
+        assert_eq!(
+            no_executor("smoq-runtime", &names(&["smoq-runtime", "quinn-proto"])),
+            Ok(())
+        );
+        assert!(no_executor("smoq-runtime", &names(&["smoq-runtime", "tokio"])).is_err());
+    }
+
+    #[test]
+    fn modules_lie_beside_mod_rs_and_below_other_files() {
+        assert_eq!(
+            module_folder(Path::new("src/store/mod.rs")),
+            Path::new("src/store")
+        );
+        assert_eq!(
+            module_folder(Path::new("src/store/group.rs")),
+            Path::new("src/store/group")
+        );
+    }
+}
