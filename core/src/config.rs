@@ -1,0 +1,167 @@
+//! What an embedder decides when it makes a node or adds a session.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::{
+    Limits, Path, Version,
+    wire::{GroupOrder, Hop},
+};
+
+/// How a [`Node`](crate::Node) is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// This node's identity in hop lists. A relay needs one that stays the same over its life (loop
+    /// checks compare it); a plain client may leave it [`Hop::UNKNOWN`].
+    pub hop: Hop,
+    /// Seed of the ids that the node invents for peers that name no hop. Any number; the same seed
+    /// and inputs give the same outputs.
+    pub seed: u64,
+    /// Bounds on what peers can make the node keep.
+    pub limits: Limits,
+}
+
+/// Which end opened the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// This node dialed.
+    Client,
+    /// The peer dialed.
+    Server,
+}
+
+/// What lies between the node and UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// QUIC streams directly. The request path travels in SETUP, from moq-lite-05 on.
+    Raw,
+    /// WebTransport. The request path has travelled in CONNECT.
+    WebTransport,
+}
+
+/// Who decides whether a peer may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Admission {
+    /// Everybody may publish and subscribe, rooted at the request path.
+    Open,
+    /// The embedder: [`Event::Request`](crate::Event::Request) asks, [`Node::grant`](crate::Node::grant)
+    /// or [`Node::close`](crate::Node::close) answers. Until then nothing of the peer's is acted upon.
+    Ask,
+}
+
+/// What the node asks its peer to announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Discover {
+    /// All broadcasts, at once: what a relay does.
+    Everything,
+    /// The prefixes that [`Node::watch`](crate::Node::watch) names: what a client does.
+    OnDemand,
+}
+
+/// How a session is added to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Which end opened the connection.
+    pub side: Side,
+    /// The version that both ends agreed on, by ALPN or WebTransport protocol.
+    pub version: Version,
+    /// What carries the streams.
+    pub carrier: Carrier,
+    /// The request path with its query, as in the URL: `/room?jwt=x`. A client says where it wants to
+    /// go; a server says what the carrier told, and leaves it empty on raw QUIC.
+    pub path: String,
+    /// Who decides whether the peer may come in.
+    pub admission: Admission,
+    /// What the node asks the peer to announce.
+    pub discover: Discover,
+}
+
+impl SessionConfig {
+    /// A client's session, which discovers on demand and trusts its server.
+    pub fn client(version: Version, carrier: Carrier, path: impl Into<String>) -> Self {
+        Self {
+            side: Side::Client,
+            version,
+            carrier,
+            path: path.into(),
+            admission: Admission::Open,
+            discover: Discover::OnDemand,
+        }
+    }
+
+    /// A server's session, open to everybody, which asks for all announcements.
+    pub fn server(version: Version, carrier: Carrier, path: impl Into<String>) -> Self {
+        Self {
+            side: Side::Server,
+            version,
+            carrier,
+            path: path.into(),
+            admission: Admission::Open,
+            discover: Discover::Everything,
+        }
+    }
+}
+
+/// What a peer may do, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Paths on the wire are relative to this one, in both directions.
+    pub root: Path,
+    /// The peer may announce broadcasts and serve their tracks.
+    pub publish: bool,
+    /// The peer may discover broadcasts and subscribe to their tracks.
+    pub subscribe: bool,
+}
+
+impl Grant {
+    /// Publishing and subscribing below `root`.
+    pub const fn all(root: Path) -> Self {
+        Self { root, publish: true, subscribe: true }
+    }
+}
+
+/// The first group of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Start {
+    /// The newest group there is.
+    #[default]
+    Latest,
+    /// This group, or the oldest one held if that is newer. `From(0)` is everything held.
+    From(u64),
+    /// The oldest group that the subscription's maximum age still reaches, but none before `floor`:
+    /// how moq-lite-06 asks. Earlier versions, which cannot say this, are asked for the latest.
+    Aged {
+        /// Lowest group sequence wanted.
+        floor: u64,
+    },
+}
+
+/// What a subscriber asks for. Can be changed while it runs, except for `start`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// 0 to 255; a higher one is sent first.
+    pub priority: u8,
+    /// Groups older than this, compared to the newest, may be skipped. [`Duration::MAX`] is lossless
+    /// as far as the publisher's store reaches.
+    pub max_age: Duration,
+    /// Which of several unsent groups is sent first. Sent to peers up to moq-lite-05.
+    pub order: GroupOrder,
+    /// Where to begin.
+    pub start: Start,
+    /// Last group wanted (inclusive), `None` for no end. The publisher pauses there; raising it
+    /// resumes.
+    pub end: Option<u64>,
+}
+
+impl Default for SubscribeOptions {
+    /// A live viewer: priority 127, from the latest group on, newest first, nothing stale.
+    fn default() -> Self {
+        Self {
+            priority: 127,
+            max_age: Duration::ZERO,
+            order: GroupOrder::NewestFirst,
+            start: Start::Latest,
+            end: None,
+        }
+    }
+}

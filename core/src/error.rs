@@ -1,0 +1,156 @@
+//! What goes wrong: the caller's mistakes and the peer's.
+
+use thiserror::Error;
+
+use crate::{
+    PathError,
+    wire::{DecodeError, SessionCode, StreamCode},
+};
+
+/// The caller's mistake. Nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum Misuse {
+    /// The id belongs to something that has ended.
+    #[error("this id is stale: what it named has ended")]
+    Stale,
+    /// Paths and names have rules.
+    #[error("this path cannot be used: {0}")]
+    Path(#[from] PathError),
+    /// A path has one local broadcast at a time.
+    #[error("this node publishes that path already: unpublish it first or choose another path")]
+    DuplicateBroadcast,
+    /// A broadcast has one track of each name.
+    #[error("the broadcast has a track of that name already")]
+    DuplicateTrack,
+    /// Group sequences are used once.
+    #[error("the track has had group {0} already: choose a higher sequence")]
+    DuplicateGroup(u64),
+    /// The track was finished.
+    #[error("the track is finished: it takes no more groups")]
+    TrackFinished,
+    /// The group was finished, or a frame in it was left unfinished.
+    #[error("the group is finished: open the next one")]
+    GroupFinished,
+    /// A frame takes exactly the bytes it was started with.
+    #[error("the frame was started with fewer or more bytes than were written")]
+    FrameSize,
+    /// Timestamps are below 2^61.
+    #[error("the timestamp is out of range: it must be below 2^61")]
+    Timestamp,
+    /// Group sequences are below 2^62 - 1.
+    #[error("the group sequence is out of range: it must be below 2^62 - 1")]
+    Sequence,
+    /// The group passed a limit of the node.
+    #[error("the group is too large: start a new group more often, or raise Limits::group_bytes")]
+    GroupTooLarge,
+    /// A timescale of zero units per second has no meaning.
+    #[error("the track's timescale must not be zero")]
+    Timescale,
+}
+
+/// The rule that a peer broke. Each ends a stream or the session, with the code that the draft names.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A message could not be decoded.
+    #[error("malformed message: {0}")]
+    Decode(#[from] DecodeError),
+    /// A stream type that this version does not have.
+    #[error("unknown stream type {0}")]
+    StreamType(u64),
+    /// The stream ended inside a message or before its first one.
+    #[error("the stream ended inside a message")]
+    Truncated,
+    /// Bytes where none may follow.
+    #[error("unexpected bytes after the end of a request")]
+    Unexpected,
+    /// One SETUP each.
+    #[error("a second SETUP stream")]
+    DuplicateSetup,
+    /// SETUP has to come first, within a time.
+    #[error("no SETUP within the time allowed")]
+    SetupTimeout,
+    /// A stream has to say what it is, within a time.
+    #[error("the stream did not say what it is within the time allowed")]
+    OpeningTimeout,
+    /// The path in SETUP is not a path.
+    #[error("the request path cannot be used: {0}")]
+    RequestPath(PathError),
+    /// Only raw QUIC clients send a path in SETUP.
+    #[error("SETUP carries a path that only a client on raw QUIC may send")]
+    UnexpectedPath,
+    /// An announcement that is already active (03, 04), or two STARTs of one path (06).
+    #[error("a broadcast was announced twice")]
+    DuplicateAnnouncement,
+    /// An end or update of something that is not active.
+    #[error("an announcement was ended or updated that is not active")]
+    UnknownAnnouncement,
+    /// ANNOUNCE_OK comes first and once.
+    #[error("ANNOUNCE_OK is missing or came twice")]
+    AnnounceOk,
+    /// SUBSCRIBE_OK comes first (03, 04); START comes once (05 on).
+    #[error("an answer to SUBSCRIBE came out of turn")]
+    SubscribeResponse,
+    /// Subscribe ids are used once.
+    #[error("subscribe id {0} was used before")]
+    DuplicateSubscribe(u64),
+    /// A group of a subscription that we never made.
+    #[error("a group for subscribe id {0}, which was never used")]
+    UnknownSubscribe(u64),
+    /// A group at or after the announced end of its track.
+    #[error("group {0} is at or after the announced end of the track")]
+    GroupAfterEnd(u64),
+    /// The same group twice.
+    #[error("group {0} came twice")]
+    DuplicateGroup(u64),
+    /// A frame's bytes do not match its declared size.
+    #[error("the group ended inside a frame")]
+    FrameSize,
+    /// Deltas must not lead below zero or beyond 2^61.
+    #[error("a frame timestamp is out of range")]
+    Timestamp,
+    /// A group passed [`Limits::group_bytes`](crate::Limits::group_bytes) or `group_frames`.
+    #[error("the group is too large")]
+    GroupTooLarge,
+    /// More streams than [`Limits::peer_streams`](crate::Limits::peer_streams).
+    #[error("too many streams at a time")]
+    TooManyStreams,
+    /// More waiting bytes than [`Limits::session_buffer`](crate::Limits::session_buffer).
+    #[error("too many bytes in unfinished messages")]
+    TooMuchBuffered,
+    /// More announcements than [`Limits::announcements`](crate::Limits::announcements).
+    #[error("too many announcements")]
+    TooManyAnnouncements,
+    /// More broken streams than [`Limits::violations`](crate::Limits::violations).
+    #[error("too many streams broke a rule")]
+    TooManyViolations,
+    /// The peer asked for what it has no grant for.
+    #[error("the peer has no permission for this")]
+    Unauthorized,
+}
+
+impl Violation {
+    /// The code a stream ends with (moqdev registry, stream codes).
+    pub const fn stream_code(&self) -> StreamCode {
+        match self {
+            Self::Decode(_) | Self::Truncated | Self::GroupAfterEnd(_) | Self::Timestamp => {
+                StreamCode::MALFORMED_TRACK
+            }
+            Self::FrameSize => StreamCode::WRONG_SIZE,
+            Self::GroupTooLarge => StreamCode::GROUP_TOO_LARGE,
+            Self::OpeningTimeout => StreamCode::CONTROL_TIMEOUT,
+            Self::UnknownSubscribe(_) | Self::StreamType(_) => StreamCode::CANCEL,
+            Self::Unauthorized => StreamCode::SESSION_CLOSED,
+            _ => StreamCode::INTERNAL,
+        }
+    }
+
+    /// The code a session closes with.
+    pub const fn session_code(&self) -> SessionCode {
+        match self {
+            Self::Unauthorized => SessionCode::UNAUTHORIZED,
+            Self::SetupTimeout => SessionCode::TIMEOUT,
+            _ => SessionCode::PROTOCOL_VIOLATION,
+        }
+    }
+}

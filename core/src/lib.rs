@@ -1,0 +1,35 @@
+//! moq-lite as a value: bytes, resets and the time go in, stream commands and events come out.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod binding;
+mod config;
+mod error;
+mod event;
+mod id;
+mod limits;
+mod node;
+mod path;
+mod route;
+mod session;
+mod store;
+mod time;
+mod version;
+pub mod wire;
+
+pub use config::{
+    Admission, Carrier, Config, Discover, Grant, SessionConfig, Side, Start, SubscribeOptions,
+};
+pub use error::{Misuse, Violation};
+pub use event::{
+    Announced, Backlog, Closed, ClosedBy, Command, Dir, Event, FrameChunk, NextGroup, Read, Send,
+    StreamId,
+};
+pub use id::Id;
+pub use limits::Limits;
+pub use node::{Broadcast, Group, GroupReader, Node, Reader, Session, Stats, Track, Watcher};
+pub use path::{Path, PathError};
+pub use time::Time;
+pub use version::{UnknownVersion, Version};

@@ -1,0 +1,289 @@
+//! Publishing by the application.
+
+use alloc::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+
+use super::Node;
+use crate::{
+    Backlog, Id, Misuse, Path, Time,
+    route::Via,
+    session::{Half, Kind},
+    store::{Ended, Group, GroupEnd, GroupError, Source, Track},
+    wire::{Cost, Hops, StreamCode, TrackInfo, varint},
+};
+
+/// A broadcast of the application. Outside, only its id is seen.
+#[derive(Clone)]
+pub struct Broadcast {
+    path: Path,
+    tracks: BTreeMap<Arc<str>, Id<Track>>,
+}
+
+impl Node {
+    /// Announces a broadcast.
+    ///
+    /// Fails with [`Misuse::Path`] if the path is a pattern, and with
+    /// [`Misuse::DuplicateBroadcast`] if this node publishes it already.
+    pub fn publish(&mut self, now: Time, path: &Path) -> Result<Id<Broadcast>, Misuse> {
+        self.advance(now);
+        path.for_announce()?;
+        if self.broadcasts.iter().any(|(_, broadcast)| broadcast.path == *path) {
+            return Err(Misuse::DuplicateBroadcast);
+        }
+        let broadcast = Broadcast { path: path.clone(), tracks: BTreeMap::new() };
+        let id = self.broadcasts.insert(broadcast);
+        self.routes.add(path.clone(), Via::Local(id), Hops::new(), Cost::ZERO);
+        self.route_changed(path);
+        Ok(id)
+    }
+
+    /// Withdraws a broadcast. Unfinished tracks are aborted with [`StreamCode::CANCEL`]; finished
+    /// ones are served to the end to those who have subscribed. Fails with [`Misuse::Stale`].
+    pub fn unpublish(&mut self, now: Time, broadcast: Id<Broadcast>) -> Result<(), Misuse> {
+        self.advance(now);
+        let Broadcast { path, tracks } = self.broadcasts.remove(broadcast).ok_or(Misuse::Stale)?;
+        self.routes.remove(&path, Via::Local(broadcast));
+        self.route_changed(&path);
+        for (name, track) in tracks {
+            let key = (path.clone(), name);
+            if self.names.get(&key) == Some(&track) {
+                self.names.remove(&key);
+            }
+            self.end_track(track, Ended::Failed(StreamCode::CANCEL));
+            self.refresh_track(track);
+        }
+        Ok(())
+    }
+
+    /// Adds a track to a broadcast.
+    ///
+    /// Fails with [`Misuse::Stale`], with [`Misuse::DuplicateTrack`] if the broadcast has one of that
+    /// name, and with [`Misuse::Timescale`] if the timescale is zero.
+    pub fn create_track(
+        &mut self,
+        now: Time,
+        broadcast: Id<Broadcast>,
+        name: &str,
+        info: TrackInfo,
+    ) -> Result<Id<Track>, Misuse> {
+        self.advance(now);
+        let state = self.broadcasts.get_mut(broadcast).ok_or(Misuse::Stale)?;
+        if info.timescale == 0 {
+            return Err(Misuse::Timescale);
+        }
+        if state.tracks.contains_key(name) {
+            return Err(Misuse::DuplicateTrack);
+        }
+        let name: Arc<str> = Arc::from(name);
+        let key = (state.path.clone(), name.clone());
+        let source = Source::Local { wanted: false };
+        let mut track = Track::new(key.clone(), source);
+        track.info = Some(info);
+        let id = self.store.tracks.insert(track);
+        state.tracks.insert(name, id);
+        self.names.insert(key, id);
+        Ok(id)
+    }
+
+    /// Ends a track after the groups created so far. Fails with [`Misuse::Stale`].
+    pub fn finish_track(&mut self, now: Time, track: Id<Track>) -> Result<(), Misuse> {
+        self.advance(now);
+        let state = self.own_track(track)?;
+        if state.end.is_none() {
+            state.end = Some(state.next_sequence());
+        }
+        self.complete_track(track);
+        Ok(())
+    }
+
+    /// Ends a track with a code; its subscribers are told so. Fails with [`Misuse::Stale`].
+    pub fn abort_track(
+        &mut self,
+        now: Time,
+        track: Id<Track>,
+        code: StreamCode,
+    ) -> Result<(), Misuse> {
+        self.advance(now);
+        self.own_track(track)?;
+        self.end_track(track, Ended::Failed(code));
+        Ok(())
+    }
+
+    /// Begins a group: with the given sequence, or one after the highest so far. Groups count from
+    /// 0. Several may be open at a time.
+    ///
+    /// Fails with [`Misuse::Stale`], [`Misuse::TrackFinished`], [`Misuse::DuplicateGroup`] if the
+    /// store holds that sequence, and [`Misuse::Sequence`].
+    pub fn create_group(
+        &mut self,
+        now: Time,
+        track: Id<Track>,
+        sequence: Option<u64>,
+    ) -> Result<(Id<Group>, u64), Misuse> {
+        self.advance(now);
+        let state = self.own_track(track)?;
+        let sequence = sequence.unwrap_or(state.next_sequence());
+        if sequence >= varint::MAX {
+            return Err(Misuse::Sequence);
+        }
+        if state.end.is_some() || state.ended != Ended::No {
+            return Err(Misuse::TrackFinished);
+        }
+        if state.holds(sequence) {
+            return Err(Misuse::DuplicateGroup(sequence));
+        }
+        let group = self.store.add_group(track, sequence, 0).ok_or(Misuse::Stale)?;
+        self.advance_track(track);
+        Ok((group, sequence))
+    }
+
+    /// Adds a whole frame. `timestamp` is its presentation time in units of the track's timescale;
+    /// at most 2^61 - 1, in any order.
+    ///
+    /// Fails with [`Misuse::Stale`] (the store may have given the group up for lack of room),
+    /// [`Misuse::GroupFinished`], [`Misuse::FrameSize`] if the frame before is not complete,
+    /// [`Misuse::Timestamp`], and [`Misuse::GroupTooLarge`].
+    pub fn write_frame(
+        &mut self,
+        now: Time,
+        group: Id<Group>,
+        timestamp: u64,
+        payload: Bytes,
+    ) -> Result<(), Misuse> {
+        self.advance(now);
+        let (now, limits) = (self.now, &self.config.limits);
+        let state = self.store.groups.get_mut(group).ok_or(Misuse::Stale)?;
+        state.start_frame(now, timestamp, payload.len() as u64, limits)?;
+        state.append_owned(now, payload)?;
+        let track = state.track;
+        self.group_grew(group, track);
+        Ok(())
+    }
+
+    /// Begins a frame of `size` bytes, which [`write_chunk`](Self::write_chunk) brings. Fails as
+    /// [`write_frame`](Self::write_frame) does.
+    pub fn start_frame(
+        &mut self,
+        now: Time,
+        group: Id<Group>,
+        timestamp: u64,
+        size: u64,
+    ) -> Result<(), Misuse> {
+        self.advance(now);
+        let (now, limits) = (self.now, &self.config.limits);
+        let state = self.store.groups.get_mut(group).ok_or(Misuse::Stale)?;
+        state.start_frame(now, timestamp, size, limits)?;
+        let track = state.track;
+        self.group_grew(group, track);
+        Ok(())
+    }
+
+    /// Adds bytes of the frame begun last; they are sent on at once.
+    ///
+    /// Fails with [`Misuse::Stale`], [`Misuse::GroupFinished`], and [`Misuse::FrameSize`] if they are
+    /// more than the frame has left.
+    pub fn write_chunk(&mut self, now: Time, group: Id<Group>, data: Bytes) -> Result<(), Misuse> {
+        self.advance(now);
+        let now = self.now;
+        let state = self.store.groups.get_mut(group).ok_or(Misuse::Stale)?;
+        state.append_owned(now, data)?;
+        let track = state.track;
+        self.group_grew(group, track);
+        Ok(())
+    }
+
+    /// Ends a group. Fails with [`Misuse::Stale`], and with [`Misuse::FrameSize`] if its last frame
+    /// is not complete.
+    pub fn finish_group(&mut self, now: Time, group: Id<Group>) -> Result<(), Misuse> {
+        self.advance(now);
+        let state = self.store.groups.get(group).ok_or(Misuse::Stale)?;
+        if state.is_inside_frame() {
+            return Err(Misuse::FrameSize);
+        }
+        let track = state.track;
+        self.end_group(group, GroupEnd::Complete);
+        self.complete_track(track);
+        Ok(())
+    }
+
+    /// Cuts a group off; its readers get what there was, or a reset. Fails with [`Misuse::Stale`].
+    pub fn abort_group(
+        &mut self,
+        now: Time,
+        group: Id<Group>,
+        code: StreamCode,
+    ) -> Result<(), Misuse> {
+        self.advance(now);
+        let track = self.store.groups.get(group).ok_or(Misuse::Stale)?.track;
+        self.end_group(group, GroupEnd::Reset(code));
+        self.complete_track(track);
+        Ok(())
+    }
+
+    /// What of a track its subscribers do not have yet. Costs a walk over its subscriptions. Fails
+    /// with [`Misuse::Stale`].
+    pub fn backlog(&self, track: Id<Track>) -> Result<Backlog, Misuse> {
+        let state = self.store.tracks.get(track).ok_or(Misuse::Stale)?;
+        let mut backlog = Backlog::default();
+        let size = |id| self.store.groups.get(id).map_or(0, Group::len);
+        for (sub_id, sub) in state.subs.iter().filter_map(|id| Some((*id, self.subs.get(*id)?))) {
+            let mut bytes: usize = sub.selection.rest(state).map(size).sum();
+            if let super::Target::Peer { session, .. } = sub.target {
+                let session = self.sessions.get(session);
+                let streams = session.into_iter().flat_map(|session| session.streams.iter());
+                bytes += streams
+                    .filter_map(|(_, stream)| match &stream.kind {
+                        Kind::GroupOut(out) if out.sub == sub_id && stream.send != Half::Done => {
+                            Some(size(out.group))
+                        }
+                        _ => None,
+                    })
+                    .sum::<usize>();
+            }
+            backlog.subscribers += 1;
+            backlog.unfinished += 1;
+            backlog.bytes = backlog.bytes.max(bytes);
+        }
+        Ok(backlog)
+    }
+
+    /// A finished track is over when its last group is.
+    fn complete_track(&mut self, track_id: Id<Track>) {
+        let Some(track) = self.store.tracks.get(track_id) else { return };
+        let open = |(_, id)| self.store.groups.get(id).is_some_and(|group| group.end.is_none());
+        let finished = track.end.is_some() && !track.from(0).any(open);
+        if finished {
+            self.end_track(track_id, Ended::Finished);
+        } else if track.end.is_some() {
+            self.advance_track(track_id);
+        }
+    }
+
+    fn end_track(&mut self, track_id: Id<Track>, ended: Ended) {
+        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+        if track.ended == Ended::No {
+            track.ended = ended;
+            self.advance_track(track_id);
+        }
+    }
+
+    fn own_track(&mut self, track: Id<Track>) -> Result<&mut Track, Misuse> {
+        let track = self.store.tracks.get_mut(track).ok_or(Misuse::Stale)?;
+        match track.source {
+            Source::Local { .. } => Ok(track),
+            Source::Peer(_) => Err(Misuse::Stale),
+        }
+    }
+}
+
+impl From<GroupError> for Misuse {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::Finished => Self::GroupFinished,
+            GroupError::Unfinished | GroupError::Overflow => Self::FrameSize,
+            GroupError::Timestamp => Self::Timestamp,
+            GroupError::TooLarge => Self::GroupTooLarge,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Subscriptions to tracks: of peers and of the application alike.
+
+use super::{Node, Reader, Track};
+use crate::{
+    Event, Id, SubscribeOptions,
+    session::{Session, Stream},
+    store::{Selection, Source},
+    wire::SubscribeParams,
+};
+
+/// Who subscribed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// A peer, by a stream.
+    Peer { session: Id<Session>, stream: Id<Stream>, subscribe: u64 },
+    /// The application.
+    Local(Id<Reader>),
+}
+
+/// One subscription: what it wants of its track, and what it has got.
+#[derive(Clone, Debug)]
+pub(crate) struct Sub {
+    pub(crate) track: Id<Track>,
+    pub(crate) options: SubscribeOptions,
+    pub(crate) selection: Selection,
+    pub(crate) target: Target,
+    /// Counts the subscriptions of a session; older ones go first.
+    pub(crate) age: u32,
+    /// Group streams that are not acknowledged.
+    pub(crate) open: usize,
+    /// In the session's list of those that may have a group to open.
+    pub(crate) hungry: bool,
+    /// First frame of a group, and last frame of a group (06 on).
+    first: Option<(u64, u64)>,
+    last: Option<(u64, u64)>,
+}
+
+impl Sub {
+    pub(crate) fn new(
+        track: Id<Track>,
+        options: SubscribeOptions,
+        age: u32,
+        target: Target,
+    ) -> Self {
+        let selection = Selection::new(options.start, options.max_age, options.end);
+        let (first, last) = (None, None);
+        Self { track, options, selection, target, age, open: 0, hungry: false, first, last }
+    }
+
+    /// Notes the frames that bound the first and the last group.
+    pub(crate) fn bound_frames(&mut self, params: &SubscribeParams) {
+        self.first = params.start.map(|group| (group, params.frame_start));
+        self.last = params.end.zip(params.frame_end);
+    }
+
+    /// The first and last frame wanted of a group.
+    pub(crate) fn frames_of(&self, sequence: u64) -> (u64, Option<u64>) {
+        let of = |(group, frame): (u64, u64)| Some(frame).filter(|_| group == sequence);
+        (self.first.and_then(of).unwrap_or(0), self.last.and_then(of))
+    }
+}
+
+impl Node {
+    /// A subscription begins.
+    pub(crate) fn add_sub(&mut self, sub_id: Id<Sub>) {
+        let Some(sub) = self.subs.get(sub_id) else { return };
+        let track_id = sub.track;
+        if let Some(track) = self.store.tracks.get_mut(track_id) {
+            track.subs.push(sub_id);
+        }
+        self.refresh_track(track_id);
+        self.advance_sub(sub_id);
+    }
+
+    /// A subscription wants something else.
+    pub(crate) fn change_sub(&mut self, sub_id: Id<Sub>, options: SubscribeOptions) {
+        let Some(sub) = self.subs.get_mut(sub_id) else { return };
+        let moved = (sub.options.priority, sub.options.order) != (options.priority, options.order);
+        sub.selection.end = options.end;
+        // Where it begins is settled; the publisher is told what it was told first.
+        sub.options = SubscribeOptions { start: sub.options.start, ..options };
+        let track = sub.track;
+        if moved {
+            self.reprioritise(sub_id);
+        }
+        self.refresh_track(track);
+        self.advance_sub(sub_id);
+    }
+
+    /// A subscription ends. Its streams are the caller's to end.
+    pub(crate) fn forget_sub(&mut self, sub_id: Id<Sub>) -> Option<Sub> {
+        let sub = self.subs.remove(sub_id)?;
+        if let Target::Peer { session, subscribe, .. } = sub.target {
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.served.remove(&subscribe);
+                session.hungry.retain(|other| *other != sub_id);
+            }
+        }
+        if let Some(track) = self.store.tracks.get_mut(sub.track) {
+            track.subs.retain(|other| *other != sub_id);
+        }
+        self.refresh_track(sub.track);
+        Some(sub)
+    }
+
+    /// Something about a track has changed: lets each subscription see what it means for it.
+    pub(crate) fn advance_track(&mut self, track_id: Id<Track>) {
+        let Some(track) = self.store.tracks.get(track_id) else { return };
+        for index in (0..track.subs.len()).rev() {
+            // Going backwards, a subscription that ends meanwhile moves no one that is to come.
+            let track = self.store.tracks.get(track_id);
+            if let Some(sub) = track.and_then(|track| track.subs.get(index).copied()) {
+                self.advance_sub(sub);
+            }
+        }
+    }
+
+    /// Lets a subscription have the next group, or its end, if there is one.
+    pub(crate) fn advance_sub(&mut self, sub_id: Id<Sub>) {
+        let Some(sub) = self.subs.get_mut(sub_id) else { return };
+        match sub.target {
+            Target::Local(reader) => {
+                if let Some(reader) = self.readers.get_mut(reader) {
+                    reader.signal(&mut self.events);
+                }
+            }
+            Target::Peer { session: session_id, .. } => {
+                let track = self.store.tracks.get(sub.track);
+                let next = track.and_then(|track| sub.selection.next(&self.store, track));
+                let session = self.sessions.get_mut(session_id);
+                if let (Some(_), false, Some(session)) = (next, sub.hungry, session) {
+                    sub.hungry = true;
+                    session.hungry.push(sub_id);
+                    self.touch(session_id);
+                }
+                self.answer_sub(sub_id);
+            }
+        }
+    }
+
+    /// Tells the application when a track of its own gets its first subscriber or loses its last.
+    pub(crate) fn tell_demand(&mut self, track_id: Id<Track>) {
+        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+        let now = !track.subs.is_empty();
+        if let Source::Local { wanted, .. } = &mut track.source {
+            if *wanted != now {
+                *wanted = now;
+                self.events.push_back(Event::Demand { track: track_id, wanted: now });
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Subscribing by the application.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use super::{Node, Sub, Target};
+use crate::{
+    Event, Id, Misuse, NextGroup, Path, Read, SubscribeOptions, Time,
+    store::{Cursor, Ended, Follower, Form, GroupEnd, Group},
+    wire::{StreamCode, TrackInfo},
+};
+
+/// A subscription of the application. Outside, only its id is seen.
+#[derive(Clone)]
+pub struct Reader {
+    id: Option<Id<Reader>>,
+    sub: Option<Id<Sub>>,
+    /// Why there is no subscription.
+    failed: StreamCode,
+    /// Groups given and not read to their end.
+    open: Vec<Id<GroupReader>>,
+    signalled: bool,
+}
+
+/// A group that the application reads. Outside, only its id is seen.
+#[derive(Clone)]
+pub struct GroupReader {
+    reader: Id<Reader>,
+    group: Id<Group>,
+    cursor: Cursor,
+}
+
+impl Reader {
+    pub(crate) fn signal(&mut self, events: &mut VecDeque<Event>) {
+        if let (false, Some(reader)) = (self.signalled, self.id) {
+            self.signalled = true;
+            events.push_back(Event::Readable { reader });
+        }
+    }
+}
+
+impl Node {
+    /// Subscribes to a track. No announcement is needed: without one the server that this node
+    /// dialed is asked. If nobody can be asked, or the publisher refuses,
+    /// [`next_group`](Self::next_group) says so.
+    ///
+    /// Fails never so far; the result leaves room for it.
+    pub fn subscribe(
+        &mut self,
+        now: Time,
+        path: &Path,
+        track: &str,
+        options: SubscribeOptions,
+    ) -> Result<Id<Reader>, Misuse> {
+        self.advance(now);
+        let open = Vec::new();
+        let failed = StreamCode::UNROUTABLE;
+        let reader = Reader { id: None, sub: None, failed, open, signalled: false };
+        let id = self.readers.insert(reader);
+        let found = self.demand(path, track, None);
+        let Some(reader) = self.readers.get_mut(id) else { return Err(Misuse::Stale) };
+        reader.id = Some(id);
+        match found {
+            Err(code) => {
+                reader.failed = code;
+                reader.signal(&mut self.events);
+            }
+            Ok(track) => {
+                let sub = self.subs.insert(Sub::new(track, options, 0, Target::Local(id)));
+                reader.sub = Some(sub);
+                self.add_sub(sub);
+            }
+        }
+        Ok(id)
+    }
+
+    /// Changes what a subscription wants, except where it starts. Fails with [`Misuse::Stale`].
+    pub fn update_subscription(
+        &mut self,
+        now: Time,
+        reader: Id<Reader>,
+        options: SubscribeOptions,
+    ) -> Result<(), Misuse> {
+        self.advance(now);
+        if let Some(sub) = self.readers.get(reader).ok_or(Misuse::Stale)?.sub {
+            self.change_sub(sub, options);
+        }
+        Ok(())
+    }
+
+    /// Ends a subscription and its groups. Fails with [`Misuse::Stale`].
+    pub fn unsubscribe(&mut self, now: Time, reader: Id<Reader>) -> Result<(), Misuse> {
+        self.advance(now);
+        let Reader { sub, open, .. } = self.readers.remove(reader).ok_or(Misuse::Stale)?;
+        for group in open {
+            self.close_group_reader(group);
+        }
+        if let Some(sub) = sub {
+            self.forget_sub(sub);
+        }
+        Ok(())
+    }
+
+    /// What the publisher says of the track; `None` until it has. Fails with [`Misuse::Stale`].
+    pub fn track_info(&self, reader: Id<Reader>) -> Result<Option<TrackInfo>, Misuse> {
+        let sub = self.readers.get(reader).ok_or(Misuse::Stale)?.sub;
+        let track = sub.and_then(|sub| self.store.tracks.get(self.subs.get(sub)?.track));
+        Ok(track.and_then(|track| track.info))
+    }
+
+    /// The next group of a subscription: the lowest held that it has not had. Fails with
+    /// [`Misuse::Stale`].
+    pub fn next_group(&mut self, now: Time, reader: Id<Reader>) -> Result<NextGroup, Misuse> {
+        self.advance(now);
+        let state = self.readers.get_mut(reader).ok_or(Misuse::Stale)?;
+        state.signalled = false;
+        let failed = NextGroup::Failed(state.failed);
+        let Some(sub) = state.sub.and_then(|sub| self.subs.get_mut(sub)) else { return Ok(failed) };
+        let Some(track) = self.store.tracks.get(sub.track) else { return Ok(failed) };
+        // Frames mean nothing without the timescale.
+        let ready = track.info.is_some();
+        if let Some((sequence, group)) = sub.selection.next(&self.store, track).filter(|_| ready) {
+            sub.selection.take(sequence, self.config.limits.reorder);
+            if track.knows_start() {
+                sub.selection.settle(&self.store, track);
+            }
+            let cursor = Cursor::new(Form::Timed, 0, None);
+            let id = self.group_readers.insert(GroupReader { reader, group, cursor });
+            state.open.push(id);
+            if let Some(group) = self.store.groups.get_mut(group) {
+                let follower = Follower::Reader(reader);
+                if group.end.is_none() && !group.followers.contains(&follower) {
+                    group.followers.push(follower);
+                }
+            }
+            return Ok(NextGroup::Group { id, sequence });
+        }
+        Ok(match track.ended {
+            Ended::Failed(code) => NextGroup::Failed(code),
+            Ended::Finished if sub.selection.is_exhausted(track) => NextGroup::End,
+            Ended::Finished | Ended::No => NextGroup::Pending,
+        })
+    }
+
+    /// The next piece of a group, of at most `max` bytes. Fails with [`Misuse::Stale`].
+    pub fn read(&mut self, group: Id<GroupReader>, max: usize) -> Result<Read, Misuse> {
+        let state = self.group_readers.get_mut(group).ok_or(Misuse::Stale)?;
+        if let Some(reader) = self.readers.get_mut(state.reader) {
+            reader.signalled = false;
+        }
+        let Some(stored) = self.store.groups.get_mut(state.group) else {
+            self.close_group_reader(group);
+            return Ok(Read::Reset(StreamCode::EVICTED));
+        };
+        if let Some(chunk) = state.cursor.read(stored, max) {
+            return Ok(Read::Chunk(chunk));
+        }
+        let read = match stored.end {
+            Some(GroupEnd::Reset(code)) => Read::Reset(code),
+            _ if state.cursor.is_done(stored) => Read::End,
+            _ => return Ok(Read::Pending),
+        };
+        self.close_group_reader(group);
+        Ok(read)
+    }
+
+    /// Gives up the rest of a group. Fails with [`Misuse::Stale`].
+    pub fn skip_group(&mut self, now: Time, group: Id<GroupReader>) -> Result<(), Misuse> {
+        self.advance(now);
+        self.group_readers.get(group).ok_or(Misuse::Stale)?;
+        self.close_group_reader(group);
+        Ok(())
+    }
+
+    fn close_group_reader(&mut self, id: Id<GroupReader>) {
+        let Some(state) = self.group_readers.remove(id) else { return };
+        if let Some(reader) = self.readers.get_mut(state.reader) {
+            reader.open.retain(|other| *other != id);
+        }
+        if let Some(group) = self.store.groups.get_mut(state.group) {
+            group.followers.retain(|other| *other != Follower::Reader(state.reader));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Limits of time, looked at once a second: none of them needs to be exact.
+
+use core::time::Duration;
+
+use super::{Node, Offence, Track};
+use crate::{
+    Id, Session, Time, Violation,
+    session::{Kind, State},
+    wire::StreamCode,
+};
+
+/// How long groups may still come after a publisher closed its subscription: streams have no order
+/// among each other. The value that moq-net uses.
+pub(crate) const TAIL: Duration = Duration::from_secs(1);
+
+const TICK: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// When [`handle_timeout`](Self::handle_timeout) should be called; `None` while nothing waits.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.sweep
+    }
+
+    /// Time has passed. Harmless to call early.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.advance(now);
+        if self.sweep.is_none_or(|sweep| sweep > self.now) {
+            return;
+        }
+        self.sweep = None;
+        let expired = self.store.expired(self.now, &self.config.limits);
+        for group in expired {
+            self.evict(group);
+        }
+        for session in self.sessions.ids() {
+            self.check_opening(session);
+        }
+        for track in self.store.tracks.ids() {
+            self.check_feed(track);
+        }
+    }
+
+    /// Lets the limits of time be looked at within a second.
+    pub(crate) fn arm(&mut self) {
+        self.sweep.get_or_insert(self.now.after(TICK));
+    }
+
+    /// A peer has to say where it wants to go, and what its streams are.
+    fn check_opening(&mut self, session_id: Id<Session>) {
+        let limit = self.config.limits.opening_timeout;
+        let Some(session) = self.sessions.get(session_id) else { return };
+        if session.state == State::Opening {
+            if self.now.since(session.since) >= limit {
+                let offence = Offence::Session(Violation::SetupTimeout);
+                return self.offend(session_id, None, offence);
+            }
+            self.sweep.get_or_insert(self.now.after(TICK));
+        }
+        let asking = session.state != State::Up;
+        for id in session.in_order() {
+            let Some(session) = self.sessions.get(session_id) else { return };
+            let Some(stream) = session.streams.get(id) else { continue };
+            if !matches!(stream.kind, Kind::Opening | Kind::SetupIn) || asking {
+                continue;
+            }
+            if self.now.since(stream.opened) >= limit {
+                let offence = Offence::Stream(Violation::OpeningTimeout);
+                self.offend(session_id, Some(id), offence);
+            } else {
+                self.arm();
+            }
+        }
+    }
+
+    /// A publisher has to say what a track is like, and to bring the groups that it owes.
+    fn check_feed(&mut self, track_id: Id<Track>) {
+        let limit = self.config.limits.request_timeout;
+        let Some(track) = self.store.tracks.get(track_id) else { return };
+        if track.len() > 1 {
+            self.sweep.get_or_insert(self.now.after(TICK));
+        }
+        let Some(feed) = track.feed() else { return };
+        let asked = feed.asking.and_then(|id| self.sessions.get(feed.session)?.streams.get(id));
+        match asked.map(|stream| self.now.since(stream.opened) >= limit) {
+            Some(true) => return self.lose_feed(track_id, StreamCode::CONTROL_TIMEOUT),
+            Some(false) => self.arm(),
+            None => {}
+        }
+        let Some(feed) = self.store.tracks.get(track_id).and_then(|track| track.feed()) else {
+            return;
+        };
+        if feed.tail.is_some() {
+            self.arm();
+            self.settle_feed(track_id);
+        }
+    }
+}

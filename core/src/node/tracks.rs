@@ -1,0 +1,217 @@
+//! Where tracks come from: finding a source, one subscription upstream for all who listen here, and
+//! what happens when the source fails.
+
+use alloc::{sync::Arc, vec::Vec};
+
+use super::{Node, Track};
+use crate::{
+    Id, Path, Side, Start, SubscribeOptions, Version,
+    route::{Via, Viewer},
+    session::{Kind, Request, Session, State, Stream, params},
+    store::{Ended, Feed, GroupEnd, Source},
+    wire::{GroupOrder, StreamCode, SubscribeParams, TrackInfo},
+};
+
+impl Node {
+    /// The track of this name, found or asked for. `from` is the session that wants it: it is not
+    /// asked itself.
+    pub(crate) fn demand(
+        &mut self,
+        path: &Path,
+        name: &str,
+        from: Option<Id<Session>>,
+    ) -> Result<Id<Track>, StreamCode> {
+        let key = (path.clone(), Arc::from(name));
+        if let Some(id) = self.names.get(&key).copied() {
+            let track = self.store.tracks.get(id);
+            let usable = |track: &Track| !matches!(track.ended, Ended::Failed(_));
+            if let Some(track) = track.filter(|track| usable(track)) {
+                let back = track.feed().is_some_and(|feed| Some(feed.session) == from);
+                return if back { Err(StreamCode::UNROUTABLE) } else { Ok(id) };
+            }
+        }
+        let session = self.source_of(path, from)?;
+        let version = self.sessions.get(session).ok_or(StreamCode::UNROUTABLE)?.version();
+        let mut track = Track::new(key.clone(), Source::Peer(Feed::new(session)));
+        track.says_start = version.has_end();
+        if !version.has_track() {
+            // Nobody can be asked: frames are stamped here, in the default scale.
+            track.info = Some(TrackInfo::default());
+        }
+        let id = self.store.tracks.insert(track);
+        self.names.insert(key, id);
+        if version.has_track() {
+            self.request(session, Request::Track(id));
+        }
+        Ok(id)
+    }
+
+    /// The session to ask for a broadcast: the best that announces it, else, for the application or a
+    /// peer without an announcement, a server that this node dialed.
+    fn source_of(&self, path: &Path, from: Option<Id<Session>>) -> Result<Id<Session>, StreamCode> {
+        let hop = from.and_then(|id| Some(self.sessions.get(id)?.hop)).unwrap_or_default();
+        let viewer = Viewer { session: from, hops: [hop, Default::default()] };
+        match self.routes.covering(path, viewer).map(|route| route.via) {
+            Some(Via::Peer(session, _)) => return Ok(session),
+            Some(Via::Local(_)) => return Err(StreamCode::NOT_FOUND),
+            None => {}
+        }
+        let dialed = self.sessions.iter().find(|(id, session)| {
+            session.config.side == Side::Client
+                && session.state == State::Up
+                && Some(*id) != from
+                && session.mount.to_wire(path).is_some()
+        });
+        dialed.map(|(id, _)| id).ok_or(StreamCode::UNROUTABLE)
+    }
+
+    fn request(&mut self, session_id: Id<Session>, request: Request) {
+        if let Some(session) = self.sessions.get_mut(session_id) {
+            session.requests.push_back(request);
+        }
+        self.touch(session_id);
+    }
+
+    /// What all subscriptions of a track together want of its publisher: the highest priority, the
+    /// largest age, the earliest start, the latest end.
+    pub(crate) fn wanted(&self, track_id: Id<Track>, version: Version) -> SubscribeParams {
+        let mut wanted: Option<SubscribeOptions> = None;
+        let track = self.store.tracks.get(track_id);
+        let subs = track.map(|track| track.subs.as_slice()).unwrap_or_default();
+        for options in subs.iter().filter_map(|id| Some(&self.subs.get(*id)?.options)) {
+            wanted = Some(match wanted {
+                None => options.clone(),
+                Some(all) => SubscribeOptions {
+                    priority: all.priority.max(options.priority),
+                    max_age: all.max_age.max(options.max_age),
+                    order: match (all.order, options.order) {
+                        (GroupOrder::OldestFirst, GroupOrder::OldestFirst) => GroupOrder::OldestFirst,
+                        _ => GroupOrder::NewestFirst,
+                    },
+                    start: earlier(all.start, options.start),
+                    end: all.end.zip(options.end).map(|(a, b)| a.max(b)),
+                },
+            });
+        }
+        params(&wanted.unwrap_or_default(), version)
+    }
+
+    /// Who listens to a track has changed: subscribes, updates, unsubscribes or forgets accordingly.
+    pub(crate) fn refresh_track(&mut self, track_id: Id<Track>) {
+        self.tell_demand(track_id);
+        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+        let (heard, asked) = (!track.subs.is_empty(), !track.askers.is_empty());
+        let named = self.names.get(&track.name) == Some(&track_id);
+        let running = track.ended == Ended::No;
+        match &mut track.source {
+            Source::Local { .. } if !heard && !asked && !named => self.remove_track(track_id),
+            Source::Local { .. } => {}
+            Source::Peer(_) if !heard && !asked => {
+                self.detach_feed(track_id);
+                self.remove_track(track_id);
+            }
+            Source::Peer(feed) if heard && running => {
+                let session_id = feed.session;
+                if !feed.requested {
+                    feed.requested = true;
+                    return self.request(session_id, Request::Subscribe(track_id));
+                }
+                if let (Some(stream), Some(session)) =
+                    (feed.stream, self.sessions.get_mut(session_id))
+                {
+                    session.wake(stream);
+                    self.touch(session_id);
+                }
+            }
+            Source::Peer(_) => {}
+        }
+    }
+
+    /// Ends what was asked of a publisher, without a word about the track itself.
+    pub(crate) fn detach_feed(&mut self, track_id: Id<Track>) {
+        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+        let Some(feed) = track.feed_mut() else { return };
+        let session_id = feed.session;
+        let (stream, asking, subscribe) =
+            (feed.stream.take(), feed.asking.take(), feed.subscribe.take());
+        (feed.requested, feed.tail) = (true, None);
+        self.withdraw_request(session_id, &Request::Track(track_id));
+        self.withdraw_request(session_id, &Request::Subscribe(track_id));
+        for id in [stream, asking].into_iter().flatten() {
+            self.set_kind(session_id, id, Kind::Over);
+            let Some(session) = self.sessions.get_mut(session_id) else { continue };
+            // FIN unsubscribes; some peers notice only STOP_SENDING.
+            session.finish(id);
+            session.stop(id, StreamCode::CANCEL);
+            session.reap(id);
+        }
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let Some(subscribe) = subscribe else { return };
+        session.feeds.remove(&subscribe);
+        for id in session.groups_of(track_id) {
+            self.close_group_in(session_id, id, GroupEnd::Reset(StreamCode::CANCEL));
+            self.refuse(session_id, id, StreamCode::CANCEL);
+        }
+        self.touch(session_id);
+    }
+
+    /// The publisher failed, left, or gave the track back: its subscribers are told, and may ask again.
+    pub(crate) fn lose_feed(&mut self, track_id: Id<Track>, code: StreamCode) {
+        self.detach_feed(track_id);
+        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+        if track.ended != Ended::No {
+            return;
+        }
+        track.ended = Ended::Failed(code);
+        self.refuse_askers(track_id, code);
+        self.advance_track(track_id);
+        self.refresh_track(track_id);
+    }
+
+    /// Loses every feed from a session that is over.
+    pub(crate) fn lose_feeds_of(&mut self, session: Id<Session>) {
+        for track_id in self.store.tracks.ids() {
+            let track = self.store.tracks.get(track_id);
+            if track.and_then(Track::feed).is_some_and(|feed| feed.session == session) {
+                self.lose_feed(track_id, StreamCode::SESSION_CLOSED);
+            }
+        }
+    }
+
+    /// Forgets a track and its groups.
+    pub(crate) fn remove_track(&mut self, track_id: Id<Track>) {
+        let Some(track) = self.store.tracks.get(track_id) else { return };
+        let name = track.name.clone();
+        let groups: Vec<_> = track.from(0).map(|(_, id)| id).collect();
+        for group in groups {
+            self.wake_followers(group);
+            self.store.remove_group(group);
+        }
+        self.store.tracks.remove(track_id);
+        if self.names.get(&name) == Some(&track_id) {
+            self.names.remove(&name);
+        }
+    }
+}
+
+impl Session {
+    /// The streams on which groups of a track come in.
+    fn groups_of(&self, track: Id<Track>) -> Vec<Id<Stream>> {
+        let of = |kind: &Kind| matches!(kind, Kind::GroupIn(group) if group.track == track);
+        self.streams.iter().filter(|(_, stream)| of(&stream.kind)).map(|(id, _)| id).collect()
+    }
+}
+
+/// The start that covers both.
+fn earlier(a: Start, b: Start) -> Start {
+    match (a, b) {
+        (Start::From(a), Start::From(b)) => Start::From(a.min(b)),
+        (Start::From(group), _) | (_, Start::From(group)) => Start::From(group),
+        (Start::Aged { floor: a }, Start::Aged { floor: b }) => Start::Aged { floor: a.min(b) },
+        (Start::Aged { floor }, Start::Latest) | (Start::Latest, Start::Aged { floor }) => {
+            Start::Aged { floor }
+        }
+        (Start::Latest, Start::Latest) => Start::Latest,
+    }
+}
+

@@ -1,0 +1,294 @@
+//! Announcements of the peer, on a stream that we opened.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+
+use super::{Half, Kind, Priority, Request};
+use crate::{
+    Dir, Discover, Id, Node, Path, Session, StreamId, Violation,
+    node::Offence,
+    route::Via,
+    session::Stream,
+    wire::{
+        Announce, AnnounceOk, AnnounceRequest, BidiType, Cost, Hop, Hops, Message, StreamCode, varint,
+    },
+};
+
+/// The price of a link that nobody has priced.
+const LINK: u64 = 1;
+
+/// What a peer announces below one prefix.
+#[derive(Clone, Debug)]
+pub(crate) struct AnnounceIn {
+    /// The prefix as the peer knows it.
+    pub(crate) prefix: Path,
+    /// What ANNOUNCE_OK said, once it came.
+    ok: Option<Hop>,
+    /// Active announcements, as node paths.
+    active: BTreeSet<Path>,
+    /// The same by announce id (06 on). An announcement that cannot be used has an id all the same.
+    ids: BTreeMap<u64, Option<Path>>,
+    next_id: u64,
+}
+
+impl Node {
+    /// Asks a session for what this node wants to know: everything, or what watchers watch.
+    pub(crate) fn request_announcements(&mut self, session_id: Id<Session>) {
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let prefixes: BTreeSet<Path> = match session.config.discover {
+            Discover::Everything => [session.mount.wire.clone()].into(),
+            Discover::OnDemand => self
+                .watchers
+                .iter()
+                .filter_map(|(_, watcher)| session.mount.request(&watcher.prefix))
+                .collect(),
+        };
+        session.requests.extend(prefixes.into_iter().map(Request::Announce));
+        self.touch(session_id);
+    }
+
+    /// Gives an announce request a stream.
+    pub(crate) fn send_announce_request(
+        &mut self,
+        session_id: Id<Session>,
+        stream: StreamId,
+        prefix: Path,
+    ) {
+        let (now, own) = (self.now, self.config.hop);
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let version = session.version();
+        let kind = Kind::AnnounceIn(AnnounceIn {
+            prefix: prefix.clone(),
+            ok: None,
+            active: BTreeSet::new(),
+            ids: BTreeMap::new(),
+            next_id: 0,
+        });
+        let id = session.open(now, stream, Dir::Bi, kind, Priority::CONTROL);
+        if let Some(stream) = session.streams.get_mut(id) {
+            varint::encode(BidiType::Announce.to_varint(), &mut stream.out);
+            AnnounceRequest { prefix, exclude_hop: own }.encode(&mut stream.out, version);
+        }
+        session.wake(id);
+    }
+
+    /// Reads announcements. Anything wrong with them ends the session.
+    pub(crate) fn read_announcements(
+        &mut self,
+        session_id: Id<Session>,
+        id: Id<Stream>,
+    ) -> Result<(), Offence> {
+        let limit = self.config.limits.message_bytes;
+        loop {
+            let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
+            let version = session.version();
+            let Some(stream) = session.streams.get_mut(id) else { return Ok(()) };
+            let Kind::AnnounceIn(state) = &mut stream.kind else { return Ok(()) };
+            if version.has_announce_ok() && state.ok.is_none() {
+                let ok = session
+                    .next(id, |buffer, version| AnnounceOk::take(buffer, limit, version))
+                    .map_err(|error| Offence::Session(error.into()))?;
+                let Some(ok) = ok else { break };
+                if ok.hop.is_known() && !session.hop_named {
+                    session.hop = ok.hop;
+                    session.hop_named = true;
+                }
+                self.with_announce_in(session_id, id, |state| state.ok = Some(ok.hop));
+                continue;
+            }
+            let announce = session
+                .next(id, |buffer, version| Announce::take(buffer, limit, version))
+                .map_err(|error| Offence::Session(error.into()))?;
+            let Some(announce) = announce else { break };
+            self.announced(session_id, id, announce).map_err(Offence::Session)?;
+        }
+        let session = self.sessions.get(session_id);
+        let ended = session
+            .and_then(|session| session.streams.get(id))
+            .is_some_and(|stream| stream.inbox_fin);
+        if ended {
+            // An orderly end of the prefix: everything below it is withdrawn.
+            self.end_announcements(session_id, id);
+            let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
+            if let Some(stream) = session.streams.get_mut(id) {
+                stream.recv = Half::Done;
+            }
+            session.finish(id);
+        }
+        Ok(())
+    }
+
+    fn announced(
+        &mut self,
+        session_id: Id<Session>,
+        id: Id<Stream>,
+        announce: Announce,
+    ) -> Result<(), Violation> {
+        let (own, limit) = (self.config.hop, self.config.limits.announcements);
+        let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
+        let (version, named) = (session.version(), session.hop);
+        let Some(stream) = session.streams.get_mut(id) else { return Ok(()) };
+        let Kind::AnnounceIn(state) = &mut stream.kind else { return Ok(()) };
+        let via = Via::Peer(session_id, id);
+        match announce {
+            Announce::Start { suffix, hops, cost } => {
+                let path = state.prefix.join(&suffix).ok();
+                let path = path.and_then(|path| session.mount.to_local(&path));
+                let route = complete(&hops, state.ok.unwrap_or_default(), named, version)
+                    .filter(|hops| !hops.contains(own));
+                if version.has_announce_ids() {
+                    state.ids.insert(state.next_id, path.clone());
+                    state.next_id += 1;
+                }
+                let Some(path) = path else { return Ok(()) };
+                if state.active.insert(path.clone()) {
+                    session.announcements += 1;
+                    if session.announcements > limit {
+                        return Err(Violation::TooManyAnnouncements);
+                    }
+                } else if version.sender_appends_hop() || version.has_announce_ids() {
+                    return Err(Violation::DuplicateAnnouncement);
+                }
+                match route {
+                    Some(hops) => self.routes.add(path.clone(), via, hops, cost.plus(LINK)),
+                    None => _ = self.routes.remove(&path, via),
+                }
+                self.route_changed(&path);
+            }
+            Announce::End { suffix } => {
+                let path = state.prefix.join(&suffix).ok();
+                let path = path.and_then(|path| session.mount.to_local(&path));
+                // Up to 05 some peers end what they never announced: nothing is lost by it.
+                if let Some(path) = path.filter(|path| state.active.remove(path)) {
+                    session.announcements -= 1;
+                    self.routes.remove(&path, via);
+                    self.route_changed(&path);
+                }
+            }
+            Announce::EndId { id } => {
+                let path = state.ids.remove(&id).ok_or(Violation::UnknownAnnouncement)?;
+                if let Some(path) = path.filter(|path| state.active.remove(path)) {
+                    session.announcements -= 1;
+                    self.routes.remove(&path, via);
+                    self.route_changed(&path);
+                }
+            }
+            Announce::Update { id, hops, cost } => {
+                let path = state.ids.get(&id).ok_or(Violation::UnknownAnnouncement)?;
+                let Some(path) = path.clone() else { return Ok(()) };
+                let hops = complete(&hops, state.ok.unwrap_or_default(), named, version)
+                    .filter(|hops| !hops.contains(own));
+                match hops {
+                    Some(hops) => {
+                        let cost: Cost = cost.plus(LINK);
+                        if !self.routes.update(&path, via, hops.clone(), cost) {
+                            self.routes.add(path.clone(), via, hops, cost);
+                        }
+                    }
+                    None => _ = self.routes.remove(&path, via),
+                }
+                self.route_changed(&path);
+            }
+            Announce::Other { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Takes back all that the peer announced on a stream.
+    pub(crate) fn end_announcements(&mut self, session_id: Id<Session>, id: Id<Stream>) {
+        let mut gone = BTreeSet::new();
+        self.with_announce_in(session_id, id, |state| {
+            gone = core::mem::take(&mut state.active);
+            state.ids.clear();
+        });
+        if let Some(session) = self.sessions.get_mut(session_id) {
+            session.announcements -= gone.len();
+        }
+        for path in gone {
+            self.routes.remove(&path, Via::Peer(session_id, id));
+            self.route_changed(&path);
+        }
+    }
+
+    /// Asks every session that discovers on demand for a prefix that is watched from now on.
+    pub(crate) fn request_prefix(&mut self, prefix: &Path) {
+        for session_id in self.sessions.ids() {
+            let Some(session) = self.sessions.get_mut(session_id) else { continue };
+            if session.config.discover == Discover::Everything || !session.may_publish {
+                continue;
+            }
+            let Some(wire) = session.mount.request(prefix) else { continue };
+            let request = Request::Announce(wire.clone());
+            if session.requests.contains(&request) || asked(session, &wire).is_some() {
+                continue;
+            }
+            session.requests.push_back(request);
+            self.touch(session_id);
+        }
+    }
+
+    /// Ends the requests for a prefix that nobody watches any more.
+    pub(crate) fn end_prefix(&mut self, prefix: &Path) {
+        for session_id in self.sessions.ids() {
+            let Some(session) = self.sessions.get(session_id) else { continue };
+            let Some(wire) = session.mount.request(prefix) else { continue };
+            let mut others = self.watchers.iter().map(|(_, watcher)| &watcher.prefix);
+            let wanted = others.any(|other| session.mount.request(other).as_ref() == Some(&wire));
+            drop(others);
+            if wanted || session.config.discover == Discover::Everything {
+                continue;
+            }
+            let id = asked(session, &wire);
+            self.withdraw_request(session_id, &Request::Announce(wire));
+            if let Some(id) = id {
+                self.end_announcements(session_id, id);
+                self.set_kind(session_id, id, Kind::Over);
+                let Some(session) = self.sessions.get_mut(session_id) else { continue };
+                // FIN ends the request; some peers notice only STOP_SENDING.
+                session.finish(id);
+                session.stop(id, StreamCode::CANCEL);
+                self.touch(session_id);
+            }
+        }
+    }
+
+    fn with_announce_in(
+        &mut self,
+        session: Id<Session>,
+        id: Id<Stream>,
+        change: impl FnOnce(&mut AnnounceIn),
+    ) {
+        let session = self.sessions.get_mut(session);
+        let stream = session.and_then(|session| session.streams.get_mut(id));
+        if let Some(Stream { kind: Kind::AnnounceIn(state), .. }) = stream {
+            change(state);
+        }
+    }
+}
+
+/// The stream on which a prefix was asked for.
+fn asked(session: &Session, wire: &Path) -> Option<Id<Stream>> {
+    let mut streams: Vec<_> = session
+        .streams
+        .iter()
+        .filter(|(_, stream)| matches!(&stream.kind, Kind::AnnounceIn(state) if state.prefix == *wire))
+        .map(|(id, _)| id)
+        .collect();
+    streams.pop()
+}
+
+/// The hops of an announcement up to and including the peer it came from; `None` if it cannot be
+/// used, because it went in a circle or too far. A peer that names no hop is known by one that we made up.
+fn complete(hops: &Hops, ok: Hop, named: Hop, version: crate::Version) -> Option<Hops> {
+    let mut hops = hops.clone();
+    if version.sender_appends_hop() {
+        if hops.is_empty() {
+            hops.push(named).ok()?;
+        }
+    } else {
+        hops.push(if ok.is_known() { ok } else { named }).ok()?;
+    }
+    Some(hops)
+}

@@ -1,0 +1,185 @@
+//! Announcements to the peer, on a stream that it opened.
+//!
+//! Nothing is queued but the paths that changed: each message is made when the stream has room, from
+//! what holds then.
+
+use alloc::collections::BTreeMap;
+
+use super::{Kind, Mount};
+use crate::{
+    Id, Node, Path, Session,
+    node::Changes,
+    route::{Route, Viewer},
+    session::Stream,
+    wire::{Announce, AnnounceOk, AnnounceRequest, Cost, Hop, Hops, Message},
+};
+
+/// Control bytes that may wait in one stream before more are made.
+const AHEAD: usize = 16 << 10;
+
+/// What the peer was told of one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    /// Announce id (06 on).
+    id: u64,
+    epoch: u64,
+    hops: Hops,
+    cost: Cost,
+}
+
+/// What a peer wants to know, and knows.
+#[derive(Clone, Debug)]
+pub(crate) struct AnnounceOut {
+    /// The prefix as a node path; `None` if the peer may see nothing there.
+    prefix: Option<Path>,
+    /// The prefix as the peer knows it.
+    wire: Path,
+    /// A hop that the peer wants left out (04, 05).
+    exclude: Hop,
+    greeted: bool,
+    told: BTreeMap<Path, Told>,
+    next_id: u64,
+    changes: Changes,
+}
+
+impl Node {
+    /// The peer asked for announcements.
+    pub(crate) fn serve_announce(
+        &mut self,
+        session_id: Id<Session>,
+        id: Id<Stream>,
+        request: &AnnounceRequest,
+    ) {
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        if request.exclude_hop.is_known() && !session.hop_named {
+            session.hop = request.exclude_hop;
+        }
+        // A prefix that the peer may not see is answered with silence, not with an error.
+        let prefix = session.mount.to_local(&request.prefix).filter(|_| session.may_subscribe);
+        let mut changes = Changes::default();
+        if let Some(prefix) = &prefix {
+            self.routes.below(prefix).cloned().for_each(|path| changes.add(path));
+        }
+        let state = AnnounceOut {
+            prefix,
+            wire: request.prefix.clone(),
+            exclude: request.exclude_hop,
+            greeted: false,
+            told: BTreeMap::new(),
+            next_id: 0,
+            changes,
+        };
+        if let Some(stream) = session.streams.get_mut(id) {
+            stream.kind = Kind::AnnounceOut(state);
+        }
+        session.wake(id);
+        self.touch(session_id);
+    }
+
+    /// Tells the streams whose prefix covers a path that its routes have changed.
+    pub(crate) fn offer_announcement(&mut self, path: &Path) {
+        for session_id in self.sessions.ids() {
+            let Some(session) = self.sessions.get_mut(session_id) else { continue };
+            let mut touched = false;
+            for id in session.in_order() {
+                let Some(stream) = session.streams.get_mut(id) else { continue };
+                let Kind::AnnounceOut(state) = &mut stream.kind else { continue };
+                if state.prefix.as_ref().is_some_and(|prefix| path.starts_with(prefix)) {
+                    state.changes.add(path.clone());
+                    session.wake(id);
+                    touched = true;
+                }
+            }
+            if touched {
+                self.touch(session_id);
+            }
+        }
+    }
+
+    /// Makes messages until the stream has enough of them.
+    pub(crate) fn fill_announcements(&mut self, session_id: Id<Session>, id: Id<Stream>) {
+        let own = self.config.hop;
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let (version, hop) = (session.version(), session.hop);
+        let Some(stream) = session.streams.get_mut(id) else { return };
+        let Kind::AnnounceOut(state) = &mut stream.kind else { return };
+        let viewer = Viewer { session: Some(session_id), hops: [hop, state.exclude] };
+        if !state.greeted {
+            state.greeted = true;
+            if version.has_announce_ok() {
+                let visible = |path: &&Path| self.routes.best(path, viewer).is_some();
+                let below = state.prefix.iter().flat_map(|prefix| self.routes.below(prefix));
+                let active = below.filter(visible).count() as u64;
+                AnnounceOk { hop: own, active }.encode(&mut stream.out, version);
+            }
+        }
+        while stream.out.len() < AHEAD {
+            let Some(path) = state.changes.next() else { break };
+            let route = self.routes.best(&path, viewer);
+            let told = state.told.get(&path);
+            let still_there = told.is_some_and(|told| self.routes.has_epoch(&path, told.epoch));
+            let message = match (told, route) {
+                (None, None) => continue,
+                (Some(told), Some(route)) if told.is(route) => continue,
+                // Before 05 a route cannot be changed in place, and its hops are not worth an end.
+                (Some(_), Some(_)) if still_there && version.sender_appends_hop() => continue,
+                (Some(told), Some(route)) if still_there && version.has_announce_ids() => {
+                    Announce::Update { id: told.id, hops: route.hops.clone(), cost: route.cost }
+                }
+                (Some(told), route) if !(still_there && route.is_some()) => {
+                    if route.is_some() {
+                        state.changes.add(path.clone());
+                    }
+                    if version.has_announce_ids() {
+                        Announce::EndId { id: told.id }
+                    } else {
+                        Announce::End { suffix: state.suffix(&session.mount, &path) }
+                    }
+                }
+                (_, Some(route)) => {
+                    let mut hops = route.hops.clone();
+                    // A viewer with room for no more hops sees no route.
+                    if version.sender_appends_hop() && own.is_known() && hops.push(own).is_err() {
+                        continue;
+                    }
+                    let suffix = state.suffix(&session.mount, &path);
+                    Announce::Start { suffix, hops, cost: route.cost }
+                }
+                (Some(_), None) => continue,
+            };
+            message.encode(&mut stream.out, version);
+            state.remember(path, &message, route);
+        }
+    }
+}
+
+impl Told {
+    fn is(&self, route: &Route) -> bool {
+        self.epoch == route.epoch && self.hops == route.hops && self.cost == route.cost
+    }
+}
+
+impl AnnounceOut {
+    /// The peer asked with its own words for the prefix, and gets the rest in the same.
+    fn suffix(&self, mount: &Mount, path: &Path) -> Path {
+        let wire = mount.to_wire(path).and_then(|wire| wire.strip_prefix(&self.wire));
+        wire.unwrap_or_default()
+    }
+
+    fn remember(&mut self, path: Path, message: &Announce, route: Option<&Route>) {
+        let id = match message {
+            Announce::Start { .. } => {
+                self.next_id += 1;
+                self.next_id - 1
+            }
+            Announce::Update { id, .. } => *id,
+            Announce::End { .. } | Announce::EndId { .. } | Announce::Other { .. } => {
+                self.told.remove(&path);
+                return;
+            }
+        };
+        if let Some(Route { hops, cost, epoch, .. }) = route {
+            self.told.insert(path, Told { id, epoch: *epoch, hops: hops.clone(), cost: *cost });
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A group on its way out.
+
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Half, Kind, Priority};
+use crate::{
+    Dir, Id, Node, Session, StreamId,
+    node::{Sub, Target},
+    session::Stream,
+    store::{Ahead, Cursor, Follower, Group},
+    wire::{GroupHeader, Message, StreamCode, UniType, varint},
+};
+
+/// One group for one subscriber: a header and a cursor.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupOut {
+    pub(crate) sub: Id<Sub>,
+    pub(crate) sequence: u64,
+    pub(crate) group: Id<Group>,
+    header: Bytes,
+    cursor: Cursor,
+}
+
+impl Node {
+    /// Whether a subscription of this peer has a group to open.
+    pub(crate) fn has_group_to_open(&mut self, session_id: Id<Session>) -> bool {
+        let Some(session) = self.sessions.get_mut(session_id) else { return false };
+        while let Some(sub_id) = session.hungry.last() {
+            let Some(sub) = self.subs.get_mut(*sub_id) else {
+                session.hungry.pop();
+                continue;
+            };
+            let track = self.store.tracks.get(sub.track);
+            if track.is_some_and(|track| sub.selection.next(&self.store, track).is_some()) {
+                return true;
+            }
+            sub.hungry = false;
+            session.hungry.pop();
+        }
+        false
+    }
+
+    /// Gives the most urgent waiting group a stream.
+    pub(crate) fn send_group(&mut self, session_id: Id<Session>, stream: StreamId) {
+        let (now, reorder) = (self.now, self.config.limits.reorder);
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let best = session
+            .hungry
+            .iter()
+            .filter_map(|id| {
+                let sub = self.subs.get_mut(*id)?;
+                let track = self.store.tracks.get(sub.track)?;
+                sub.selection.next(&self.store, track)?;
+                Some((sub.options.priority, Reverse(sub.age), *id))
+            })
+            .max();
+        let Some((.., sub_id)) = best else { return };
+        let Some(sub) = self.subs.get_mut(sub_id) else { return };
+        let Target::Peer { subscribe, .. } = sub.target else { return };
+        let Some(track) = self.store.tracks.get(sub.track) else { return };
+        let Some((sequence, group_id)) = sub.selection.next(&self.store, track) else { return };
+        sub.selection.take(sequence, reorder);
+        sub.open += 1;
+        let Some(group) = self.store.groups.get_mut(group_id) else { return };
+        let version = session.version();
+        let (first, last) = sub.frames_of(sequence);
+        let cursor = Cursor::new(version.into(), first, last);
+        let mut header = BytesMut::with_capacity(32);
+        varint::encode(UniType::Group.to_varint(), &mut header);
+        let first_frame = cursor.first_frame(group);
+        GroupHeader { subscribe, sequence, first_frame }.encode(&mut header, version);
+        let priority = Priority::group(sub.options.priority, sub.age, sub.options.order, sequence);
+        let out = GroupOut { sub: sub_id, sequence, group: group_id, header: header.freeze(), cursor };
+        let id = session.open(now, stream, Dir::Uni, Kind::GroupOut(out), priority);
+        if group.end.is_none() {
+            group.followers.push(Follower::Stream(session_id, id));
+        }
+        session.wake(id);
+        self.answer_sub(sub_id);
+    }
+
+    /// Collects what a group stream has to send. `None` when the stream was reset instead.
+    pub(crate) fn peek_group(
+        &mut self,
+        session_id: Id<Session>,
+        id: Id<Stream>,
+        max: usize,
+        chunks: &mut Vec<Bytes>,
+    ) -> Option<(usize, bool)> {
+        let session = self.sessions.get_mut(session_id)?;
+        let stream = session.streams.get_mut(id)?;
+        let Kind::GroupOut(out) = &mut stream.kind else { return None };
+        let taken = out.header.len().min(max);
+        if taken > 0 {
+            chunks.push(out.header.slice(..taken));
+        }
+        if taken < out.header.len() {
+            return Some((taken, false));
+        }
+        let ahead = match self.store.groups.get_mut(out.group) {
+            None => (0, Ahead::Reset(StreamCode::EVICTED)),
+            Some(group) => out.cursor.peek(group, max - taken, chunks),
+        };
+        match ahead {
+            (_, Ahead::Reset(code)) => {
+                chunks.clear();
+                session.reset(id, code);
+                self.close_group_out(session_id, id);
+                None
+            }
+            (bytes, ahead) => Some((taken + bytes, ahead == Ahead::End)),
+        }
+    }
+
+    /// Moves on by what the transport took.
+    pub(crate) fn advance_group(&mut self, session_id: Id<Session>, id: Id<Stream>, bytes: usize) {
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let Some(stream) = session.streams.get_mut(id) else { return };
+        let Kind::GroupOut(out) = &mut stream.kind else { return };
+        let header = out.header.len().min(bytes);
+        if header == out.header.len() {
+            out.header = Bytes::new();
+        } else {
+            out.header = out.header.slice(header..);
+        }
+        if let Some(group) = self.store.groups.get_mut(out.group) {
+            out.cursor.advance(group, bytes - header);
+        }
+    }
+
+    /// A group stream is over: acknowledged, reset or stopped.
+    pub(crate) fn close_group_out(&mut self, session_id: Id<Session>, id: Id<Stream>) {
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let Some(stream) = session.streams.get_mut(id) else { return };
+        let Kind::GroupOut(GroupOut { sub: sub_id, group, .. }) = stream.kind else { return };
+        stream.kind = Kind::Over;
+        stream.send = Half::Done;
+        session.reap(id);
+        if let Some(group) = self.store.groups.get_mut(group) {
+            let follower = Follower::Stream(session_id, id);
+            if let Some(at) = group.followers.iter().position(|other| *other == follower) {
+                group.followers.swap_remove(at);
+            }
+        }
+        if let Some(sub) = self.subs.get_mut(sub_id) {
+            sub.open -= 1;
+            self.answer_sub(sub_id);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! A subscription of the peer, which this node serves.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Half, Kind, Priority};
+use crate::{
+    Id, Node, Session, Start, SubscribeOptions, Version, Violation,
+    node::{Offence, Sub, Target},
+    session::Stream,
+    store::Ended,
+    wire::{Message, StreamCode, Subscribe, SubscribeOk, SubscribeParams, SubscribeResponse, varint},
+};
+
+/// What the subscriber has been told.
+#[derive(Clone, Debug)]
+pub(crate) struct SubscribeIn {
+    pub(crate) sub: Id<Sub>,
+    /// SUBSCRIBE_OK (up to 04) or START (05 on) was sent.
+    pub(crate) started: bool,
+    end_sent: bool,
+}
+
+/// From this age on a subscriber of 06 is taken to want everything held: a hundred days.
+const EVERYTHING_MS: u64 = 100 * 24 * 3600 * 1000;
+
+/// What a peer's parameters mean.
+pub(crate) fn options(params: &SubscribeParams, version: Version) -> SubscribeOptions {
+    let everything = params.max_age_ms >= EVERYTHING_MS;
+    SubscribeOptions {
+        priority: params.priority,
+        max_age: if everything { Duration::MAX } else { Duration::from_millis(params.max_age_ms) },
+        order: params.order,
+        start: match (params.start, version.start_is_floor()) {
+            (None, false) => Start::Latest,
+            (Some(group), false) => Start::From(group),
+            (floor, true) if everything => Start::From(floor.unwrap_or(0)),
+            (floor, true) => Start::Aged { floor: floor.unwrap_or(0) },
+        },
+        end: params.end,
+    }
+}
+
+/// How to ask a peer of this version for the same.
+pub(crate) fn params(options: &SubscribeOptions, version: Version) -> SubscribeParams {
+    let age = u64::try_from(options.max_age.as_millis()).unwrap_or(varint::MAX).min(varint::MAX);
+    let floor = version.start_is_floor();
+    let (start, max_age_ms) = match options.start {
+        Start::Latest => (None, age),
+        // A floor alone reaches back only as far as the age does.
+        Start::From(group) if floor => (Some(group).filter(|group| *group > 0), varint::MAX),
+        Start::From(group) => (Some(group), age),
+        Start::Aged { floor: group } if floor => (Some(group).filter(|group| *group > 0), age),
+        Start::Aged { .. } => (None, age),
+    };
+    SubscribeParams {
+        priority: options.priority,
+        order: if version.has_group_order() { options.order } else { Default::default() },
+        max_age_ms,
+        start,
+        end: options.end,
+        frame_start: 0,
+        frame_end: None,
+    }
+}
+
+impl Node {
+    /// The peer subscribed.
+    pub(crate) fn serve_subscribe(
+        &mut self,
+        session_id: Id<Session>,
+        id: Id<Stream>,
+        subscribe: Subscribe,
+    ) -> Result<(), Offence> {
+        let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
+        if session.served.contains_key(&subscribe.id) {
+            return Err(Offence::Stream(Violation::DuplicateSubscribe(subscribe.id)));
+        }
+        if !session.may_subscribe {
+            return Err(Offence::Stream(Violation::Unauthorized));
+        }
+        let version = session.version();
+        let local = session.mount.to_local(&subscribe.broadcast);
+        let track = local
+            .ok_or(StreamCode::NOT_FOUND)
+            .and_then(|path| self.demand(&path, &subscribe.track, Some(session_id)));
+        let track = match track {
+            Ok(track) => track,
+            Err(code) => {
+                self.refuse(session_id, id, code);
+                return Ok(());
+            }
+        };
+        let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
+        let params = subscribe.params;
+        let mut sub = Sub::new(
+            track,
+            options(&params, version),
+            session.subs_made,
+            Target::Peer { session: session_id, stream: id, subscribe: subscribe.id },
+        );
+        sub.bound_frames(&params);
+        let sub = self.subs.insert(sub);
+        session.subs_made = session.subs_made.saturating_add(1);
+        session.served.insert(subscribe.id, sub);
+        if let Some(stream) = session.streams.get_mut(id) {
+            stream.kind = Kind::SubscribeIn(SubscribeIn { sub, started: false, end_sent: false });
+        }
+        self.add_sub(sub);
+        self.read_updates(session_id, id)
+    }
+
+    /// Reads SUBSCRIBE_UPDATEs, and the end of the subscription.
+    pub(crate) fn read_updates(
+        &mut self,
+        session_id: Id<Session>,
+        id: Id<Stream>,
+    ) -> Result<(), Offence> {
+        let limit = self.config.limits.message_bytes;
+        loop {
+            let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
+            let version = session.version();
+            let update = session
+                .next(id, |buffer, version| SubscribeParams::take(buffer, limit, version))
+                .map_err(|error| Offence::Stream(error.into()))?;
+            let Some(stream) = session.streams.get(id) else { return Ok(()) };
+            let Kind::SubscribeIn(SubscribeIn { sub, .. }) = stream.kind else { return Ok(()) };
+            let Some(update) = update else {
+                if !stream.inbox_fin {
+                    return Ok(());
+                }
+                if !stream.inbox.is_empty() {
+                    return Err(Offence::Stream(Violation::Truncated));
+                }
+                // The peer unsubscribed.
+                self.drop_sub(sub, StreamCode::CANCEL);
+                return Ok(());
+            };
+            let options = options(&update, version);
+            if let Some(sub) = self.subs.get_mut(sub) {
+                sub.bound_frames(&update);
+            }
+            self.change_sub(sub, options);
+        }
+    }
+
+    /// Tells a subscriber what it does not know yet, and whether it has got everything.
+    pub(crate) fn answer_sub(&mut self, sub_id: Id<Sub>) {
+        let Some(sub) = self.subs.get_mut(sub_id) else { return };
+        let Target::Peer { session: session_id, stream: id, .. } = sub.target else { return };
+        let Some(track) = self.store.tracks.get(sub.track) else { return };
+        if let Ended::Failed(code) = track.ended {
+            return self.drop_sub(sub_id, code);
+        }
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let version = session.version();
+        let Some(stream) = session.streams.get_mut(id) else { return };
+        let Kind::SubscribeIn(state) = &mut stream.kind else { return };
+        let before = stream.out.len();
+        if !state.started && version.has_subscribe_ok() && track.is_resolved() {
+            state.started = true;
+            let ok = SubscribeOk { priority: sub.options.priority, ..SubscribeOk::default() };
+            SubscribeResponse::Ok(ok).encode(&mut stream.out, version);
+        }
+        // START is a promise that no lower group follows, so it waits for the source's own.
+        if !state.started && version.has_end() && track.knows_start() {
+            if let Some(group) = sub.selection.settle(&self.store, track) {
+                state.started = true;
+                SubscribeResponse::Start { group }.encode(&mut stream.out, version);
+            }
+        }
+        if let (Some(group), true, false) = (track.end, version.has_end(), state.end_sent) {
+            state.end_sent = true;
+            SubscribeResponse::End { group }.encode(&mut stream.out, version);
+        }
+        let finished = track.ended == Ended::Finished
+            && sub.open == 0
+            && sub.selection.is_exhausted(track);
+        if stream.out.len() > before {
+            session.wake(id);
+        }
+        if finished {
+            self.finish_sub(sub_id);
+        }
+        self.touch(session_id);
+    }
+
+    /// Everything was served and acknowledged: ends the stream with FIN.
+    fn finish_sub(&mut self, sub_id: Id<Sub>) {
+        let Some(sub) = self.forget_sub(sub_id) else { return };
+        let Target::Peer { session: session_id, stream: id, .. } = sub.target else { return };
+        self.set_kind(session_id, id, Kind::Over);
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        session.finish(id);
+        self.touch(session_id);
+    }
+
+    /// Ends a subscription of a peer before it has got everything.
+    pub(crate) fn drop_sub(&mut self, sub_id: Id<Sub>, code: StreamCode) {
+        let Some(sub) = self.forget_sub(sub_id) else { return };
+        let Target::Peer { session: session_id, stream: id, .. } = sub.target else { return };
+        self.set_kind(session_id, id, Kind::Over);
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        if code == StreamCode::CANCEL {
+            // The peer's own wish: FIN is answered with FIN.
+            session.finish(id);
+        } else {
+            session.reset(id, code);
+        }
+        session.stop(id, code);
+        let groups: Vec<_> = session
+            .streams
+            .iter()
+            .filter(|(_, stream)| matches!(&stream.kind, Kind::GroupOut(out) if out.sub == sub_id))
+            .map(|(id, _)| id)
+            .collect();
+        groups.iter().for_each(|group| session.reset(*group, code));
+        for group in groups {
+            self.close_group_out(session_id, group);
+        }
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        session.reap(id);
+        self.touch(session_id);
+    }
+
+    /// Gives the groups on their way the priority that their subscription has now.
+    pub(crate) fn reprioritise(&mut self, sub_id: Id<Sub>) {
+        let Some(sub) = self.subs.get(sub_id) else { return };
+        let Target::Peer { session: session_id, .. } = sub.target else { return };
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        for id in session.streams.ids() {
+            let Some(Stream { kind: Kind::GroupOut(out), send: Half::Open, .. }) =
+                session.streams.get(id)
+            else {
+                continue;
+            };
+            if out.sub == sub_id {
+                let priority =
+                    Priority::group(sub.options.priority, sub.age, sub.options.order, out.sequence);
+                session.set_priority(id, priority);
+            }
+        }
+        self.touch(session_id);
+    }
+}

@@ -1,0 +1,126 @@
+//! Which groups of a track a subscription still has to get.
+
+use core::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::{Store, Group, Track};
+use crate::{Id, Start};
+
+/// The place of one subscription in its track.
+///
+/// Groups are taken lowest first among those held. One that is taken while a lower one may still come
+/// is remembered, so that the late one is not lost; how many may overtake it is bounded.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection {
+    start: Start,
+    max_age: Duration,
+    /// Last group wanted.
+    pub(crate) end: Option<u64>,
+    /// Every group below has been taken or is not wanted. `None` until the start is resolved.
+    floor: Option<u64>,
+    /// Groups from `floor` on that have been taken, sorted.
+    ahead: SmallVec<[u64; 4]>,
+    /// The floor is a promise to the subscriber: no lower group follows.
+    settled: bool,
+}
+
+impl Selection {
+    pub(crate) fn new(start: Start, max_age: Duration, end: Option<u64>) -> Self {
+        Self { start, max_age, end, floor: None, ahead: SmallVec::new(), settled: false }
+    }
+
+    /// The next group to take, if one is held.
+    pub(crate) fn next(&mut self, store: &Store, track: &Track) -> Option<(u64, Id<Group>)> {
+        let floor = self.resolve(store, track)?;
+        let (sequence, id) =
+            track.from(floor).find(|(sequence, _)| self.ahead.binary_search(sequence).is_err())?;
+        if self.end.is_some_and(|end| sequence > end) { None } else { Some((sequence, id)) }
+    }
+
+    /// Whether nothing that is held remains to be taken, the pause at `end` left aside.
+    pub(crate) fn is_exhausted(&self, track: &Track) -> bool {
+        let Some(floor) = self.floor else { return track.len() == 0 };
+        track.from(floor).all(|(sequence, _)| self.ahead.binary_search(&sequence).is_ok())
+    }
+
+    /// The groups held that remain to be taken.
+    pub(crate) fn rest(&self, track: &Track) -> impl Iterator<Item = Id<Group>> {
+        track
+            .from(self.floor.unwrap_or(0))
+            .filter(|(sequence, _)| self.ahead.binary_search(sequence).is_err())
+            .map(|(_, id)| id)
+    }
+
+    /// Marks a group as taken. At most `reorder` groups are remembered beyond a missing one.
+    pub(crate) fn take(&mut self, sequence: u64, reorder: usize) {
+        if let Err(at) = self.ahead.binary_search(&sequence) {
+            self.ahead.insert(at, sequence);
+        }
+        if self.ahead.len() > reorder {
+            self.floor = self.ahead.first().copied();
+        }
+        self.absorb();
+    }
+
+    /// Fixes where the subscription begins, and says where. `None` while the track cannot tell.
+    pub(crate) fn settle(&mut self, store: &Store, track: &Track) -> Option<u64> {
+        if self.settled {
+            return self.floor;
+        }
+        let floor = self.resolve(store, track)?;
+        let begins = track.begins()?;
+        // What was taken below `begins` while the source had not said where it starts stays taken.
+        let begins = self.ahead.first().map_or(begins, |first| begins.min(*first));
+        let start = floor.max(begins);
+        self.floor = Some(start);
+        self.settled = true;
+        self.absorb();
+        Some(start)
+    }
+
+    fn absorb(&mut self) {
+        let Some(floor) = &mut self.floor else { return };
+        let mut done = 0;
+        for sequence in &self.ahead {
+            if *sequence > *floor {
+                break;
+            }
+            *floor = (*floor).max(sequence + 1);
+            done += 1;
+        }
+        self.ahead.drain(..done);
+    }
+
+    fn resolve(&mut self, store: &Store, track: &Track) -> Option<u64> {
+        if self.floor.is_none() {
+            self.floor = match self.start {
+                Start::From(sequence) => Some(sequence),
+                Start::Latest => track.newest_first().next().map(|(sequence, _)| sequence),
+                Start::Aged { floor } => self.reached(store, track).map(|reached| reached.max(floor)),
+            };
+        }
+        self.floor
+    }
+
+    /// The oldest group that the maximum age reaches: a group ends where the next one's first
+    /// timestamp is, and is too old when that lies further back from the newest timestamp.
+    fn reached(&self, store: &Store, track: &Track) -> Option<u64> {
+        let mut groups = track.newest_first().filter_map(|(sequence, id)| {
+            let group = store.groups.get(id)?;
+            Some((sequence, group.first_timestamp(), group.last_timestamp()))
+        });
+        let (mut reached, mut first, newest) = groups.next()?;
+        let (Some(newest), Some(info)) = (newest, track.info) else { return Some(reached) };
+        let millis = u64::try_from(self.max_age.as_millis()).unwrap_or(u64::MAX);
+        let reach = u128::from(millis) * u128::from(info.timescale) / 1000;
+        for (sequence, begins, _) in groups {
+            if first.is_some_and(|first| u128::from(newest.saturating_sub(first)) > reach) {
+                break;
+            }
+            reached = sequence;
+            first = begins.or(first);
+        }
+        Some(reached)
+    }
+}

@@ -1,0 +1,217 @@
+//! One track: which groups are held, where they come from, who wants them.
+
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+
+use super::Group;
+use crate::{
+    Id, Path, Time,
+    node::{Session, Sub},
+    session::Stream,
+    wire::{StreamCode, SubscribeParams, TrackInfo},
+};
+
+/// What a track is looked up by: the broadcast's path and the track's name.
+pub(crate) type TrackName = (Path, Arc<str>);
+
+/// The one upstream subscription of a track, however many listen to it here.
+#[derive(Clone, Debug)]
+pub(crate) struct Feed {
+    pub(crate) session: Id<Session>,
+    /// Our subscribe id, once SUBSCRIBE is on its way.
+    pub(crate) subscribe: Option<u64>,
+    /// The stream of SUBSCRIBE, once there is one.
+    pub(crate) stream: Option<Id<Stream>>,
+    /// The stream of TRACK, while the answer is awaited.
+    pub(crate) asking: Option<Id<Stream>>,
+    /// SUBSCRIBE has been asked for.
+    pub(crate) requested: bool,
+    /// What the publisher was last told that we want.
+    pub(crate) told: SubscribeParams,
+    /// Group streams of this feed that are still open.
+    pub(crate) receiving: usize,
+    /// The publisher has closed the subscription; groups on their way may still come until then.
+    pub(crate) tail: Option<Time>,
+}
+
+impl Feed {
+    pub(crate) fn new(session: Id<Session>) -> Self {
+        Self {
+            session,
+            subscribe: None,
+            stream: None,
+            asking: None,
+            requested: false,
+            told: SubscribeParams::default(),
+            receiving: 0,
+            tail: None,
+        }
+    }
+}
+
+/// Where the groups of a track come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// The application.
+    Local {
+        /// Whether the application was told that somebody subscribes.
+        wanted: bool,
+    },
+    /// A peer.
+    Peer(Feed),
+}
+
+/// Whether more groups come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    /// More may come.
+    No,
+    /// Everything that there will be is held.
+    Finished,
+    /// The source failed.
+    Failed(StreamCode),
+}
+
+/// A track in the store. Outside, only its id is seen.
+#[derive(Clone, Debug)]
+pub struct Track {
+    pub(crate) name: TrackName,
+    pub(crate) source: Source,
+    pub(crate) info: Option<TrackInfo>,
+    /// The publisher has answered, by TRACK_INFO or SUBSCRIBE_OK.
+    pub(crate) accepted: bool,
+    /// The publisher speaks a version in which it says where it starts.
+    pub(crate) says_start: bool,
+    /// The first group that the source promised to serve.
+    pub(crate) start: Option<u64>,
+    /// The first group that will never exist, once known.
+    pub(crate) end: Option<u64>,
+    pub(crate) ended: Ended,
+    /// Highest sequence there has been.
+    pub(crate) latest: Option<u64>,
+    pub(crate) subs: Vec<Id<Sub>>,
+    /// TRACK requests of peers that wait for `info`.
+    pub(crate) askers: Vec<(Id<Session>, Id<Stream>)>,
+    /// What the groups held cost, in bytes.
+    pub(crate) bytes: usize,
+    /// Groups held, by sequence. They come nearly sorted and leave at the front.
+    groups: VecDeque<(u64, Id<Group>)>,
+    /// Whether groups at the front have been given up.
+    trimmed: bool,
+}
+
+impl Track {
+    pub(crate) fn new(name: TrackName, source: Source) -> Self {
+        Self {
+            name,
+            source,
+            info: None,
+            accepted: false,
+            says_start: false,
+            start: None,
+            end: None,
+            ended: Ended::No,
+            latest: None,
+            subs: Vec::new(),
+            askers: Vec::new(),
+            bytes: 0,
+            groups: VecDeque::new(),
+            trimmed: false,
+        }
+    }
+
+    pub(crate) fn feed(&self) -> Option<&Feed> {
+        match &self.source {
+            Source::Local { .. } => None,
+            Source::Peer(feed) => Some(feed),
+        }
+    }
+
+    pub(crate) fn feed_mut(&mut self) -> Option<&mut Feed> {
+        match &mut self.source {
+            Source::Local { .. } => None,
+            Source::Peer(feed) => Some(feed),
+        }
+    }
+
+    /// The sequence that follows the highest one so far.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.latest.map_or(0, |latest| latest + 1)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    pub(crate) fn holds(&self, sequence: u64) -> bool {
+        self.position(sequence).is_ok()
+    }
+
+    /// The groups held from `sequence` on, in order.
+    pub(crate) fn from(&self, sequence: u64) -> impl Iterator<Item = (u64, Id<Group>)> {
+        let at = self.position(sequence).unwrap_or_else(|at| at);
+        self.groups.range(at..).copied()
+    }
+
+    /// The groups held, newest first.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = (u64, Id<Group>)> {
+        self.groups.iter().rev().copied()
+    }
+
+    /// Whether the source has accepted: a subscriber may be told that its subscription stands.
+    pub(crate) fn is_resolved(&self) -> bool {
+        match &self.source {
+            Source::Local { .. } => true,
+            Source::Peer(_) => self.accepted || self.latest.is_some() || self.end.is_some(),
+        }
+    }
+
+    /// Whether no lower group than those held, or promised, will come.
+    pub(crate) fn knows_start(&self) -> bool {
+        match &self.source {
+            Source::Local { .. } => true,
+            Source::Peer(_) => self.start.is_some() || !self.says_start || self.ended != Ended::No,
+        }
+    }
+
+    /// Where the track begins for a new reader: the lowest group that is held, or that the source
+    /// promised and that may still come. `None` while that is not known.
+    pub(crate) fn begins(&self) -> Option<u64> {
+        let held = self.groups.front().map(|(sequence, _)| *sequence)?;
+        let promised = self.start.filter(|_| !self.trimmed);
+        Some(promised.map_or(held, |start| start.min(held)))
+    }
+
+    pub(super) fn oldest(&self) -> Option<Id<Group>> {
+        self.groups.front().map(|(_, id)| *id)
+    }
+
+    pub(super) fn oldest_but_newest(&self) -> Option<Id<Group>> {
+        self.oldest().filter(|_| self.groups.len() > 1)
+    }
+
+    pub(super) fn all_but_newest(&self) -> impl Iterator<Item = Id<Group>> {
+        let older = self.groups.len().saturating_sub(1);
+        self.groups.range(..older).map(|(_, id)| *id)
+    }
+
+    pub(super) fn insert(&mut self, sequence: u64, id: Id<Group>) {
+        if let Err(at) = self.position(sequence) {
+            self.groups.insert(at, (sequence, id));
+        }
+        self.latest = self.latest.max(Some(sequence));
+    }
+
+    pub(super) fn remove(&mut self, sequence: u64) {
+        if let Ok(at) = self.position(sequence) {
+            self.groups.remove(at);
+            self.trimmed = true;
+        }
+    }
+
+    fn position(&self, sequence: u64) -> Result<usize, usize> {
+        match self.groups.back() {
+            Some((newest, _)) if *newest < sequence => Err(self.groups.len()),
+            _ => self.groups.binary_search_by_key(&sequence, |(sequence, _)| *sequence),
+        }
+    }
+}
