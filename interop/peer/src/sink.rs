@@ -1,0 +1,81 @@
+//! The subscribing side.
+
+use std::time::Duration;
+
+use moq_net::{origin, track};
+
+use crate::{Error, Groups};
+
+/// How late a group may be. On 03 and 04 moq-net also waits this long after the publisher's FIN
+/// before it believes that the track has ended.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the other side announces.
+pub struct Sink {
+    pub(crate) origin: origin::Producer,
+}
+
+impl Sink {
+    /// Nothing announced yet.
+    ///
+    /// Panics outside a tokio runtime.
+    #[expect(clippy::new_without_default, reason = "it spawns a task")]
+    pub fn new() -> Self {
+        Self {
+            origin: moq_tokio::origin::spawn(),
+        }
+    }
+
+    /// Watches `broadcast` come and go. Start before it comes: one that is gone again is never seen.
+    pub fn watch(&self, broadcast: &str) -> Watch {
+        Watch {
+            announced: self.origin.consume().announced(),
+            broadcast: broadcast.into(),
+        }
+    }
+
+    /// Waits for `broadcast`, subscribes to `track` from its first group, and reads it to its end.
+    pub async fn collect(&self, broadcast: &str, track: &str) -> Result<Groups, Error> {
+        let broadcast = self.origin.consume().routed_broadcast(broadcast).await?;
+        let everything = track::Subscription::default()
+            .with_max_age(PATIENCE)
+            .with_groups(0..);
+        let mut track = broadcast.track(track)?.subscribe(everything).await?;
+        let mut groups = Groups::new();
+        while let Some(mut group) = track.recv_group().await? {
+            let mut frames = Vec::new();
+            while let Some(frame) = group.read_frame().await? {
+                frames.push(frame.payload);
+            }
+            groups.insert(group.sequence, frames);
+        }
+        Ok(groups)
+    }
+}
+
+/// Watches one broadcast.
+pub struct Watch {
+    announced: moq_net::announce::Consumer,
+    broadcast: String,
+}
+
+impl Watch {
+    /// Waits until the broadcast is announced.
+    pub async fn announced(&mut self) -> Result<(), Error> {
+        self.until(true).await
+    }
+
+    /// Waits until the broadcast is gone.
+    pub async fn unannounced(&mut self) -> Result<(), Error> {
+        self.until(false).await
+    }
+
+    async fn until(&mut self, active: bool) -> Result<(), Error> {
+        while let Some(update) = self.announced.next().await {
+            if update.prefix.as_str() == self.broadcast && update.kind.is_active() == active {
+                return Ok(());
+            }
+        }
+        Err(Error::Closed)
+    }
+}

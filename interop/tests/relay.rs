@@ -1,0 +1,216 @@
+//! The `smoq` binary against moq-tokio over real QUIC, byte for byte, for each version they share.
+
+mod support;
+
+use moq_peer::{Dial, Error, Link, Role, Server, Shape, Sink, Source, Trust, Version, concat};
+use support::{BROADCAST, Deadline, Relay, Smoq, TRACK, Target};
+
+/// More than one packet per frame, and more groups than a few round trips.
+const SHAPE: Shape = Shape {
+    groups: 25,
+    frames: 6,
+    frame_size: 4000,
+};
+
+fn payload() -> Vec<u8> {
+    concat(&SHAPE.groups())
+}
+
+async fn dial(deadline: &Deadline, target: &Target, version: &str, role: Role<'_>) -> Link {
+    let version: Version = version.parse().expect("a version of moq-net");
+    let dial = Dial {
+        url: target.url.parse().expect("a URL"),
+        version: Some(version),
+        trust: Trust::Fingerprint(target.fingerprint.clone()),
+    };
+    let link = deadline
+        .step("the peer to connect", dial.connect(role))
+        .await;
+    assert_eq!(link.version(), Some(version));
+    link
+}
+
+async fn serve(deadline: &Deadline, version: &str, role: Role<'_>) -> (Server, Target) {
+    let version = version.parse().expect("a version of moq-net");
+    let server = deadline
+        .step("the peer to listen", Server::start(Some(version), role))
+        .await;
+    let target = Target {
+        url: server.url().as_str().trim_end_matches('/').into(),
+        fingerprint: server.fingerprint().into(),
+    };
+    (server, target)
+}
+
+fn source() -> Source {
+    Source::new(BROADCAST, TRACK).expect("announce the broadcast")
+}
+
+async fn write(deadline: &Deadline, source: &Source) {
+    deadline
+        .step("a subscription to reach the peer", source.wanted())
+        .await;
+    source.write(&SHAPE.groups()).expect("write the groups");
+    source.finish().expect("finish the track");
+}
+
+async fn collect(deadline: &Deadline, sink: &Sink) {
+    let groups = deadline
+        .step(
+            "the peer to receive the whole track",
+            sink.collect(BROADCAST, TRACK),
+        )
+        .await;
+    assert_eq!(groups, SHAPE.groups());
+}
+
+/// The peer publishes, smoq relays, smoq subscribes.
+async fn peer_to_smoq(version: &str) {
+    let deadline = Deadline::start();
+    let relay = Relay::start(&deadline).await;
+    let source = source();
+    let _link = dial(&deadline, relay.target(), version, Role::Publish(&source)).await;
+    let subscriber = Smoq::subscribe(relay.target(), &[]);
+    let (output, ()) = tokio::join!(subscriber.output(&deadline), write(&deadline, &source));
+    assert!(
+        output == payload(),
+        "{} bytes arrived changed",
+        output.len()
+    );
+}
+
+/// smoq publishes, smoq relays, the peer subscribes.
+async fn smoq_to_peer(version: &str) {
+    let deadline = Deadline::start();
+    let relay = Relay::start(&deadline).await;
+    let sink = Sink::new();
+    let mut watch = sink.watch(BROADCAST);
+    let _link = dial(&deadline, relay.target(), version, Role::Subscribe(&sink)).await;
+    let mut publisher = Smoq::publish(relay.target(), SHAPE, &[]);
+    deadline
+        .step("smoq's announcement", watch.announced())
+        .await;
+    let payload = payload();
+    tokio::join!(
+        collect(&deadline, &sink),
+        publisher.feed(&deadline, &payload)
+    );
+    publisher.output(&deadline).await;
+    deadline
+        .step("the end of smoq's announcement", watch.unannounced())
+        .await;
+}
+
+/// The peer publishes, smoq relays, another peer subscribes.
+async fn peer_to_peer(version: &str) {
+    let deadline = Deadline::start();
+    let relay = Relay::start(&deadline).await;
+    let (source, sink) = (source(), Sink::new());
+    let mut watch = sink.watch(BROADCAST);
+    let publisher = dial(&deadline, relay.target(), version, Role::Publish(&source)).await;
+    let _subscriber = dial(&deadline, relay.target(), version, Role::Subscribe(&sink)).await;
+    deadline
+        .step("the peer's announcement", watch.announced())
+        .await;
+    tokio::join!(collect(&deadline, &sink), write(&deadline, &source));
+    drop(publisher);
+    deadline
+        .step("the end of the peer's announcement", watch.unannounced())
+        .await;
+}
+
+/// smoq publishes straight to a moq-tokio server.
+async fn smoq_to_server(version: &str) {
+    let deadline = Deadline::start();
+    let sink = Sink::new();
+    let (_server, target) = serve(&deadline, version, Role::Subscribe(&sink)).await;
+    let mut publisher = Smoq::publish(&target, SHAPE, &["--moq-version", version]);
+    let payload = payload();
+    tokio::join!(
+        collect(&deadline, &sink),
+        publisher.feed(&deadline, &payload)
+    );
+    publisher.output(&deadline).await;
+}
+
+/// smoq subscribes straight to a moq-tokio server.
+async fn server_to_smoq(version: &str) {
+    let deadline = Deadline::start();
+    let source = source();
+    let (_server, target) = serve(&deadline, version, Role::Publish(&source)).await;
+    let subscriber = Smoq::subscribe(&target, &["--moq-version", version]);
+    let (output, ()) = tokio::join!(subscriber.output(&deadline), write(&deadline, &source));
+    assert!(
+        output == payload(),
+        "{} bytes arrived changed",
+        output.len()
+    );
+}
+
+macro_rules! matrix {
+    ($($name:ident => $version:literal),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn peer_to_smoq() {
+                super::peer_to_smoq($version).await;
+            }
+
+            #[tokio::test]
+            async fn smoq_to_peer() {
+                super::smoq_to_peer($version).await;
+            }
+
+            #[tokio::test]
+            async fn peer_to_peer() {
+                super::peer_to_peer($version).await;
+            }
+
+            #[tokio::test]
+            async fn smoq_to_server() {
+                super::smoq_to_server($version).await;
+            }
+
+            #[tokio::test]
+            async fn server_to_smoq() {
+                super::server_to_smoq($version).await;
+            }
+        }
+    )+};
+}
+
+matrix! {
+    lite_03 => "moq-lite-03",
+    lite_04 => "moq-lite-04",
+    lite_05 => "moq-lite-05",
+    lite_06 => "moq-lite-06",
+}
+
+/// Without a version to insist on, the newest common one is agreed on.
+#[tokio::test]
+async fn the_newest_version_wins() {
+    let deadline = Deadline::start();
+    let relay = Relay::start(&deadline).await;
+    let source = source();
+    let dial = Dial {
+        url: relay.target().url.parse().expect("a URL"),
+        version: None,
+        trust: Trust::Fingerprint(relay.target().fingerprint.clone()),
+    };
+    let link = deadline
+        .step("the peer to connect", dial.connect(Role::Publish(&source)))
+        .await;
+    assert_eq!(link.version(), "moq-lite-06".parse().ok());
+    deadline
+        .step("the session to close", async {
+            link.close().await.or_else(ended)
+        })
+        .await;
+}
+
+/// A close that the other side was faster with is a close too.
+fn ended(error: Error) -> Result<(), Error> {
+    match error {
+        Error::Session(_) => Ok(()),
+        error => Err(error),
+    }
+}
