@@ -1,0 +1,401 @@
+//! [`Endpoint`]: a node and its connections behind one UDP socket that is somebody else's.
+
+mod drive;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{self as quic, DatagramEvent, EcnCodepoint};
+use rustls::pki_types::ServerName;
+use smoq_core::{
+    Admission, Carrier, Discover, Id, Node, Session, Time, Version, wire::SessionCode,
+};
+
+use crate::{
+    ClientTls, ConnectError, ConnectId, ConnectionStats, EndpointConfig, ServerConfig, Target,
+    TransportOptions,
+    connect::Race,
+    connection::{Connection, Stage},
+    crypto::{Ids, Secrets},
+    timers::{Timer, Timers},
+};
+use drive::Input;
+
+/// Answers to datagrams of no connection that may wait to be sent. Beyond it they are dropped, as the
+/// network might have done.
+const MAX_RESPONSES: usize = 256;
+
+/// One or more UDP datagrams to one peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    /// Where to send them.
+    pub remote: SocketAddr,
+    /// The address to send them from, if the socket has several.
+    pub local_ip: Option<IpAddr>,
+    /// The two ECN bits of the IP header.
+    pub ecn: u8,
+    /// Bytes of the buffer.
+    pub size: usize,
+    /// Bytes of each datagram but the last one, which may be shorter; `None` if there is only one.
+    pub segment_size: Option<usize>,
+}
+
+/// What came of what was put in.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A session begins. It precedes every other event of the session, of which
+    /// [`smoq_core::Event::Closed`] is the last. A server's session may begin before its peer's
+    /// handshake is done.
+    Connected {
+        /// Whose connection; `None` for an accepted one.
+        connect: Option<ConnectId>,
+        /// The session in the node.
+        session: Id<Session>,
+        /// The peer's address.
+        remote: SocketAddr,
+        /// What both ends have agreed to speak.
+        version: Version,
+        /// What carries the streams.
+        carrier: Carrier,
+        /// The name that the client asked for (SNI), on accepted connections.
+        server_name: Option<String>,
+    },
+    /// A call of [`Endpoint::connect`] came to nothing.
+    ConnectFailed {
+        /// Which one.
+        connect: ConnectId,
+        /// Why.
+        error: ConnectError,
+    },
+    /// The node has something to say.
+    Core(smoq_core::Event),
+}
+
+/// How sessions of accepted connections are made.
+struct Accept {
+    admission: Admission,
+    discover: Discover,
+    max_handshakes: usize,
+}
+
+/// A [`Node`] and its QUIC connections. See the crate's documentation for how to drive it.
+pub struct Endpoint {
+    node: Node,
+    quic: quic::Endpoint,
+    epoch: Instant,
+    options: TransportOptions,
+    transport: Arc<quic::TransportConfig>,
+    secrets: Secrets,
+    initial_ids: Ids,
+    accept: Option<Accept>,
+    /// By quinn-proto's handle, which it reuses.
+    connections: Vec<Option<Box<Connection>>>,
+    sessions: BTreeMap<Id<Session>, usize>,
+    races: BTreeMap<ConnectId, Race>,
+    next_connect: u64,
+    /// Accepted connections in their handshake.
+    handshakes: usize,
+    timers: Timers,
+    /// Connections that may have something to send, in turns.
+    queue: VecDeque<usize>,
+    responses: VecDeque<(quic::Transmit, Vec<u8>)>,
+    events: VecDeque<Event>,
+    scratch: Vec<Bytes>,
+}
+
+impl Endpoint {
+    /// An endpoint whose time begins `now`.
+    pub fn new(config: EndpointConfig, now: Instant) -> Self {
+        let secrets = Secrets::new(config.seed);
+        let mut quic = quic::EndpointConfig::new(secrets.reset_key());
+        let ids = secrets.local_ids();
+        quic.cid_generator(move || Box::new(ids.clone()))
+            .rng_seed(Some(secrets.rng()));
+        let mut endpoint = Self {
+            node: Node::new(config.node),
+            quic: quic::Endpoint::new(Arc::new(quic), None, config.transport.mtu_discovery, None),
+            epoch: now,
+            transport: config.transport.build(),
+            options: config.transport,
+            initial_ids: secrets.initial_ids(),
+            secrets,
+            accept: None,
+            connections: Vec::new(),
+            sessions: BTreeMap::new(),
+            races: BTreeMap::new(),
+            next_connect: 0,
+            handshakes: 0,
+            timers: Timers::default(),
+            queue: VecDeque::new(),
+            responses: VecDeque::new(),
+            events: VecDeque::new(),
+            scratch: Vec::new(),
+        };
+        endpoint.set_server(config.server);
+        endpoint
+    }
+
+    /// Replaces the way in which connections are accepted from now on, to change certificates say.
+    /// `None` accepts none.
+    pub fn set_server(&mut self, server: Option<ServerConfig>) {
+        let config = server.as_ref().map(|server| {
+            let mut config =
+                quic::ServerConfig::new(server.tls.0.clone(), self.secrets.token_key());
+            config.transport_config(self.transport.clone());
+            Arc::new(config)
+        });
+        self.quic.set_server_config(config);
+        self.accept = server.map(|server| Accept {
+            admission: server.admission,
+            discover: server.discover,
+            max_handshakes: server.max_handshakes,
+        });
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The node, to act on. What it wants to send is found by [`Endpoint::poll_transmit`].
+    pub fn node_mut(&mut self) -> &mut Node {
+        &mut self.node
+    }
+
+    /// `now` as the node counts it: since this endpoint was made.
+    pub fn time(&self, now: Instant) -> Time {
+        let micros = now.saturating_duration_since(self.epoch).as_micros();
+        Time::from_micros(micros.try_into().unwrap_or(u64::MAX))
+    }
+
+    /// Dials. The addresses are raced: the first one at once, each next one
+    /// [`TransportOptions::address_delay`] later or as soon as the one before has failed, IPv6 and IPv4
+    /// in turns. The first handshake that completes wins, the other attempts are dropped. The answer is
+    /// [`Event::Connected`] or [`Event::ConnectFailed`].
+    ///
+    /// # Errors
+    /// What is wrong with the target itself: [`ConnectError::NoAddress`], [`ConnectError::NoVersions`],
+    /// [`ConnectError::InvalidHost`].
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        target: Target,
+        tls: &ClientTls,
+    ) -> Result<ConnectId, ConnectError> {
+        if target.versions.is_empty() {
+            return Err(ConnectError::NoVersions);
+        }
+        if ServerName::try_from(target.host.as_str()).is_err() {
+            return Err(ConnectError::InvalidHost(target.host));
+        }
+        let mut config = quic::ClientConfig::new(tls.offering(&target.versions));
+        config
+            .transport_config(self.transport.clone())
+            .token_store(Arc::new(quic::NoneTokenStore));
+        let race = Race::new(now, target, config, self.options.handshake_timeout)?;
+        let id = ConnectId(self.next_connect);
+        self.next_connect += 1;
+        self.races.insert(id, race);
+        self.step_race(now, id);
+        Ok(id)
+    }
+
+    /// Gives up dialing, without an event. Does nothing if the answer is there already.
+    pub fn cancel(&mut self, now: Instant, connect: ConnectId) {
+        if let Some(race) = self.races.remove(&connect) {
+            self.end_race(now, connect, race);
+        }
+    }
+
+    /// A datagram arrived. `local_ip` is the address it was sent to, if known; `ecn` the two ECN bits of
+    /// its IP header. What is no QUIC is ignored.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local_ip: Option<IpAddr>,
+        ecn: u8,
+        data: BytesMut,
+    ) {
+        let ecn = EcnCodepoint::from_bits(ecn & 0b11);
+        let mut buf = Vec::new();
+        match self.quic.handle(now, remote, local_ip, ecn, data, &mut buf) {
+            None => {}
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                self.drive(now, handle.0, Input::Event(event));
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, buf),
+            Some(DatagramEvent::Response(transmit)) => self.respond(transmit, buf),
+        }
+    }
+
+    /// ICMP says that nobody listens at `remote`. Attempts at it that have heard nothing fail; anything
+    /// else is left alone, as ICMP is easily forged.
+    pub fn handle_unreachable(&mut self, now: Instant, remote: SocketAddr) {
+        let deaf: Vec<_> = self
+            .races
+            .iter()
+            .flat_map(|(&id, race)| race.running().iter().map(move |&index| (id, index)))
+            .filter(|&(_, index)| {
+                self.connections[index].as_ref().is_some_and(|connection| {
+                    connection.remote() == remote && connection.quic.stats().udp_rx.datagrams == 0
+                })
+            })
+            .collect();
+        for (id, index) in deaf {
+            self.discard(index);
+            self.attempt_failed(now, id, Some(index), ConnectError::Unreachable(remote));
+        }
+    }
+
+    /// Does what is due. Calling it early is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for timer in self.timers.due(now) {
+            match timer {
+                Timer::Race(id) => self.step_race(now, id),
+                Timer::Connection(index) => self.drive(now, index, Input::Timeout),
+            }
+        }
+        let time = self.time(now);
+        if self.node.poll_timeout().is_some_and(|at| at <= time) {
+            self.node.handle_timeout(time);
+        }
+    }
+
+    /// When to call [`Endpoint::handle_timeout`]. Valid once [`Endpoint::poll_transmit`] has nothing.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let node = self
+            .node
+            .poll_timeout()
+            .map(|at| self.epoch + Duration::from_micros(at.as_micros()));
+        [self.timers.first(), node].into_iter().flatten().min()
+    }
+
+    /// The next datagrams to send: at most `max_segments` (at least 1) for one peer, put into `buf`,
+    /// whose content is replaced. Connections take turns. Idle calls are O(1).
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max_segments: usize,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        buf.clear();
+        if let Some((transmit, data)) = self.responses.pop_front() {
+            buf.extend_from_slice(&data);
+            return Some(public(transmit));
+        }
+        while let Some(session) = self.node.poll_session() {
+            if let Some(&index) = self.sessions.get(&session)
+                && let Some(connection) = &mut self.connections[index]
+            {
+                connection.feed();
+                self.wake(index);
+            }
+        }
+        let time = self.time(now);
+        while let Some(index) = self.queue.pop_front() {
+            let Some(connection) = &mut self.connections[index] else {
+                continue;
+            };
+            connection.queued = false;
+            let before = connection.stage;
+            let scratch = &mut self.scratch;
+            let transmit =
+                connection.poll_transmit(now, time, &mut self.node, scratch, max_segments, buf);
+            if connection.stage != before {
+                self.leave(before);
+            }
+            self.schedule(index);
+            if let Some(transmit) = transmit {
+                self.wake(index);
+                return Some(public(transmit));
+            }
+        }
+        None
+    }
+
+    /// The next thing to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front();
+        event.or_else(|| self.node.poll_event().map(Event::Core))
+    }
+
+    /// Closes all sessions, gives up all handshakes and dials, and accepts no more. The closes are sent
+    /// by [`Endpoint::poll_transmit`]; [`Endpoint::is_idle`] tells when they are.
+    pub fn close_all(&mut self, now: Instant, code: SessionCode, reason: &str) {
+        self.set_server(None);
+        let time = self.time(now);
+        for (id, race) in std::mem::take(&mut self.races) {
+            self.end_race(now, id, race);
+            self.events.push_back(Event::ConnectFailed {
+                connect: id,
+                error: ConnectError::Closed,
+            });
+        }
+        for session in self.sessions.keys() {
+            // A stale id is a session whose close is on its way already.
+            let _ = self.node.close(time, *session, code, reason);
+        }
+        for index in 0..self.connections.len() {
+            let stage = self.connections[index]
+                .as_ref()
+                .map(|connection| connection.stage);
+            if stage == Some(Stage::Accepting(None)) {
+                self.leave(Stage::Accepting(None));
+                self.abandon(now, index);
+            }
+        }
+    }
+
+    /// Whether nothing is left but connections that were closed and whose close was sent: a good moment
+    /// to drop the endpoint.
+    pub fn is_idle(&self) -> bool {
+        self.sessions.is_empty()
+            && self.races.is_empty()
+            && self.responses.is_empty()
+            && self.queue.is_empty()
+            && self
+                .connections
+                .iter()
+                .flatten()
+                .all(|connection| connection.stage == Stage::Closing)
+    }
+
+    /// Connections that are closed and still answer late packets with their close, for three probe
+    /// timeouts (RFC 9000, section 10.2).
+    pub fn draining(&self) -> usize {
+        let connections = self.connections.iter().flatten();
+        connections
+            .filter(|connection| connection.stage == Stage::Closing)
+            .count()
+    }
+
+    /// The peer's present address; `None` once the session has ended.
+    pub fn remote_address(&self, session: Id<Session>) -> Option<SocketAddr> {
+        self.find(session).map(Connection::remote)
+    }
+
+    /// Figures of the session's connection; `None` once the session has ended.
+    pub fn connection_stats(&self, session: Id<Session>) -> Option<ConnectionStats> {
+        self.find(session).map(Connection::stats)
+    }
+
+    fn find(&self, session: Id<Session>) -> Option<&Connection> {
+        self.connections[*self.sessions.get(&session)?].as_deref()
+    }
+}
+
+fn public(transmit: quic::Transmit) -> Transmit {
+    Transmit {
+        remote: transmit.destination,
+        local_ip: transmit.src_ip,
+        ecn: transmit.ecn.map_or(0, |ecn| ecn as u8),
+        size: transmit.size,
+        segment_size: transmit.segment_size,
+    }
+}

@@ -1,0 +1,35 @@
+//! moq-lite over QUIC as a value: UDP datagrams and the time go in, UDP datagrams and events come out.
+//!
+//! An [`Endpoint`] owns one [`Node`](smoq_core::Node) and all its connections. It does no IO, reads no
+//! clock and starts no thread. A driver does, in this order and in any size of batches:
+//!
+//! 1. [`Endpoint::handle_datagram`] for what the socket received, [`Endpoint::handle_unreachable`] for
+//!    what it reported, [`Endpoint::handle_timeout`] once [`Endpoint::poll_timeout`] is due;
+//! 2. [`Endpoint::poll_event`] until `None`, acting on [`Endpoint::node_mut`];
+//! 3. [`Endpoint::poll_transmit`] until `None`, or until the socket takes no more;
+//! 4. sleep until the socket is ready or [`Endpoint::poll_timeout`] is due. Steps 2 and 3 repeat as long
+//!    as either of them gives something.
+//!
+//! Every call may follow every other one: draining late costs time, never correctness.
+#![forbid(unsafe_code)]
+
+mod config;
+mod connect;
+mod connection;
+mod crypto;
+mod endpoint;
+mod error;
+mod pace;
+mod timers;
+mod tls;
+
+pub use config::{Congestion, EndpointConfig, ServerConfig, Slots, Target, TransportOptions};
+pub use connect::ConnectId;
+pub use connection::ConnectionStats;
+pub use endpoint::{Endpoint, Event, Transmit};
+pub use error::{CertificateProblem, ConnectError, TlsError};
+pub use rustls;
+pub use tls::{ClientTls, ServerTls, Trust, fingerprint};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Everything in virtual time, over networks made of a queue.
+
+mod conformance;
+mod support;

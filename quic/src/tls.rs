@@ -1,0 +1,229 @@
+//! TLS for both ends, always with the ring provider named: another crate's features must not choose.
+
+use std::{fmt, sync::Arc};
+
+use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::{
+    CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor,
+    },
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    server::{ParsedCertificate, ResolvesServerCert},
+};
+use smoq_core::Version;
+
+use crate::TlsError;
+
+/// The SHA-256 of a certificate in DER: what a client pins.
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn alpn(versions: &[Version]) -> Vec<Vec<u8>> {
+    versions
+        .iter()
+        .map(|version| version.alpn().into())
+        .collect()
+}
+
+/// What a server shows: its certificate, and every version, newest first. The newest that the client
+/// offers is chosen.
+#[derive(Clone)]
+pub struct ServerTls(pub(crate) Arc<QuicServerConfig>);
+
+impl ServerTls {
+    /// One certificate chain, its own certificate first, and its private key.
+    ///
+    /// # Errors
+    /// [`TlsError::Certificate`] if they do not parse or do not fit together.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, TlsError> {
+        let builder = server()
+            .with_single_cert(chain, key)
+            .map_err(TlsError::Certificate)?;
+        Ok(Self::build(builder))
+    }
+
+    /// Certificates chosen at each handshake, by name say, or reloaded behind the scenes.
+    pub fn with_resolver(resolver: Arc<dyn ResolvesServerCert>) -> Self {
+        Self::build(server().with_cert_resolver(resolver))
+    }
+
+    fn build(mut config: rustls::ServerConfig) -> Self {
+        config.alpn_protocols = alpn(&Version::ALL);
+        Self(Arc::new(
+            config
+                .try_into()
+                .expect("the ring provider has the initial cipher suite"),
+        ))
+    }
+}
+
+fn server() -> rustls::ConfigBuilder<rustls::ServerConfig, rustls::server::WantsServerCert> {
+    rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("the ring provider has TLS 1.3")
+        .with_no_client_auth()
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerTls")
+    }
+}
+
+/// Which servers a client believes.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// Those whose certificate one of these roots has signed, for the name in the target. System roots
+    /// and extra ones go into one store.
+    Roots(RootCertStore),
+    /// Those that show a certificate with one of these SHA-256 fingerprints ([`fingerprint`]), within
+    /// its time of validity, whatever its name and issuer: as `serverCertificateHashes` of
+    /// WebTransport. Several are for the days in which a certificate changes.
+    Fingerprints(Vec<[u8; 32]>),
+    /// Everybody. For experiments: whoever is on the path can read and change everything.
+    Insecure,
+}
+
+/// How a client meets a server. Cheap to clone; make it once and use it for all connections, which
+/// then resume earlier TLS sessions.
+#[derive(Clone)]
+pub struct ClientTls(Arc<rustls::ClientConfig>);
+
+impl ClientTls {
+    /// # Errors
+    /// [`TlsError::NoRoots`] or [`TlsError::NoFingerprints`] if nothing is trusted.
+    pub fn new(trust: Trust) -> Result<Self, TlsError> {
+        let provider = provider();
+        let verifier: Arc<dyn ServerCertVerifier> = match trust {
+            Trust::Roots(roots) => {
+                WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone())
+                    .build()
+                    .map_err(|_| TlsError::NoRoots)?
+            }
+            Trust::Fingerprints(pins) if pins.is_empty() => return Err(TlsError::NoFingerprints),
+            Trust::Fingerprints(pins) => Arc::new(Unchained {
+                pins: Some(pins),
+                provider: provider.clone(),
+            }),
+            Trust::Insecure => Arc::new(Unchained {
+                pins: None,
+                provider: provider.clone(),
+            }),
+        };
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("the ring provider has TLS 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
+
+    pub(crate) fn offering(&self, versions: &[Version]) -> Arc<QuicClientConfig> {
+        let mut config = rustls::ClientConfig::clone(&self.0);
+        config.alpn_protocols = alpn(versions);
+        Arc::new(
+            config
+                .try_into()
+                .expect("the ring provider has the initial cipher suite"),
+        )
+    }
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+/// Looks at the server's own certificate only. That the server holds its key is checked all the same.
+#[derive(Debug)]
+struct Unchained {
+    /// `None` believes every certificate.
+    pins: Option<Vec<[u8; 32]>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Unchained {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(pins) = &self.pins {
+            if !pins.contains(&fingerprint(certificate)) {
+                return Err(CertificateError::ApplicationVerificationFailure.into());
+            }
+            within_validity(certificate, now, &self.provider)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("QUIC has no TLS 1.2".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// webpki looks at the dates of a certificate before it looks for its issuer, of which there is none.
+fn within_validity(
+    certificate: &CertificateDer<'_>,
+    now: UnixTime,
+    provider: &CryptoProvider,
+) -> Result<(), rustls::Error> {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let parsed = ParsedCertificate::try_from(certificate)?;
+    let verdict = verify_server_cert_signed_by_trust_anchor(
+        &parsed,
+        &RootCertStore::empty(),
+        &[],
+        now,
+        provider.signature_verification_algorithms.all,
+    );
+    match verdict {
+        Err(rustls::Error::InvalidCertificate(
+            error @ (Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }),
+        )) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
