@@ -162,7 +162,12 @@ impl Node {
         if track.ended != Ended::No {
             return;
         }
-        track.ended = Ended::Failed(code);
+        let complete = track.end.is_some_and(|end| track.next_sequence() >= end)
+            && track.from(0).all(|(_, id)| {
+                self.store.groups.get(id).is_some_and(|group| group.end == Some(GroupEnd::Complete))
+            });
+        // A publisher that leaves after it has said everything takes nothing away.
+        track.ended = if complete { Ended::Finished } else { Ended::Failed(code) };
         self.refuse_askers(track_id, code);
         self.advance_track(track_id);
         self.refresh_track(track_id);

@@ -150,9 +150,16 @@ impl Node {
             return;
         }
         stream.send = Half::Done;
-        if let Kind::GroupOut(_) = stream.kind {
-            self.close_group_out(session, id);
-        } else {
+        match &stream.kind {
+            Kind::GroupOut(_) => self.close_group_out(session, id),
+            Kind::SubscribeIn(served) => {
+                let sub = served.sub;
+                stream.kind = Kind::Over;
+                self.forget_sub(sub);
+            }
+            _ => {}
+        }
+        if let Some(state) = self.live(session) {
             state.reap(id);
         }
     }
@@ -263,6 +270,7 @@ impl Node {
     pub(crate) fn process(&mut self, session: Id<Session>, id: Id<Stream>) {
         let Some(state) = self.live(session) else { return };
         let Some(stream) = state.streams.get(id) else { return };
+        let opening = matches!(stream.kind, Kind::Opening);
         let outcome = match &stream.kind {
             Kind::Opening => self.open_stream(session, id),
             Kind::SetupIn => self.read_setup(session, id),
@@ -278,10 +286,13 @@ impl Node {
         };
         match outcome {
             Ok(()) => {
-                // What a request was followed by belongs to its new kind.
-                if let Some(state) = self.live(session) {
-                    state.reap(id);
+                let Some(state) = self.live(session) else { return };
+                let kind = state.streams.get(id).map(|stream| &stream.kind);
+                // What a request was followed by is for its new kind to judge.
+                if opening && matches!(kind, Some(Kind::AnnounceOut(_) | Kind::TrackIn(_))) {
+                    return self.process(session, id);
                 }
+                state.reap(id);
             }
             Err(offence) => self.offend(session, Some(id), offence),
         }

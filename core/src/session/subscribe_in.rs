@@ -156,6 +156,9 @@ impl Node {
         let version = session.version();
         let Some(stream) = session.streams.get_mut(id) else { return };
         let Kind::SubscribeIn(state) = &mut stream.kind else { return };
+        if stream.fin {
+            return;
+        }
         let before = stream.out.len();
         if !state.started && version.has_subscribe_ok() && track.is_resolved() {
             state.started = true;
@@ -176,23 +179,12 @@ impl Node {
         let finished = track.ended == Ended::Finished
             && sub.open == 0
             && sub.selection.is_exhausted(track);
-        if stream.out.len() > before {
+        // The subscription is over when the end itself has arrived.
+        stream.fin = finished;
+        if finished || stream.out.len() > before {
             session.wake(id);
+            self.touch(session_id);
         }
-        if finished {
-            self.finish_sub(sub_id);
-        }
-        self.touch(session_id);
-    }
-
-    /// Everything was served and acknowledged: ends the stream with FIN.
-    fn finish_sub(&mut self, sub_id: Id<Sub>) {
-        let Some(sub) = self.forget_sub(sub_id) else { return };
-        let Target::Peer { session: session_id, stream: id, .. } = sub.target else { return };
-        self.set_kind(session_id, id, Kind::Over);
-        let Some(session) = self.sessions.get_mut(session_id) else { return };
-        session.finish(id);
-        self.touch(session_id);
     }
 
     /// Ends a subscription of a peer before it has got everything.

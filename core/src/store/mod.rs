@@ -9,6 +9,9 @@ mod group;
 mod selection;
 mod track;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use cursor::{Ahead, Cursor, Form};
 pub use group::Group;
 pub(crate) use group::{Follower, GroupEnd, GroupError};
