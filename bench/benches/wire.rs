@@ -4,7 +4,9 @@ use bytes::BytesMut;
 use divan::{Bencher, black_box};
 use smoq_core::{
     Path, Version,
-    wire::{Announce, Cost, FrameHeader, GroupHeader, Hop, Hops, Message, Subscribe, SubscribeParams},
+    wire::{
+        Announce, Cost, FrameHeader, GroupHeader, Hop, Hops, Message, Subscribe, SubscribeParams,
+    },
 };
 
 const VERSIONS: [Version; 4] = Version::ALL;

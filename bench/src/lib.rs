@@ -117,7 +117,8 @@ impl FanOut {
     /// Publishes one group and sends each frame of it to every subscriber as soon as it is written;
     /// then the peers acknowledge it.
     pub fn group(&mut self, shape: Shape) {
-        let (group, _) = self.node.create_group(self.now, self.track, None).expect("a running track");
+        let (group, _) =
+            self.node.create_group(self.now, self.track, None).expect("a running track");
         for _ in 0..shape.frames {
             self.timestamp += 33;
             let payload = self.payload.slice(..shape.size);

@@ -13,7 +13,10 @@ fn allocations(shape: Shape, version: Version) -> u64 {
     let before = fan_out.bytes();
     let counted = allocation_counter::measure(|| fan_out.group(shape)).count_total;
     let sent = fan_out.bytes() - before;
-    assert!(sent > SUBSCRIBERS as u64 * shape.frames * shape.size as u64, "everybody got the group");
+    assert!(
+        sent > SUBSCRIBERS as u64 * shape.frames * shape.size as u64,
+        "everybody got the group"
+    );
     counted
 }
 

@@ -79,6 +79,9 @@ pub enum Violation {
     /// Only raw QUIC clients send a path in SETUP.
     #[error("SETUP carries a path that only a client on raw QUIC may send")]
     UnexpectedPath,
+    /// Only clients have a role.
+    #[error("SETUP carries a role that only a client may send")]
+    UnexpectedRole,
     /// An announcement that is already active (03, 04), or two STARTs of one path (06).
     #[error("a broadcast was announced twice")]
     DuplicateAnnouncement,

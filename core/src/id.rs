@@ -107,7 +107,8 @@ impl<T> Arena<T> {
     }
 
     pub(crate) fn remove(&mut self, id: Id<T>) -> Option<T> {
-        let slot = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation)?;
+        let slot =
+            self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation)?;
         let value = slot.value.take()?;
         self.live -= 1;
         // A slot whose generations are used up is retired: its ids could not be told apart.

@@ -102,11 +102,7 @@ impl Path {
 
     fn after(&self, prefix: &Self) -> Option<&str> {
         let rest = self.0.strip_prefix(prefix.as_str())?;
-        if rest.is_empty() || prefix.is_root() {
-            Some(rest)
-        } else {
-            rest.strip_prefix('/')
-        }
+        if rest.is_empty() || prefix.is_root() { Some(rest) } else { rest.strip_prefix('/') }
     }
 
     /// The path without its last segment; `None` for the root.
@@ -114,11 +110,7 @@ impl Path {
         if self.is_root() {
             return None;
         }
-        Some(
-            self.0
-                .rsplit_once('/')
-                .map_or_else(Self::root, |(parent, _)| Self(Arc::from(parent))),
-        )
+        Some(self.0.rsplit_once('/').map_or_else(Self::root, |(parent, _)| Self(Arc::from(parent))))
     }
 
     /// Fails with [`PathError::Pattern`] if the path may not name a broadcast.
@@ -178,13 +170,9 @@ mod tests {
 
     #[test]
     fn slashes_are_normalised() {
-        for (text, normal) in [
-            ("", ""),
-            ("///", ""),
-            ("/a/", "a"),
-            ("a//b", "a/b"),
-            ("//a///b//c/", "a/b/c"),
-        ] {
+        for (text, normal) in
+            [("", ""), ("///", ""), ("/a/", "a"), ("a//b", "a/b"), ("//a///b//c/", "a/b/c")]
+        {
             assert_eq!(path(text).as_str(), normal, "{text}");
         }
         assert_eq!(path("//"), Path::root());

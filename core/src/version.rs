@@ -48,9 +48,7 @@ impl Version {
 
     /// The version that `token` stands for.
     pub fn from_alpn(token: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|version| version.alpn().as_bytes() == token)
+        Self::ALL.into_iter().find(|version| version.alpn().as_bytes() == token)
     }
 
     /// Each side sends SETUP on a unidirectional stream.

@@ -31,23 +31,14 @@ struct Row<'a> {
 
 fn rows(file: &str) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
-    for text in file
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
+    for text in file.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let columns: Vec<_> = text.split('|').map(str::trim).collect();
         let [versions, kinds, meaning, hex] = columns[..] else {
             panic!("not four columns: {text}")
         };
         for version in versions.split(',').flat_map(parse_versions) {
             let kinds = kinds.split('+').map(str::trim).collect();
-            rows.push(Row {
-                version,
-                kinds,
-                meaning,
-                bytes: parse_hex(hex),
-                text,
-            });
+            rows.push(Row { version, kinds, meaning, bytes: parse_hex(hex), text });
         }
     }
     assert!(rows.len() > 20, "the file has lost its rows");
@@ -58,21 +49,14 @@ fn parse_versions(range: &str) -> Vec<Version> {
     let version = |number| format!("moq-lite-{number}").parse::<Version>().unwrap();
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let (first, last) = (version(first), version(last));
-    Version::ALL
-        .into_iter()
-        .filter(|version| (first..=last).contains(version))
-        .collect()
+    Version::ALL.into_iter().filter(|version| (first..=last).contains(version)).collect()
 }
 
 fn parse_hex(text: &str) -> Vec<u8> {
     let group = |group: &str| {
         let (digits, times) = group.split_once('*').unwrap_or((group, "1"));
         let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-        (0..digits.len())
-            .step_by(2)
-            .map(byte)
-            .collect::<Vec<_>>()
-            .repeat(times.parse().unwrap())
+        (0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().repeat(times.parse().unwrap())
     };
     text.split_whitespace().flat_map(group).collect()
 }
@@ -121,14 +105,7 @@ fn framing(kind: &str, version: Version) -> Option<bool> {
 
 #[test]
 fn canonical_rows_go_both_ways() {
-    for Row {
-        version,
-        kinds,
-        meaning,
-        bytes,
-        text,
-    } in rows(CANONICAL)
-    {
+    for Row { version, kinds, meaning, bytes, text } in rows(CANONICAL) {
         let items = decode(&kinds, &bytes, version).unwrap().expect(text);
         assert_eq!(self::meaning(&items), meaning, "{version}: {text}");
         assert_eq!(encode(&items, version), bytes, "{version}: {text}");
@@ -137,36 +114,18 @@ fn canonical_rows_go_both_ways() {
 
 #[test]
 fn accepted_rows_mean_what_they_say() {
-    for Row {
-        version,
-        kinds,
-        meaning,
-        bytes,
-        text,
-    } in rows(ACCEPTED)
-    {
+    for Row { version, kinds, meaning, bytes, text } in rows(ACCEPTED) {
         let items = decode(&kinds, &bytes, version).unwrap().expect(text);
         assert_eq!(self::meaning(&items), meaning, "{version}: {text}");
         if !meaning.contains("other kind") {
-            assert_ne!(
-                encode(&items, version),
-                bytes,
-                "this row is canonical, move it: {text}"
-            );
+            assert_ne!(encode(&items, version), bytes, "this row is canonical, move it: {text}");
         }
     }
 }
 
 #[test]
 fn rejected_rows_break_the_rule_that_they_name() {
-    for Row {
-        version,
-        kinds,
-        meaning,
-        bytes,
-        text,
-    } in rows(REJECTED)
-    {
+    for Row { version, kinds, meaning, bytes, text } in rows(REJECTED) {
         let error = decode(&kinds, &bytes, version).expect_err(text);
         assert_eq!(format!("{error:?}"), meaning, "{version}: {text}");
     }
@@ -174,13 +133,8 @@ fn rejected_rows_break_the_rule_that_they_name() {
 
 #[test]
 fn a_cut_row_asks_for_more() {
-    for Row {
-        version,
-        kinds,
-        meaning,
-        bytes,
-        text,
-    } in rows(CANONICAL).into_iter().chain(rows(ACCEPTED))
+    for Row { version, kinds, meaning, bytes, text } in
+        rows(CANONICAL).into_iter().chain(rows(ACCEPTED))
     {
         for cut in 0..bytes.len() {
             match decode(&kinds, &bytes[..cut], version) {
@@ -201,14 +155,7 @@ fn a_cut_row_asks_for_more() {
 
 #[test]
 fn a_cut_refusal_never_passes() {
-    for Row {
-        version,
-        kinds,
-        bytes,
-        text,
-        ..
-    } in rows(REJECTED)
-    {
+    for Row { version, kinds, bytes, text, .. } in rows(REJECTED) {
         for cut in 0..bytes.len() {
             let cut = decode(&kinds, &bytes[..cut], version);
             assert!(matches!(cut, Ok(None) | Err(_)), "{version}: {text}");
@@ -218,14 +165,7 @@ fn a_cut_refusal_never_passes() {
 
 #[test]
 fn a_body_of_another_length_is_refused() {
-    for Row {
-        version,
-        kinds,
-        bytes,
-        text,
-        ..
-    } in rows(CANONICAL)
-    {
+    for Row { version, kinds, bytes, text, .. } in rows(CANONICAL) {
         let ([kind], Some(typed)) = (&kinds[..], framing(kinds[0], version)) else {
             continue;
         };
@@ -233,10 +173,7 @@ fn a_body_of_another_length_is_refused() {
             let framed = take_typed_message(&bytes, LIMIT).unwrap().unwrap();
             (&bytes[..varint::len(framed.kind)], &bytes[framed.body])
         } else {
-            (
-                &bytes[..0],
-                &bytes[take_message(&bytes, LIMIT).unwrap().unwrap().body],
-            )
+            (&bytes[..0], &bytes[take_message(&bytes, LIMIT).unwrap().unwrap().body])
         };
         let framed = |body: &[u8]| {
             let mut out = prefix.to_vec();
@@ -252,11 +189,7 @@ fn a_body_of_another_length_is_refused() {
             );
         }
         let longer = [body, &[0, 0]].concat();
-        assert_eq!(
-            framed(&longer),
-            Err(DecodeError::TrailingBytes(2)),
-            "{version}: {text}"
-        );
+        assert_eq!(framed(&longer), Err(DecodeError::TrailingBytes(2)), "{version}: {text}");
     }
 }
 
@@ -278,11 +211,7 @@ fn every_kind_has_a_row_in_every_version_that_has_it() {
                 "bidi" | "uni" | "frame" | "frame_header" => continue,
                 _ => true,
             };
-            assert_eq!(
-                covered.contains(&(version, kind)),
-                exists,
-                "{version} {kind}"
-            );
+            assert_eq!(covered.contains(&(version, kind)), exists, "{version} {kind}");
         }
     }
 }

@@ -17,13 +17,7 @@ fn version() -> impl Strategy<Value = Version> {
 
 /// Numbers of every length on the wire.
 fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        0..4u64,
-        0..0x80u64,
-        0..0x8000u64,
-        0..0x8000_0000u64,
-        0..=varint::MAX
-    ]
+    prop_oneof![0..4u64, 0..0x80u64, 0..0x8000u64, 0..0x8000_0000u64, 0..=varint::MAX]
 }
 
 /// Numbers that are still numbers when one more stands for them.
@@ -48,11 +42,7 @@ fn hops(version: Version) -> impl Strategy<Value = Hops> {
     vec(hop(), 0..=MAX_HOPS).prop_map(move |list| {
         let mut hops = Hops::new();
         for hop in list {
-            let hop = if version.has_hop_ids() {
-                hop
-            } else {
-                Hop::UNKNOWN
-            };
+            let hop = if version.has_hop_ids() { hop } else { Hop::UNKNOWN };
             // A hop that is there already is left out.
             let _ = hops.push(hop);
         }
@@ -62,67 +52,43 @@ fn hops(version: Version) -> impl Strategy<Value = Hops> {
 
 fn cost(version: Version) -> BoxedStrategy<Cost> {
     if version.has_announce_ids() {
-        (number(), number())
-            .prop_map(|(warm, cold)| Cost { warm, cold })
-            .boxed()
+        (number(), number()).prop_map(|(warm, cold)| Cost { warm, cold }).boxed()
     } else {
         Just(Cost::UNKNOWN).boxed()
     }
 }
 
 fn params(version: Version) -> impl Strategy<Value = SubscribeParams> {
-    (
-        any::<u8>(),
-        order(),
-        number(),
-        optional(),
-        optional(),
-        number(),
-        optional(),
+    (any::<u8>(), order(), number(), optional(), optional(), number(), optional()).prop_map(
+        move |(priority, order, max_age_ms, start, end, frame_start, frame_end)| {
+            let bounds = version.has_frame_bounds();
+            let frame_start = if bounds && start.is_some() { frame_start } else { 0 };
+            let no_floor = version.start_is_floor() && start == Some(0) && frame_start == 0;
+            SubscribeParams {
+                priority,
+                order: if version.has_group_order() { order } else { GroupOrder::NewestFirst },
+                max_age_ms,
+                start: if no_floor { None } else { start },
+                end,
+                frame_start,
+                frame_end: if bounds { end.and(frame_end) } else { None },
+            }
+        },
     )
-        .prop_map(
-            move |(priority, order, max_age_ms, start, end, frame_start, frame_end)| {
-                let bounds = version.has_frame_bounds();
-                let frame_start = if bounds && start.is_some() {
-                    frame_start
-                } else {
-                    0
-                };
-                let no_floor = version.start_is_floor() && start == Some(0) && frame_start == 0;
-                SubscribeParams {
-                    priority,
-                    order: if version.has_group_order() {
-                        order
-                    } else {
-                        GroupOrder::NewestFirst
-                    },
-                    max_age_ms,
-                    start: if no_floor { None } else { start },
-                    end,
-                    frame_start,
-                    frame_end: if bounds { end.and(frame_end) } else { None },
-                }
-            },
-        )
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
     let probe = select(&[ProbeLevel::None, ProbeLevel::Report, ProbeLevel::Increase][..]);
     let role = select(&[SetupRole::Both, SetupRole::Publisher, SetupRole::Subscriber][..]);
-    (
-        probe,
-        option::of(".{0,20}"),
-        role,
-        option::of(number()),
-        option::of(hop()),
-    )
-        .prop_map(|(probe, path, role, cost, hop)| Setup {
+    (probe, option::of(".{0,20}"), role, option::of(number()), option::of(hop())).prop_map(
+        |(probe, path, role, cost, hop)| Setup {
             probe,
             path,
             role,
             cost,
             hop: hop.filter(|hop| hop.is_known()),
-        })
+        },
+    )
 }
 
 fn announce(version: Version) -> impl Strategy<Value = Announce> {
@@ -150,24 +116,14 @@ fn response(version: Version) -> impl Strategy<Value = SubscribeResponse> {
         let ok = (any::<u8>(), order(), number(), optional(), optional());
         vec![
             ok.prop_map(|(priority, order, max_age_ms, start, end)| {
-                SubscribeResponse::Ok(SubscribeOk {
-                    priority,
-                    order,
-                    max_age_ms,
-                    start,
-                    end,
-                })
+                SubscribeResponse::Ok(SubscribeOk { priority, order, max_age_ms, start, end })
             })
             .boxed(),
         ]
     } else {
         vec![
-            number()
-                .prop_map(|group| SubscribeResponse::Start { group })
-                .boxed(),
-            number()
-                .prop_map(|group| SubscribeResponse::End { group })
-                .boxed(),
+            number().prop_map(|group| SubscribeResponse::Start { group }).boxed(),
+            number().prop_map(|group| SubscribeResponse::End { group }).boxed(),
         ]
     };
     Union::new([vec![drop], rest].concat())
@@ -176,10 +132,7 @@ fn response(version: Version) -> impl Strategy<Value = SubscribeResponse> {
 fn frame_header(version: Version) -> impl Strategy<Value = FrameHeader> {
     let largest = MAX_TIMESTAMP as i64;
     (prop_oneof![-100..100i64, -largest..=largest], number()).prop_map(move |(delta, size)| {
-        FrameHeader {
-            delta: if version.has_timestamps() { delta } else { 0 },
-            size,
-        }
+        FrameHeader { delta: if version.has_timestamps() { delta } else { 0 }, size }
     })
 }
 
@@ -187,84 +140,40 @@ fn group(version: Version) -> impl Strategy<Value = GroupHeader> {
     (number(), number(), number()).prop_map(move |(subscribe, sequence, first_frame)| GroupHeader {
         subscribe,
         sequence,
-        first_frame: if version.has_frame_bounds() {
-            first_frame
-        } else {
-            0
-        },
+        first_frame: if version.has_frame_bounds() { first_frame } else { 0 },
     })
 }
 
 fn fetch(version: Version) -> impl Strategy<Value = Fetch> {
-    (
-        path(),
-        ".{0,9}",
-        any::<u8>(),
-        number(),
-        number(),
-        optional(),
+    (path(), ".{0,9}", any::<u8>(), number(), number(), optional()).prop_map(
+        move |(broadcast, track, priority, group, frame_start, frame_end)| {
+            let bounds = version.has_frame_bounds();
+            let frame_start = if bounds { frame_start } else { 0 };
+            let frame_end = frame_end.filter(|end| bounds && *end >= frame_start);
+            Fetch { broadcast, track, priority, group, frame_start, frame_end }
+        },
     )
-        .prop_map(
-            move |(broadcast, track, priority, group, frame_start, frame_end)| {
-                let bounds = version.has_frame_bounds();
-                let frame_start = if bounds { frame_start } else { 0 };
-                let frame_end = frame_end.filter(|end| bounds && *end >= frame_start);
-                Fetch {
-                    broadcast,
-                    track,
-                    priority,
-                    group,
-                    frame_start,
-                    frame_end,
-                }
-            },
-        )
 }
 
 /// Every item that a version has and that has an end of its own, so not a datagram.
 fn framed_item(version: Version) -> impl Strategy<Value = Item> {
-    let unis: Vec<_> = (0..10)
-        .filter_map(|kind| UniType::from_varint(kind, version))
-        .collect();
-    let bidis: Vec<_> = (0..10)
-        .filter_map(|kind| BidiType::from_varint(kind, version))
-        .collect();
+    let unis: Vec<_> = (0..10).filter_map(|kind| UniType::from_varint(kind, version)).collect();
+    let bidis: Vec<_> = (0..10).filter_map(|kind| BidiType::from_varint(kind, version)).collect();
     let request = (path(), hop()).prop_map(move |(prefix, hop)| {
-        let exclude_hop = if version.has_exclude_hop() {
-            hop
-        } else {
-            Hop::UNKNOWN
-        };
-        Item::AnnounceRequest(AnnounceRequest {
-            prefix,
-            exclude_hop,
-        })
+        let exclude_hop = if version.has_exclude_hop() { hop } else { Hop::UNKNOWN };
+        Item::AnnounceRequest(AnnounceRequest { prefix, exclude_hop })
     });
     let subscribe =
         (number(), path(), ".{0,9}", params(version)).prop_map(|(id, broadcast, track, params)| {
-            Item::Subscribe(Subscribe {
-                id,
-                broadcast,
-                track,
-                params,
-            })
+            Item::Subscribe(Subscribe { id, broadcast, track, params })
         });
     let frame = (frame_header(version), vec(any::<u8>(), 0..200)).prop_map(|(header, payload)| {
-        Item::Frame(
-            FrameHeader {
-                size: payload.len() as u64,
-                ..header
-            },
-            payload,
-        )
+        Item::Frame(FrameHeader { size: payload.len() as u64, ..header }, payload)
     });
     let probe = (number(), number()).prop_map(move |(bitrate, rtt)| {
         let known = |value| Some(value).filter(|value| *value != 0);
         let rtt_ms = known(rtt).filter(|_| version.has_probe_rtt());
-        Item::Probe(Probe {
-            bitrate: known(bitrate),
-            rtt_ms,
-        })
+        Item::Probe(Probe { bitrate: known(bitrate), rtt_ms })
     });
     let mut items = vec![
         select(unis).prop_map(Item::Uni).boxed(),
@@ -281,11 +190,7 @@ fn framed_item(version: Version) -> impl Strategy<Value = Item> {
         probe.boxed(),
     ];
     if version.has_goaway() {
-        items.push(
-            ".{0,99}"
-                .prop_map(|uri| Item::Goaway(Goaway { uri }))
-                .boxed(),
-        );
+        items.push(".{0,99}".prop_map(|uri| Item::Goaway(Goaway { uri })).boxed());
     }
     if version.has_setup() {
         let ok = (hop(), number()).prop_map(|(hop, active)| AnnounceOk { hop, active });
@@ -293,11 +198,7 @@ fn framed_item(version: Version) -> impl Strategy<Value = Item> {
         let info = (any::<u8>(), order(), number(), number()).prop_map(
             move |(priority, order, max_age_ms, timescale)| TrackInfo {
                 priority,
-                order: if version.track_info_has_order() {
-                    order
-                } else {
-                    GroupOrder::NewestFirst
-                },
+                order: if version.track_info_has_order() { order } else { GroupOrder::NewestFirst },
                 max_age_ms,
                 timescale: timescale.max(1),
             },
@@ -313,14 +214,7 @@ fn framed_item(version: Version) -> impl Strategy<Value = Item> {
 fn datagram() -> impl Strategy<Value = Item> {
     (number(), number(), number(), vec(any::<u8>(), 0..50)).prop_map(
         |(subscribe, sequence, timestamp, payload)| {
-            Item::Datagram(
-                DatagramHeader {
-                    subscribe,
-                    sequence,
-                    timestamp,
-                },
-                payload,
-            )
+            Item::Datagram(DatagramHeader { subscribe, sequence, timestamp }, payload)
         },
     )
 }
@@ -459,10 +353,7 @@ fn has_one_meaning(kind: &str, bytes: &[u8], version: Version) -> Result<(), Tes
     prop_assert!(used <= bytes.len() && bytes.len() < LIMIT);
     if !matches!(item, Item::Announce(Announce::Other { .. })) {
         let again = encode(&item, version);
-        prop_assert_eq!(
-            item::take(kind, &again, version),
-            Ok(Some((item, again.len())))
-        );
+        prop_assert_eq!(item::take(kind, &again, version), Ok(Some((item, again.len()))));
     }
     Ok(())
 }

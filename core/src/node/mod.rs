@@ -11,6 +11,11 @@ mod transport;
 
 use alloc::{collections::BTreeMap, collections::VecDeque, string::ToString, vec::Vec};
 
+pub(crate) use self::{
+    changes::Changes,
+    subs::{Sub, Target},
+    timers::TAIL,
+};
 pub use self::{
     discover::Watcher,
     publish::Broadcast,
@@ -20,14 +25,10 @@ pub use crate::{
     session::Session,
     store::{Group, Track},
 };
-pub(crate) use self::{
-    changes::Changes,
-    subs::{Sub, Target},
-    timers::TAIL,
-};
 
 use crate::{
-    Closed, ClosedBy, Command, Config, Event, Grant, Id, Misuse, Path, SessionConfig, Time, Violation,
+    Closed, ClosedBy, Command, Config, Event, Grant, Id, Misuse, Path, SessionConfig, Time,
+    Violation,
     id::Arena,
     route::Routes,
     session::{Kind, Mount, State, Stream},
@@ -205,7 +206,12 @@ impl Node {
     }
 
     /// Makes a peer bear the consequences of a broken rule.
-    pub(crate) fn offend(&mut self, session_id: Id<Session>, id: Option<Id<Stream>>, offence: Offence) {
+    pub(crate) fn offend(
+        &mut self,
+        session_id: Id<Session>,
+        id: Option<Id<Stream>>,
+        offence: Offence,
+    ) {
         let Some(session) = self.sessions.get_mut(session_id) else { return };
         if session.state == State::Closed {
             return;
@@ -223,7 +229,11 @@ impl Node {
             }
             (Offence::Stream(error) | Offence::Session(error), _) => {
                 let (code, reason) = (error.session_code(), error.to_string());
-                self.events.push_back(Event::Violation { session: session_id, stream: None, error });
+                self.events.push_back(Event::Violation {
+                    session: session_id,
+                    stream: None,
+                    error,
+                });
                 self.end_session(session_id, Closed { by: ClosedBy::Local, code, reason });
             }
         }
@@ -276,10 +286,9 @@ impl Node {
         last.setup_sent = true;
         last.dirty = session.dirty;
         match closed.by {
-            ClosedBy::Local => last.commands.push_back(Command::Close {
-                code: closed.code,
-                reason: closed.reason.clone(),
-            }),
+            ClosedBy::Local => last
+                .commands
+                .push_back(Command::Close { code: closed.code, reason: closed.reason.clone() }),
             ClosedBy::Peer | ClosedBy::Transport => {}
         }
         *session = last;

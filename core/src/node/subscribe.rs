@@ -5,7 +5,7 @@ use alloc::{collections::VecDeque, vec::Vec};
 use super::{Node, Sub, Target};
 use crate::{
     Event, Id, Misuse, NextGroup, Path, Read, SubscribeOptions, Time,
-    store::{Cursor, Ended, Follower, Form, GroupEnd, Group},
+    store::{Cursor, Ended, Follower, Form, Group, GroupEnd},
     wire::{StreamCode, TrackInfo},
 };
 

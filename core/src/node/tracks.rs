@@ -85,7 +85,9 @@ impl Node {
                     priority: all.priority.max(options.priority),
                     max_age: all.max_age.max(options.max_age),
                     order: match (all.order, options.order) {
-                        (GroupOrder::OldestFirst, GroupOrder::OldestFirst) => GroupOrder::OldestFirst,
+                        (GroupOrder::OldestFirst, GroupOrder::OldestFirst) => {
+                            GroupOrder::OldestFirst
+                        }
                         _ => GroupOrder::NewestFirst,
                     },
                     start: earlier(all.start, options.start),
@@ -219,4 +221,3 @@ fn earlier(a: Start, b: Start) -> Start {
         (Start::Latest, Start::Latest) => Start::Latest,
     }
 }
-

@@ -82,7 +82,11 @@ impl Node {
             Kind::Over => {}
             _ => {
                 if !state.buffer(id, &data, limit) {
-                    return self.offend(session, None, Offence::Session(Violation::TooMuchBuffered));
+                    return self.offend(
+                        session,
+                        None,
+                        Offence::Session(Violation::TooMuchBuffered),
+                    );
                 }
                 self.process(session, id);
             }
@@ -246,7 +250,9 @@ impl Node {
         self.advance(now);
         let Some(state) = self.live(session) else { return };
         let Some(Offer { stream: id, bytes: offered, fin }) = state.offer.take() else { return };
-        let Some(found) = state.streams.get_mut(id).filter(|found| found.id == stream) else { return };
+        let Some(found) = state.streams.get_mut(id).filter(|found| found.id == stream) else {
+            return;
+        };
         let bytes = bytes.min(offered);
         let all = bytes == offered;
         if let Kind::GroupOut(_) = found.kind {

@@ -12,7 +12,8 @@ use crate::{
     route::Via,
     session::Stream,
     wire::{
-        Announce, AnnounceOk, AnnounceRequest, BidiType, Cost, Hop, Hops, Message, StreamCode, varint,
+        Announce, AnnounceOk, AnnounceRequest, BidiType, Cost, Hop, Hops, Message, StreamCode,
+        varint,
     },
 };
 
@@ -273,7 +274,9 @@ fn asked(session: &Session, wire: &Path) -> Option<Id<Stream>> {
     let mut streams: Vec<_> = session
         .streams
         .iter()
-        .filter(|(_, stream)| matches!(&stream.kind, Kind::AnnounceIn(state) if state.prefix == *wire))
+        .filter(
+            |(_, stream)| matches!(&stream.kind, Kind::AnnounceIn(state) if state.prefix == *wire),
+        )
         .map(|(id, _)| id)
         .collect();
     streams.pop()

@@ -8,7 +8,7 @@ use crate::{
     Id, Limits, Node, Session, Time, Version, Violation,
     node::{Offence, Track},
     session::Stream,
-    store::{GroupEnd, GroupError, Group},
+    store::{Group, GroupEnd, GroupError},
     wire::{FrameHeader, GroupHeader, MAX_TIMESTAMP, StreamCode, varint},
 };
 

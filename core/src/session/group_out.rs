@@ -73,7 +73,8 @@ impl Node {
         let first_frame = cursor.first_frame(group);
         GroupHeader { subscribe, sequence, first_frame }.encode(&mut header, version);
         let priority = Priority::group(sub.options.priority, sub.age, sub.options.order, sequence);
-        let out = GroupOut { sub: sub_id, sequence, group: group_id, header: header.freeze(), cursor };
+        let out =
+            GroupOut { sub: sub_id, sequence, group: group_id, header: header.freeze(), cursor };
         let id = session.open(now, stream, Dir::Uni, Kind::GroupOut(out), priority);
         if group.end.is_none() {
             group.followers.push(Follower::Stream(session_id, id));

@@ -35,8 +35,8 @@ pub(crate) use subscribe_out::SubscribeOut;
 use crate::{
     Command, Dir, Id, Path, SessionConfig, StreamId, Time, Version,
     id::Arena,
+    node::Sub,
     store::Track,
-    node::{Sub},
     wire::{DecodeError, Hop, StreamCode},
 };
 
@@ -262,7 +262,8 @@ impl Session {
         theirs: bool,
     ) -> Id<Stream> {
         if send == Half::Open {
-            self.commands.push_back(Command::Priority { stream: id, priority: priority.to_transport() });
+            self.commands
+                .push_back(Command::Priority { stream: id, priority: priority.to_transport() });
         }
         let stream = self.streams.insert(Stream {
             id,

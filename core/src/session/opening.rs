@@ -46,7 +46,9 @@ impl Node {
             let first = match dir {
                 Dir::Uni => match UniType::from_varint(kind, version) {
                     Some(UniType::Setup) => Some((First::Setup, 0)),
-                    Some(UniType::Group) => map(GroupHeader::take(rest, limit, version)?, First::Group),
+                    Some(UniType::Group) => {
+                        map(GroupHeader::take(rest, limit, version)?, First::Group)
+                    }
                     None => return Ok(unknown.replace(kind).map(|_| (First::Unserved, 0))),
                 },
                 Dir::Bi => match BidiType::from_varint(kind, version) {

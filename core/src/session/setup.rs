@@ -7,7 +7,7 @@ use crate::{
     Admission, Carrier, Dir, Event, Grant, Id, Node, Path, Session, Side, StreamId, Violation,
     node::Offence,
     session::{Mount, Request, Stream},
-    wire::{Message, Setup, UniType, varint},
+    wire::{Message, Setup, SetupRole, UniType, varint},
 };
 
 impl Node {
@@ -90,7 +90,11 @@ impl Node {
         session.reap(id);
         let raw_server =
             session.config.side == Side::Server && session.config.carrier == Carrier::Raw;
+        let from_server = session.config.side == Side::Client;
         match setup.path {
+            _ if from_server && setup.role != SetupRole::Both => {
+                Err(Offence::Session(Violation::UnexpectedRole))
+            }
             Some(_) if !raw_server => Err(Offence::Session(Violation::UnexpectedPath)),
             path if raw_server => self.arrive(session_id, path.unwrap_or_default()),
             _ => Ok(()),
@@ -100,12 +104,17 @@ impl Node {
     /// The peer has said where it wants to go.
     fn arrive(&mut self, session_id: Id<Session>, path: String) -> Result<(), Offence> {
         let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
-        let root = request_path(&path)
-            .map_err(|error| Offence::Session(Violation::RequestPath(error)))?;
+        let root =
+            request_path(&path).map_err(|error| Offence::Session(Violation::RequestPath(error)))?;
         match session.config.admission {
             Admission::Open => {
                 let Grant { root, publish, subscribe } = Grant::all(root);
-                self.admit(session_id, Mount { local: root, wire: Path::root() }, publish, subscribe);
+                self.admit(
+                    session_id,
+                    Mount { local: root, wire: Path::root() },
+                    publish,
+                    subscribe,
+                );
             }
             Admission::Ask => {
                 session.state = State::Asking;

@@ -9,7 +9,9 @@ use crate::{
     node::{Offence, Sub, Target},
     session::Stream,
     store::Ended,
-    wire::{Message, StreamCode, Subscribe, SubscribeOk, SubscribeParams, SubscribeResponse, varint},
+    wire::{
+        Message, StreamCode, Subscribe, SubscribeOk, SubscribeParams, SubscribeResponse, varint,
+    },
 };
 
 /// What the subscriber has been told.
@@ -176,9 +178,8 @@ impl Node {
             state.end_sent = true;
             SubscribeResponse::End { group }.encode(&mut stream.out, version);
         }
-        let finished = track.ended == Ended::Finished
-            && sub.open == 0
-            && sub.selection.is_exhausted(track);
+        let finished =
+            track.ended == Ended::Finished && sub.open == 0 && sub.selection.is_exhausted(track);
         // The subscription is over when the end itself has arrived.
         stream.fin = finished;
         if finished || stream.out.len() > before {

@@ -55,10 +55,16 @@ impl Node {
     }
 
     /// Writes SUBSCRIBE_UPDATE if what is wanted has changed since the publisher was told.
-    pub(crate) fn fill_update(&mut self, session_id: Id<Session>, id: Id<Stream>, track: Id<Track>) {
+    pub(crate) fn fill_update(
+        &mut self,
+        session_id: Id<Session>,
+        id: Id<Stream>,
+        track: Id<Track>,
+    ) {
         let Some(session) = self.sessions.get(session_id) else { return };
         let version = session.version();
-        let waiting = session.streams.get(id).is_none_or(|stream| stream.fin || !stream.out.is_empty());
+        let waiting =
+            session.streams.get(id).is_none_or(|stream| stream.fin || !stream.out.is_empty());
         if waiting {
             return;
         }

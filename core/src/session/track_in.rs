@@ -2,8 +2,7 @@
 
 use super::Kind;
 use crate::{
-    Id, Node, Session,
-    node,
+    Id, Node, Session, node,
     session::Stream,
     wire::{Message, StreamCode, Track},
 };

@@ -6,7 +6,7 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::{
-    GroupEnd, Group,
+    Group, GroupEnd,
     group::{FrameMark, Header},
 };
 use crate::{FrameChunk, wire::StreamCode};
@@ -53,16 +53,7 @@ pub(crate) enum Ahead {
 impl Cursor {
     /// A cursor for the frames `first` to `last` (inclusive) of a group.
     pub(crate) fn new(form: Form, first: u64, last: Option<u64>) -> Self {
-        Self {
-            form,
-            first,
-            last,
-            offset: 0,
-            chunk: 0,
-            frame: 0,
-            begun: false,
-            lead: Bytes::new(),
-        }
+        Self { form, first, last, offset: 0, chunk: 0, frame: 0, begun: false, lead: Bytes::new() }
     }
 
     /// The first frame that this cursor gives, as an index in the group.

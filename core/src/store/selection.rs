@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{Store, Group, Track};
+use super::{Group, Store, Track};
 use crate::{Id, Start};
 
 /// The place of one subscription in its track.
@@ -97,7 +97,9 @@ impl Selection {
             self.floor = match self.start {
                 Start::From(sequence) => Some(sequence),
                 Start::Latest => track.newest_first().next().map(|(sequence, _)| sequence),
-                Start::Aged { floor } => self.reached(store, track).map(|reached| reached.max(floor)),
+                Start::Aged { floor } => {
+                    self.reached(store, track).map(|reached| reached.max(floor))
+                }
             };
         }
         self.floor

@@ -28,15 +28,8 @@ pub struct AnnounceRequest {
 impl Message for AnnounceRequest {
     fn decode_body(body: &mut Body<'_>, version: Version) -> Result<Self, DecodeError> {
         let prefix = body.path()?;
-        let exclude_hop = if version.has_exclude_hop() {
-            Hop::decode(body)?
-        } else {
-            Hop::UNKNOWN
-        };
-        Ok(Self {
-            prefix,
-            exclude_hop,
-        })
+        let exclude_hop = if version.has_exclude_hop() { Hop::decode(body)? } else { Hop::UNKNOWN };
+        Ok(Self { prefix, exclude_hop })
     }
 
     fn encode_body(&self, out: &mut BytesMut, version: Version) {
@@ -58,10 +51,7 @@ pub struct AnnounceOk {
 
 impl Message for AnnounceOk {
     fn decode_body(body: &mut Body<'_>, _: Version) -> Result<Self, DecodeError> {
-        Ok(Self {
-            hop: Hop::decode(body)?,
-            active: body.varint()?,
-        })
+        Ok(Self { hop: Hop::decode(body)?, active: body.varint()? })
     }
 
     fn encode_body(&self, out: &mut BytesMut, _: Version) {
@@ -121,10 +111,7 @@ impl Announce {
             let Some(TypedFramed { kind, body, end }) = take_typed_message(buffer, limit)? else {
                 return Ok(None);
             };
-            Ok(Some((
-                Self::decode_typed(kind, &buffer[body], version)?,
-                end,
-            )))
+            Ok(Some((Self::decode_typed(kind, &buffer[body], version)?, end)))
         } else {
             let Some(Framed { body, end }) = take_message(buffer, limit)? else {
                 return Ok(None);
@@ -161,17 +148,11 @@ impl Announce {
         body.finish()?;
         match status {
             STATUS_ENDED => Ok(Self::End { suffix }),
-            STATUS_ACTIVE => Ok(Self::Start {
-                suffix,
-                hops,
-                cost: Cost::UNKNOWN,
-            }),
+            STATUS_ACTIVE => Ok(Self::Start { suffix, hops, cost: Cost::UNKNOWN }),
             // Defined on 05 only, and never sent there by moq-net.
-            STATUS_RESTART if version >= Version::Lite05 => Ok(Self::Start {
-                suffix,
-                hops,
-                cost: Cost::UNKNOWN,
-            }),
+            STATUS_RESTART if version >= Version::Lite05 => {
+                Ok(Self::Start { suffix, hops, cost: Cost::UNKNOWN })
+            }
             status => Err(DecodeError::InvalidStatus(status)),
         }
     }
@@ -229,11 +210,7 @@ fn decode_hops(body: &mut Body<'_>, version: Version) -> Result<Hops, DecodeErro
     }
     let mut hops = Hops::new();
     for _ in 0..count {
-        hops.push(if version.has_hop_ids() {
-            Hop::decode(body)?
-        } else {
-            Hop::UNKNOWN
-        })?;
+        hops.push(if version.has_hop_ids() { Hop::decode(body)? } else { Hop::UNKNOWN })?;
     }
     Ok(hops)
 }
@@ -248,10 +225,7 @@ fn encode_hops(hops: &Hops, out: &mut BytesMut, version: Version) {
 }
 
 fn decode_cost(body: &mut Body<'_>) -> Result<Cost, DecodeError> {
-    Ok(Cost {
-        warm: body.varint()?,
-        cold: body.varint()?,
-    })
+    Ok(Cost { warm: body.varint()?, cold: body.varint()? })
 }
 
 fn encode_cost(cost: Cost, out: &mut BytesMut) {

@@ -112,9 +112,6 @@ mod tests {
     fn codes_have_names() {
         assert_eq!(StreamCode::NOT_FOUND.to_string(), "not found (0x33)");
         assert_eq!(StreamCode(0x2f).to_string(), "unknown (0x2f)");
-        assert_eq!(
-            SessionCode::application(5).to_string(),
-            "application (0x45)"
-        );
+        assert_eq!(SessionCode::application(5).to_string(), "application (0x45)");
     }
 }

@@ -16,18 +16,12 @@ impl Cost {
     pub const ZERO: Self = Self { warm: 0, cold: 0 };
 
     /// What a version without costs (up to 05) counts as.
-    pub const UNKNOWN: Self = Self {
-        warm: 0,
-        cold: varint::MAX,
-    };
+    pub const UNKNOWN: Self = Self { warm: 0, cold: varint::MAX };
 
     /// The cost behind a link of price `link`, saturating at 2^62-1.
     pub fn plus(self, link: u64) -> Self {
         let add = |cost: u64| cost.saturating_add(link).min(varint::MAX);
-        Self {
-            warm: add(self.warm),
-            cold: add(self.cold),
-        }
+        Self { warm: add(self.warm), cold: add(self.cold) }
     }
 }
 
@@ -37,19 +31,7 @@ mod tests {
 
     #[test]
     fn costs_saturate() {
-        assert_eq!(
-            Cost::UNKNOWN.plus(3),
-            Cost {
-                warm: 3,
-                cold: varint::MAX
-            }
-        );
-        assert_eq!(
-            Cost::ZERO.plus(u64::MAX),
-            Cost {
-                warm: varint::MAX,
-                cold: varint::MAX
-            }
-        );
+        assert_eq!(Cost::UNKNOWN.plus(3), Cost { warm: 3, cold: varint::MAX });
+        assert_eq!(Cost::ZERO.plus(u64::MAX), Cost { warm: varint::MAX, cold: varint::MAX });
     }
 }

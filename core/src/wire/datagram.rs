@@ -19,11 +19,8 @@ impl DatagramHeader {
     /// Reads the header of a whole datagram and says where the payload starts.
     pub fn take(datagram: &[u8]) -> Result<(Self, usize), DecodeError> {
         let mut body = Body::new(datagram);
-        let header = Self {
-            subscribe: body.varint()?,
-            sequence: body.varint()?,
-            timestamp: body.varint()?,
-        };
+        let header =
+            Self { subscribe: body.varint()?, sequence: body.varint()?, timestamp: body.varint()? };
         Ok((header, datagram.len() - body.remaining()))
     }
 

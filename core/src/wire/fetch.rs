@@ -30,22 +30,12 @@ impl Message for Fetch {
         let track = body.string()?;
         let priority = body.byte()?;
         let group = body.varint()?;
-        let (frame_start, frame_end) = if version.has_frame_bounds() {
-            (body.varint()?, body.option()?)
-        } else {
-            (0, None)
-        };
+        let (frame_start, frame_end) =
+            if version.has_frame_bounds() { (body.varint()?, body.option()?) } else { (0, None) };
         if frame_end.is_some_and(|end| end < frame_start) {
             return Err(DecodeError::EmptyFrameRange);
         }
-        Ok(Self {
-            broadcast,
-            track,
-            priority,
-            group,
-            frame_start,
-            frame_end,
-        })
+        Ok(Self { broadcast, track, priority, group, frame_start, frame_end })
     }
 
     fn encode_body(&self, out: &mut BytesMut, version: Version) {

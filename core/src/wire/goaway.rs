@@ -25,9 +25,7 @@ impl Message for Goaway {
         if uri.len() > Self::MAX_URI {
             return Err(DecodeError::UriTooLong(uri.len()));
         }
-        Ok(Self {
-            uri: uri.to_owned(),
-        })
+        Ok(Self { uri: uri.to_owned() })
     }
 
     fn encode_body(&self, out: &mut BytesMut, _: Version) {
@@ -41,9 +39,7 @@ mod tests {
 
     #[test]
     fn the_longest_uri_passes() {
-        let goaway = Goaway {
-            uri: "a".repeat(Goaway::MAX_URI),
-        };
+        let goaway = Goaway { uri: "a".repeat(Goaway::MAX_URI) };
         let mut out = BytesMut::new();
         goaway.encode_body(&mut out, Version::Lite06);
         assert_eq!(Goaway::decode(&out, Version::Lite06), Ok(goaway));

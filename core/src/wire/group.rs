@@ -24,11 +24,7 @@ impl Message for GroupHeader {
         Ok(Self {
             subscribe: body.varint()?,
             sequence: body.varint()?,
-            first_frame: if version.has_frame_bounds() {
-                body.varint()?
-            } else {
-                0
-            },
+            first_frame: if version.has_frame_bounds() { body.varint()? } else { 0 },
         })
     }
 
@@ -55,19 +51,9 @@ impl FrameHeader {
     /// Reads the header at the start of `buffer` and says how many bytes it takes; `None` while some
     /// are missing. Any header is valid.
     pub fn take(buffer: &[u8], version: Version) -> Option<(Self, usize)> {
-        let (delta, used) = if version.has_timestamps() {
-            varint::decode(buffer)?
-        } else {
-            (0, 0)
-        };
+        let (delta, used) = if version.has_timestamps() { varint::decode(buffer)? } else { (0, 0) };
         let (size, more) = varint::decode(&buffer[used..])?;
-        Some((
-            Self {
-                delta: varint::unzigzag(delta),
-                size,
-            },
-            used + more,
-        ))
+        Some((Self { delta: varint::unzigzag(delta), size }, used + more))
     }
 
     /// Writes the header. Keep timestamps up to [`MAX_TIMESTAMP`]: then every difference fits.

@@ -20,11 +20,7 @@ impl Hop {
 
     /// The hop with this id, 0 being [`UNKNOWN`](Self::UNKNOWN); `None` from 2^62.
     pub const fn new(id: u64) -> Option<Self> {
-        if id > varint::MAX {
-            None
-        } else {
-            Some(Self(id))
-        }
+        if id > varint::MAX { None } else { Some(Self(id)) }
     }
 
     /// The id, below 2^62.

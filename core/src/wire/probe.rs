@@ -18,11 +18,7 @@ impl Message for Probe {
     fn decode_body(body: &mut Body<'_>, version: Version) -> Result<Self, DecodeError> {
         let known = |value| Some(value).filter(|value| *value != 0);
         let bitrate = known(body.varint()?);
-        let rtt_ms = if version.has_probe_rtt() {
-            known(body.varint()?)
-        } else {
-            None
-        };
+        let rtt_ms = if version.has_probe_rtt() { known(body.varint()?) } else { None };
         Ok(Self { bitrate, rtt_ms })
     }
 
@@ -42,11 +38,7 @@ mod tests {
     #[test]
     fn a_known_zero_stays_known() {
         let mut out = BytesMut::new();
-        Probe {
-            bitrate: Some(0),
-            rtt_ms: Some(0),
-        }
-        .encode_body(&mut out, Version::Lite06);
+        Probe { bitrate: Some(0), rtt_ms: Some(0) }.encode_body(&mut out, Version::Lite06);
         assert_eq!(out, [1, 1][..]);
     }
 }

@@ -35,10 +35,7 @@ impl<'a> Body<'a> {
     /// The next bytes, whose number stands in front of them.
     pub fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = usize::try_from(self.varint()?).map_err(|_| DecodeError::Truncated)?;
-        let (bytes, rest) = self
-            .0
-            .split_at_checked(length)
-            .ok_or(DecodeError::Truncated)?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Truncated)?;
         self.0 = rest;
         Ok(bytes)
     }
@@ -152,10 +149,7 @@ pub fn take_message(buffer: &[u8], limit: usize) -> Result<Option<Framed>, Decod
         return Ok(None);
     }
     let end = start + size;
-    Ok(Some(Framed {
-        body: start..end,
-        end,
-    }))
+    Ok(Some(Framed { body: start..end, end }))
 }
 
 /// [`take_message`] for a message that has a type in front of its length.
@@ -177,10 +171,7 @@ mod tests {
 
     #[test]
     fn a_length_above_the_limit_fails_before_the_body() {
-        let error = DecodeError::TooLong {
-            length: 0x3fff,
-            limit: 100,
-        };
+        let error = DecodeError::TooLong { length: 0x3fff, limit: 100 };
         assert_eq!(take_message(&[0x7f, 0xff], 100), Err(error));
         assert_eq!(take_typed_message(&[0x05, 0x7f, 0xff], 100), Err(error));
         assert_eq!(take_message(&[0x7f], 100), Ok(None));
@@ -192,26 +183,16 @@ mod tests {
         let buffer = [9, 2, 7, 8, 1, 1];
         assert_eq!(
             take_typed_message(&buffer, 2),
-            Ok(Some(TypedFramed {
-                kind: 9,
-                body: 2..4,
-                end: 4
-            }))
+            Ok(Some(TypedFramed { kind: 9, body: 2..4, end: 4 }))
         );
-        assert_eq!(
-            take_message(&buffer[4..], 1),
-            Ok(Some(Framed { body: 1..2, end: 2 }))
-        );
+        assert_eq!(take_message(&buffer[4..], 1), Ok(Some(Framed { body: 1..2, end: 2 })));
     }
 
     #[test]
     fn fields_end_with_the_body() {
         let mut body = Body::new(&[3, b'a', b'b']);
         assert_eq!(body.str(), Err(DecodeError::Truncated));
-        assert_eq!(
-            Body::new(&[2, 0xc3, 0x28]).str(),
-            Err(DecodeError::InvalidUtf8)
-        );
+        assert_eq!(Body::new(&[2, 0xc3, 0x28]).str(), Err(DecodeError::InvalidUtf8));
         assert_eq!(Body::new(&[1]).finish(), Err(DecodeError::TrailingBytes(1)));
     }
 }

@@ -81,17 +81,11 @@ mod tests {
             let known = |kind: &u64| {
                 BidiType::from_varint(*kind, version).map(BidiType::to_varint) == Some(*kind)
             };
-            assert_eq!(
-                (0..100).filter(known).collect::<Vec<_>>(),
-                bidi.collect::<Vec<_>>()
-            );
+            assert_eq!((0..100).filter(known).collect::<Vec<_>>(), bidi.collect::<Vec<_>>());
             let known = |kind: &u64| {
                 UniType::from_varint(*kind, version).map(UniType::to_varint) == Some(*kind)
             };
-            assert_eq!(
-                (0..100).filter(known).collect::<Vec<_>>(),
-                uni.collect::<Vec<_>>()
-            );
+            assert_eq!((0..100).filter(known).collect::<Vec<_>>(), uni.collect::<Vec<_>>());
         }
     }
 }

@@ -20,11 +20,7 @@ pub enum GroupOrder {
 impl GroupOrder {
     /// Any byte but 0 counts as ordered: moq-net and gomoqt are that liberal too.
     pub(super) fn decode(body: &mut Body<'_>) -> Result<Self, DecodeError> {
-        Ok(if body.byte()? == 0 {
-            Self::NewestFirst
-        } else {
-            Self::OldestFirst
-        })
+        Ok(if body.byte()? == 0 { Self::NewestFirst } else { Self::OldestFirst })
     }
 
     pub(super) fn encode(self, out: &mut BytesMut) {
@@ -96,31 +92,16 @@ impl Message for SubscribeParams {
             GroupOrder::default()
         };
         let max_age_ms = body.varint()?;
-        let start = if version.start_is_floor() {
-            Some(body.varint()?)
-        } else {
-            body.option()?
-        };
+        let start = if version.start_is_floor() { Some(body.varint()?) } else { body.option()? };
         let end = body.option()?;
-        let (frame_start, frame_end) = if version.has_frame_bounds() {
-            (body.varint()?, body.option()?)
-        } else {
-            (0, None)
-        };
+        let (frame_start, frame_end) =
+            if version.has_frame_bounds() { (body.varint()?, body.option()?) } else { (0, None) };
         if frame_end.is_some() && end.is_none() {
             return Err(DecodeError::FrameBoundWithoutGroupBound);
         }
         let no_floor = version.start_is_floor() && start == Some(0) && frame_start == 0;
         let start = if no_floor { None } else { start };
-        Ok(Self {
-            priority,
-            order,
-            max_age_ms,
-            start,
-            end,
-            frame_start,
-            frame_end,
-        })
+        Ok(Self { priority, order, max_age_ms, start, end, frame_start, frame_end })
     }
 
     fn encode_body(&self, out: &mut BytesMut, version: Version) {
@@ -227,17 +208,11 @@ impl SubscribeResponse {
                 start: body.option()?,
                 end: body.option()?,
             }),
-            Kind::Start => Self::Start {
-                group: body.varint()?,
-            },
-            Kind::End => Self::End {
-                group: body.varint()?,
-            },
-            Kind::Drop => Self::Drop {
-                first: body.varint()?,
-                last: body.varint()?,
-                code: body.varint()?,
-            },
+            Kind::Start => Self::Start { group: body.varint()? },
+            Kind::End => Self::End { group: body.varint()? },
+            Kind::Drop => {
+                Self::Drop { first: body.varint()?, last: body.varint()?, code: body.varint()? }
+            }
         };
         body.finish()?;
         Ok(Some((response, end)))
@@ -282,11 +257,7 @@ mod tests {
 
     #[test]
     fn a_frame_bound_is_not_written_without_its_group() {
-        let params = SubscribeParams {
-            frame_start: 3,
-            frame_end: Some(4),
-            ..Default::default()
-        };
+        let params = SubscribeParams { frame_start: 3, frame_end: Some(4), ..Default::default() };
         let mut out = BytesMut::new();
         params.encode_body(&mut out, Version::Lite06);
         assert_eq!(out, [0; 6][..]);

@@ -18,10 +18,7 @@ pub struct Track {
 
 impl Message for Track {
     fn decode_body(body: &mut Body<'_>, _: Version) -> Result<Self, DecodeError> {
-        Ok(Self {
-            broadcast: body.path()?,
-            track: body.string()?,
-        })
+        Ok(Self { broadcast: body.path()?, track: body.string()? })
     }
 
     fn encode_body(&self, out: &mut BytesMut, version: Version) {
@@ -45,12 +42,7 @@ pub struct TrackInfo {
 
 impl Default for TrackInfo {
     fn default() -> Self {
-        Self {
-            priority: 127,
-            order: GroupOrder::NewestFirst,
-            max_age_ms: 5000,
-            timescale: 1000,
-        }
+        Self { priority: 127, order: GroupOrder::NewestFirst, max_age_ms: 5000, timescale: 1000 }
     }
 }
 
@@ -67,12 +59,7 @@ impl Message for TrackInfo {
         if timescale == 0 {
             return Err(DecodeError::ZeroTimescale);
         }
-        Ok(Self {
-            priority,
-            order,
-            max_age_ms,
-            timescale,
-        })
+        Ok(Self { priority, order, max_age_ms, timescale })
     }
 
     fn encode_body(&self, out: &mut BytesMut, version: Version) {
@@ -92,14 +79,7 @@ mod tests {
     #[test]
     fn a_timescale_is_never_written_as_0() {
         let mut out = BytesMut::new();
-        TrackInfo {
-            timescale: 0,
-            ..Default::default()
-        }
-        .encode_body(&mut out, Version::Lite06);
-        assert_eq!(
-            TrackInfo::decode(&out, Version::Lite06).unwrap().timescale,
-            1
-        );
+        TrackInfo { timescale: 0, ..Default::default() }.encode_body(&mut out, Version::Lite06);
+        assert_eq!(TrackInfo::decode(&out, Version::Lite06).unwrap().timescale, 1);
     }
 }

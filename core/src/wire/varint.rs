@@ -12,9 +12,8 @@ pub fn decode(bytes: &[u8]) -> Option<(u64, usize)> {
     let first = *bytes.first()?;
     let len = 1 << (first >> 6);
     let rest = bytes.get(1..len)?;
-    let value = rest.iter().fold(u64::from(first & 0x3f), |value, byte| {
-        value << 8 | u64::from(*byte)
-    });
+    let value =
+        rest.iter().fold(u64::from(first & 0x3f), |value, byte| value << 8 | u64::from(*byte));
     Some((value, len))
 }
 
@@ -58,10 +57,7 @@ mod tests {
     #[test]
     fn examples_of_rfc_9000() {
         for (bytes, value) in [
-            (
-                &[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c][..],
-                151_288_809_941_952_652,
-            ),
+            (&[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c][..], 151_288_809_941_952_652),
             (&[0x9d, 0x7f, 0x3e, 0x7d], 494_878_333),
             (&[0x7b, 0xbd], 15_293),
             (&[0x25], 37),
@@ -94,14 +90,9 @@ mod tests {
 
     #[test]
     fn zigzag_goes_both_ways() {
-        for (value, mapped) in [
-            (0, 0),
-            (-1, 1),
-            (1, 2),
-            (-2, 3),
-            (i64::MIN, u64::MAX),
-            (i64::MAX, u64::MAX - 1),
-        ] {
+        for (value, mapped) in
+            [(0, 0), (-1, 1), (1, 2), (-2, 3), (i64::MIN, u64::MAX), (i64::MAX, u64::MAX - 1)]
+        {
             assert_eq!(zigzag(value), mapped);
             assert_eq!(unzigzag(mapped), value);
         }

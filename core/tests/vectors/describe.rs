@@ -11,13 +11,7 @@ pub(crate) fn describe(item: &Item) -> String {
     match item {
         Item::Bidi(kind) => format!("{kind:?}").to_lowercase(),
         Item::Uni(kind) => format!("{kind:?}").to_lowercase(),
-        Item::Setup(Setup {
-            probe,
-            path,
-            role,
-            cost,
-            hop,
-        }) => format!(
+        Item::Setup(Setup { probe, path, role, cost, hop }) => format!(
             "probe={} path={} role={} cost={} hop={}",
             format!("{probe:?}").to_lowercase(),
             path.as_deref().unwrap_or("-"),
@@ -25,10 +19,7 @@ pub(crate) fn describe(item: &Item) -> String {
             option(*cost),
             option(hop.map(Hop::get)),
         ),
-        Item::AnnounceRequest(AnnounceRequest {
-            prefix,
-            exclude_hop,
-        }) => {
+        Item::AnnounceRequest(AnnounceRequest { prefix, exclude_hop }) => {
             format!("prefix={prefix} exclude={exclude_hop}")
         }
         Item::AnnounceOk(AnnounceOk { hop, active }) => format!("hop={hop} active={active}"),
@@ -43,26 +34,12 @@ pub(crate) fn describe(item: &Item) -> String {
             }
             Announce::Other { kind } => format!("other kind={kind}"),
         },
-        Item::Subscribe(Subscribe {
-            id,
-            broadcast,
-            track,
-            params,
-        }) => {
-            format!(
-                "id={id} broadcast={broadcast} track={track} {}",
-                describe_params(params)
-            )
+        Item::Subscribe(Subscribe { id, broadcast, track, params }) => {
+            format!("id={id} broadcast={broadcast} track={track} {}", describe_params(params))
         }
         Item::Update(params) => describe_params(params),
         Item::Response(response) => match response {
-            SubscribeResponse::Ok(SubscribeOk {
-                priority,
-                order,
-                max_age_ms,
-                start,
-                end,
-            }) => {
+            SubscribeResponse::Ok(SubscribeOk { priority, order, max_age_ms, start, end }) => {
                 format!(
                     "ok priority={priority} order={} age={max_age_ms} groups={}..{}",
                     describe_order(*order),
@@ -79,34 +56,18 @@ pub(crate) fn describe(item: &Item) -> String {
         Item::Track(Track { broadcast, track }) => {
             format!("broadcast={broadcast} track={track}")
         }
-        Item::TrackInfo(TrackInfo {
-            priority,
-            order,
-            max_age_ms,
-            timescale,
-        }) => format!(
+        Item::TrackInfo(TrackInfo { priority, order, max_age_ms, timescale }) => format!(
             "priority={priority} order={} age={max_age_ms} timescale={timescale}",
             describe_order(*order),
         ),
-        Item::Group(GroupHeader {
-            subscribe,
-            sequence,
-            first_frame,
-        }) => {
+        Item::Group(GroupHeader { subscribe, sequence, first_frame }) => {
             format!("subscribe={subscribe} sequence={sequence} frame={first_frame}")
         }
         Item::FrameHeader(FrameHeader { delta, size }) => format!("delta={delta} size={size}"),
         Item::Frame(FrameHeader { delta, .. }, payload) => {
             format!("delta={delta} payload={}", String::from_utf8_lossy(payload))
         }
-        Item::Fetch(Fetch {
-            broadcast,
-            track,
-            priority,
-            group,
-            frame_start,
-            frame_end,
-        }) => {
+        Item::Fetch(Fetch { broadcast, track, priority, group, frame_start, frame_end }) => {
             format!(
                 "broadcast={broadcast} track={track} priority={priority} group={group} \
                  frames={frame_start}..{}",
@@ -117,14 +78,7 @@ pub(crate) fn describe(item: &Item) -> String {
             format!("bitrate={} rtt={}", option(*bitrate), option(*rtt_ms))
         }
         Item::Goaway(Goaway { uri }) => format!("uri={uri}"),
-        Item::Datagram(
-            DatagramHeader {
-                subscribe,
-                sequence,
-                timestamp,
-            },
-            payload,
-        ) => format!(
+        Item::Datagram(DatagramHeader { subscribe, sequence, timestamp }, payload) => format!(
             "subscribe={subscribe} sequence={sequence} timestamp={timestamp} payload={}",
             String::from_utf8_lossy(payload),
         ),
@@ -143,15 +97,8 @@ fn describe_order(order: GroupOrder) -> &'static str {
 }
 
 fn describe_params(params: &SubscribeParams) -> String {
-    let SubscribeParams {
-        priority,
-        order,
-        max_age_ms,
-        start,
-        end,
-        frame_start,
-        frame_end,
-    } = params;
+    let SubscribeParams { priority, order, max_age_ms, start, end, frame_start, frame_end } =
+        params;
     format!(
         "priority={priority} order={} age={max_age_ms} groups={}..{} frames={frame_start}..{}",
         describe_order(*order),
@@ -167,11 +114,7 @@ fn route(hops: &Hops, cost: &Cost) -> String {
         let comma = if index == 0 { "" } else { "," };
         write!(text, "{comma}{hop}").unwrap();
     }
-    let cold = if cost.cold == varint::MAX {
-        "max".into()
-    } else {
-        cost.cold.to_string()
-    };
+    let cold = if cost.cold == varint::MAX { "max".into() } else { cost.cold.to_string() };
     write!(text, " warm={} cold={cold}", cost.warm).unwrap();
     text
 }

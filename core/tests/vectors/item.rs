@@ -117,10 +117,7 @@ pub(crate) fn take(kind: &str, buffer: &[u8], version: Version) -> Taken {
         "goaway" => message(buffer, version, Item::Goaway),
         "datagram" => {
             let (header, start) = DatagramHeader::take(buffer)?;
-            Ok(Some((
-                Item::Datagram(header, buffer[start..].to_vec()),
-                buffer.len(),
-            )))
+            Ok(Some((Item::Datagram(header, buffer[start..].to_vec()), buffer.len())))
         }
         kind => panic!("unknown kind {kind}"),
     }
