@@ -1,0 +1,263 @@
+//! The client's side: one connection, one socket, one driver.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use smoq_core::{Closed, ClosedBy, Discover, Version, wire::SessionCode};
+use smoq_quic::{ClientTls, Endpoint, EndpointConfig, Target, TransportOptions, Trust};
+
+use crate::{
+    driver::{CAPACITY, Driver, Role},
+    error::{ConnectError, Reason},
+    mailbox::mailbox,
+    op::{Op, Ops},
+    origin::Origin,
+    runtime::Runtime,
+    slot::{Near, slot},
+    udp,
+    url::Url,
+};
+
+/// How to connect.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Which servers to believe.
+    pub trust: Trust,
+    /// What to offer, most wanted first.
+    pub versions: Vec<Version>,
+    /// Local address. `None`: any port, on IPv6 and IPv4.
+    pub bind: Option<SocketAddr>,
+    /// QUIC parameters, the limit of the handshake and of idleness among them.
+    pub transport: TransportOptions,
+    /// The client's node.
+    pub node: smoq_core::Config,
+    /// What to ask the server to announce.
+    pub discover: Discover,
+}
+
+impl ClientOptions {
+    /// Every version, any local address, defaults for the rest.
+    pub fn new(trust: Trust) -> Self {
+        Self {
+            trust,
+            versions: Version::ALL.to_vec(),
+            bind: None,
+            transport: TransportOptions::default(),
+            node: smoq_core::Config::default(),
+            discover: Discover::OnDemand,
+        }
+    }
+}
+
+/// What a [`Connection`] shares with its driver.
+#[derive(Default)]
+pub(crate) struct ConnectionState {
+    pub(crate) connected: Option<Result<(SocketAddr, Version), smoq_quic::ConnectError>>,
+    pub(crate) closed: Option<Closed>,
+}
+
+/// Connects to a server: finds its addresses, races them, and returns when the handshake is done.
+///
+/// Cancelled, it leaves nothing behind. What the server thinks of the path (permission, say) is told
+/// later, by [`Connection::closed`].
+pub async fn connect<R: Runtime>(
+    runtime: &R,
+    url: &Url,
+    options: ClientOptions,
+) -> Result<Connection, ConnectError> {
+    let now = Instant::now();
+    let ClientOptions {
+        trust,
+        versions,
+        bind,
+        transport,
+        node,
+        discover,
+    } = options;
+    let tls = ClientTls::new(trust)?;
+    let addresses = resolve(runtime, url).await?;
+    let address = bind.unwrap_or_else(|| (IpAddr::from([0; 16]), 0).into());
+    let failed = |error: io::Error| ConnectError::Bind { address, error };
+    let socket = udp::bind(bind).map_err(failed)?;
+    let addresses = reachable(addresses, socket.local_addr().map_err(failed)?);
+    let socket = runtime.socket(socket).map_err(failed)?;
+
+    let config = EndpointConfig {
+        node,
+        server: None,
+        transport,
+        seed: None,
+    };
+    let mut endpoint = Endpoint::new(config, now);
+    let target = Target {
+        addresses,
+        host: url.host().to_owned(),
+        versions,
+        path: url.path().to_owned(),
+        discover,
+    };
+    endpoint.connect(now, target, &tls)?;
+
+    let (ops, receiver) = mailbox(CAPACITY);
+    let (near, far) = slot(ConnectionState::default());
+    let role = Role::Client {
+        far,
+        port: url.port(),
+    };
+    runtime.spawn(Driver::new(
+        endpoint,
+        socket,
+        runtime.timer(),
+        receiver,
+        role,
+    ));
+    let (remote, version) = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
+    let path_in_names = !version.has_setup() && url.path_only().trim_matches('/') != "";
+    Ok(Connection {
+        ops,
+        near,
+        remote,
+        version,
+        path_in_names,
+    })
+}
+
+fn poll_connected(
+    state: &mut ConnectionState,
+    gone: bool,
+) -> Poll<Result<(SocketAddr, Version), ConnectError>> {
+    match state.connected.take() {
+        Some(result) => Poll::Ready(result.map_err(ConnectError::from)),
+        None if gone => Poll::Ready(Err(ConnectError::Shutdown)),
+        None => Poll::Pending,
+    }
+}
+
+async fn resolve<R: Runtime>(runtime: &R, url: &Url) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Ok(ip) = url.host().parse::<IpAddr>() {
+        return Ok(vec![(ip, url.port()).into()]);
+    }
+    runtime
+        .resolve(url.host(), url.port())
+        .await
+        .map_err(|error| ConnectError::Resolve {
+            host: url.host().to_owned(),
+            error,
+        })
+}
+
+/// Leaves out IPv6 addresses where the socket has no IPv6, unless nothing would be left.
+fn reachable(addresses: Vec<SocketAddr>, local: SocketAddr) -> Vec<SocketAddr> {
+    if local.is_ipv6() || addresses.iter().all(SocketAddr::is_ipv6) {
+        return addresses;
+    }
+    addresses.into_iter().filter(SocketAddr::is_ipv4).collect()
+}
+
+/// A connection to a server.
+///
+/// It lives until it is closed by either side, or until it and every handle made from it are dropped;
+/// then it closes with code 0 after what was queued for the network at that moment.
+pub struct Connection {
+    ops: Ops,
+    near: Near<ConnectionState>,
+    remote: SocketAddr,
+    version: Version,
+    path_in_names: bool,
+}
+
+impl Connection {
+    /// Where to publish and subscribe.
+    pub fn origin(&self) -> Origin {
+        Origin::new(self.ops.clone())
+    }
+
+    /// What is spoken.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The server's address that won.
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// The URL's path could not travel (raw QUIC before moq-lite-05), so it stands in front of every
+    /// broadcast name on the wire instead. Names used here are the same either way.
+    pub fn path_in_names(&self) -> bool {
+        self.path_in_names
+    }
+
+    /// Waits until the connection is over. It may be asked again.
+    pub async fn closed(&mut self) -> Reason {
+        poll_fn(|cx| self.poll_closed(cx)).await
+    }
+
+    /// The form of [`closed`](Self::closed) for hand-written futures.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        self.near.poll(cx, |state, gone| {
+            look_closed(state, gone).map_or(Poll::Pending, Poll::Ready)
+        })
+    }
+
+    /// Why the connection is over, if it is.
+    pub fn try_closed(&self) -> Option<Reason> {
+        self.near.with(|state, gone| look_closed(state, gone))
+    }
+
+    /// Closes the connection, with a code and words for the server. Returns when that is sent.
+    ///
+    /// What is on its way is lost; see [`TrackWriter::finished`](crate::TrackWriter::finished).
+    pub async fn close(self, code: SessionCode, reason: &str) {
+        self.ops.force(Op::Shutdown {
+            code,
+            reason: reason.to_owned(),
+        });
+        poll_fn(|cx| {
+            self.near.poll(
+                cx,
+                |_, gone| if gone { Poll::Ready(()) } else { Poll::Pending },
+            )
+        })
+        .await;
+    }
+}
+
+fn look_closed(state: &ConnectionState, gone: bool) -> Option<Reason> {
+    let shutdown = || Closed {
+        by: ClosedBy::Local,
+        code: SessionCode::NO_ERROR,
+        reason: String::new(),
+    };
+    state
+        .closed
+        .clone()
+        .or_else(|| gone.then(shutdown))
+        .map(Reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_ipv6_only_ipv4_is_tried() {
+        let (v4, v6): (SocketAddr, SocketAddr) = (
+            "192.0.2.1:1".parse().unwrap(),
+            "[2001:db8::1]:1".parse().unwrap(),
+        );
+        let (any4, any6) = ("0.0.0.0:0".parse().unwrap(), "[::]:0".parse().unwrap());
+        assert_eq!(reachable(vec![v6, v4], any6), [v6, v4]);
+        assert_eq!(reachable(vec![v6, v4], any4), [v4]);
+        assert_eq!(
+            reachable(vec![v6], any4),
+            [v6],
+            "the socket's error says more than nothing"
+        );
+    }
+}

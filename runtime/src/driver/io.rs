@@ -1,0 +1,155 @@
+//! Datagrams between the socket and the endpoint, a bounded number per turn.
+
+use std::{
+    io::{self, IoSliceMut},
+    net::IpAddr,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::BytesMut;
+use quinn_udp::{EcnCodepoint, RecvMeta};
+use smoq_quic::{Endpoint, Transmit};
+
+use crate::runtime::Socket;
+
+/// Buffers per receive call, and receive calls per turn.
+const BUFFERS: usize = 8;
+const RECEIVES: usize = 16;
+/// Send calls per turn.
+const SENDS: usize = 64;
+/// Bytes of one buffer: at most what one UDP datagram, or one batch of received ones, can have.
+const MAX_BUFFER: usize = 1 << 16;
+/// Bytes of one datagram that we let peers send: Ethernet's 1500 and some.
+const MAX_DATAGRAM: usize = 2048;
+/// Failed receive calls in a row after which the socket is taken for dead.
+const MAX_FAILURES: usize = 1000;
+
+/// How far [`Io::flush`] got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Flush {
+    /// Everything is sent.
+    Idle,
+    /// The socket is full. The task is woken when it is not.
+    Blocked,
+    /// There is more, but it is somebody else's turn.
+    Budget,
+}
+
+/// The socket and its buffers.
+pub(super) struct Io<S> {
+    socket: S,
+    buffers: Vec<u8>,
+    outgoing: Vec<u8>,
+    /// What `outgoing` holds that a full socket refused.
+    held: Option<Transmit>,
+    failures: usize,
+}
+
+impl<S: Socket> Io<S> {
+    pub(super) fn new(socket: S) -> Self {
+        let size = (socket.gro_segments() * MAX_DATAGRAM).min(MAX_BUFFER);
+        Self {
+            socket,
+            buffers: vec![0; size * BUFFERS],
+            outgoing: Vec::new(),
+            held: None,
+            failures: 0,
+        }
+    }
+
+    pub(super) fn poll_unreachable(&mut self, cx: &mut Context<'_>) -> Poll<IpAddr> {
+        self.socket.poll_unreachable(cx)
+    }
+
+    /// Receives until the socket is empty, or until it is somebody else's turn (`true`). Fails when the
+    /// socket seems dead.
+    pub(super) fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        endpoint: &mut Endpoint,
+    ) -> io::Result<bool> {
+        let size = self.buffers.len() / BUFFERS;
+        for _ in 0..RECEIVES {
+            let mut chunks = self.buffers.chunks_mut(size);
+            let mut slices: [IoSliceMut<'_>; BUFFERS] =
+                std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+            let mut meta = [RecvMeta::default(); BUFFERS];
+            let count = match self.socket.poll_recv(cx, &mut slices, &mut meta) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(count)) => count,
+                // Most often an ICMP report about an earlier datagram; the error queue has the details.
+                Poll::Ready(Err(error)) => {
+                    self.failures += 1;
+                    if self.failures > MAX_FAILURES {
+                        return Err(error);
+                    }
+                    tracing::debug!(%error, "receive failed");
+                    continue;
+                }
+            };
+            self.failures = 0;
+            for (meta, buffer) in meta[..count].iter().zip(self.buffers.chunks(size)) {
+                let mut data = BytesMut::from(&buffer[..meta.len]);
+                while !data.is_empty() {
+                    let datagram = data.split_to(meta.stride.clamp(1, data.len()));
+                    let ecn = meta.ecn.map_or(0, |ecn| ecn as u8);
+                    endpoint.handle_datagram(now, meta.addr, meta.dst_ip, ecn, datagram);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends what the endpoint has, beginning with what the socket refused last time.
+    pub(super) fn flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        endpoint: &mut Endpoint,
+    ) -> Flush {
+        for _ in 0..SENDS {
+            let segments = self.socket.max_gso_segments();
+            let next = self.held.take();
+            let next = next.or_else(|| endpoint.poll_transmit(now, segments, &mut self.outgoing));
+            let Some(transmit) = next else {
+                return Flush::Idle;
+            };
+            if !self.send(cx, &transmit) {
+                self.held = Some(transmit);
+                return Flush::Blocked;
+            }
+        }
+        Flush::Budget
+    }
+
+    /// Whether the socket took it, or never will.
+    fn send(&mut self, cx: &mut Context<'_>, transmit: &Transmit) -> bool {
+        let datagrams = quinn_udp::Transmit {
+            destination: transmit.remote,
+            ecn: EcnCodepoint::from_bits(transmit.ecn),
+            contents: &self.outgoing[..transmit.size],
+            segment_size: transmit.segment_size,
+            src_ip: transmit.local_ip,
+        };
+        let mut failed = false;
+        loop {
+            match self.socket.try_send(&datagrams) {
+                Ok(()) => return true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.socket.poll_writable(cx).is_pending() {
+                        return false;
+                    }
+                }
+                // It may be a report about an earlier datagram, which kept this one from being sent.
+                // After that it is as if the network had lost it; probes of the path MTU end here.
+                Err(error) if failed => {
+                    tracing::debug!(%error, remote = %transmit.remote, "send failed");
+                    return true;
+                }
+                Err(_) => failed = true,
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The one task behind an endpoint.
+
+mod io;
+mod readers;
+mod role;
+mod writers;
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use smoq_core::wire::SessionCode;
+use smoq_quic::{Endpoint, Event};
+
+pub(crate) use self::role::Role;
+use self::{
+    io::{Flush, Io},
+    readers::Readers,
+    writers::Writers,
+};
+use crate::{
+    mailbox::{Capacity, Receiver},
+    op::Op,
+    runtime::{Socket, Timer},
+};
+
+/// What handles may have waiting for their driver. A driver empties it each turn, so it need not hold
+/// more than a writer makes while a driver is busy: a group of large frames, or many small ones.
+pub(crate) const CAPACITY: Capacity = Capacity {
+    messages: 1024,
+    bytes: 4 << 20,
+};
+
+/// Runs one endpoint until its handles are gone, or until it is told to shut down.
+///
+/// It holds no handle, and no lock while it acts on the node.
+pub(crate) struct Driver<S, T> {
+    endpoint: Endpoint,
+    io: Io<S>,
+    timer: T,
+    /// What the timer is set to.
+    armed: Option<Instant>,
+    ops: Receiver<Op>,
+    batch: VecDeque<Op>,
+    writers: Writers,
+    readers: Readers,
+    role: Role,
+    /// All connections were closed: what is left is to tell the peers.
+    closing: bool,
+}
+
+impl<S: Socket, T: Timer> Driver<S, T> {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        socket: S,
+        timer: T,
+        ops: Receiver<Op>,
+        role: Role,
+    ) -> Self {
+        Self {
+            endpoint,
+            io: Io::new(socket),
+            timer,
+            armed: None,
+            ops,
+            batch: VecDeque::new(),
+            writers: Writers::default(),
+            readers: Readers::default(),
+            role,
+            closing: false,
+        }
+    }
+
+    fn close(&mut self, now: Instant, code: SessionCode, reason: &str) {
+        if !self.closing {
+            self.closing = true;
+            self.endpoint.close_all(now, code, reason);
+        }
+    }
+
+    fn apply(&mut self, now: Instant, op: Op) {
+        let time = self.endpoint.time(now);
+        let node = self.endpoint.node_mut();
+        match op {
+            Op::Publish {
+                broadcast,
+                path,
+                far,
+            } => {
+                self.writers.publish(node, time, broadcast, &path, &far);
+            }
+            Op::Unpublish { broadcast } => self.writers.unpublish(node, time, broadcast),
+            Op::Track {
+                track,
+                broadcast,
+                name,
+                info,
+                far,
+            } => {
+                self.writers
+                    .track(node, time, track, broadcast, &name, info, far);
+            }
+            Op::FinishTrack { track } => self.writers.finish_track(node, time, track),
+            Op::DropTrack { track, abort } => self.writers.drop_track(node, time, track, abort),
+            Op::Drain {
+                track,
+                ticket,
+                backlog,
+            } => self.writers.drain(track, ticket, backlog),
+            Op::Group {
+                group,
+                track,
+                sequence,
+                far,
+            } => {
+                self.writers.group(node, time, group, track, sequence, far);
+            }
+            Op::Frame {
+                group,
+                timestamp,
+                payload,
+            } => {
+                self.writers.write(node, time, group, |node, id| {
+                    node.write_frame(time, id, timestamp, payload)
+                });
+            }
+            Op::StartFrame {
+                group,
+                timestamp,
+                size,
+            } => {
+                self.writers.write(node, time, group, |node, id| {
+                    node.start_frame(time, id, timestamp, size)
+                });
+            }
+            Op::Chunk { group, data } => {
+                self.writers.write(node, time, group, |node, id| {
+                    node.write_chunk(time, id, data)
+                });
+            }
+            Op::DropGroup { group, abort } => self.writers.drop_group(node, time, group, abort),
+            Op::Watch { watch, prefix, far } => self.readers.watch(node, time, watch, &prefix, far),
+            Op::MoreAnnounced { watch } => self.readers.more_announced(node, watch),
+            Op::Unwatch { watch } => self.readers.unwatch(node, time, watch),
+            Op::Subscribe {
+                subscription,
+                path,
+                track,
+                options,
+                far,
+            } => {
+                self.readers
+                    .subscribe(node, time, subscription, &path, &track, options, far);
+            }
+            Op::Update {
+                subscription,
+                options,
+            } => {
+                self.readers.update(node, time, subscription, options);
+            }
+            Op::MoreGroups { subscription } => self.readers.more_groups(node, time, subscription),
+            Op::Unsubscribe { subscription } => self.readers.unsubscribe(node, time, subscription),
+            Op::MoreChunks {
+                subscription,
+                group,
+            } => {
+                self.readers.more_chunks(node, subscription, group);
+            }
+            Op::DropReader {
+                subscription,
+                group,
+            } => {
+                self.readers.drop_group(node, time, subscription, group);
+            }
+            Op::Grant {
+                session,
+                grant,
+                far,
+            } => {
+                let result = node.grant(time, session, grant);
+                far.update(|answer| *answer = Some(result.map_err(Into::into)));
+            }
+            Op::CloseSession {
+                session,
+                code,
+                reason,
+            } => {
+                // A session that has gone is closed.
+                let _ = node.close(time, session, code, &reason);
+            }
+            Op::Stats { far } => {
+                let stats = node.stats();
+                far.update(|answer| *answer = Some(Ok(stats)));
+            }
+            Op::Shutdown { code, reason } => self.close(now, code, &reason),
+        }
+    }
+
+    /// Gives what happened to the handles. Says whether there was anything.
+    fn events(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(event) = self.endpoint.poll_event() {
+            any = true;
+            match event {
+                Event::Core(smoq_core::Event::Announced { watcher }) => {
+                    self.readers.announced(self.endpoint.node_mut(), watcher);
+                }
+                Event::Core(smoq_core::Event::Readable { reader }) => {
+                    let time = self.endpoint.time(now);
+                    self.readers
+                        .readable(self.endpoint.node_mut(), time, reader);
+                }
+                Event::Core(smoq_core::Event::Demand { track, wanted }) => {
+                    self.writers.demand(track, wanted);
+                }
+                event => {
+                    if let Some(lost) = self.role.event(event) {
+                        self.writers.lose(&lost);
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let mut again = false;
+        let handles = self.ops.take(cx, &mut self.batch);
+        while let Some(op) = self.batch.pop_front() {
+            self.apply(now, op);
+        }
+        while let Poll::Ready(host) = self.io.poll_unreachable(cx) {
+            self.endpoint
+                .handle_unreachable(now, (host, self.role.port()).into());
+        }
+        match self.io.receive(cx, now, &mut self.endpoint) {
+            Ok(more) => again |= more,
+            Err(error) => {
+                tracing::error!(%error, "the socket fails again and again: giving up");
+                return Poll::Ready(());
+            }
+        }
+        // The clock is asked, not the timer: an executor may keep a timer that is due from saying so.
+        if self.endpoint.poll_timeout().is_some_and(|at| at <= now) {
+            self.endpoint.handle_timeout(now);
+        }
+        self.events(now);
+        let mut flush = self.io.flush(cx, now, &mut self.endpoint);
+        if !handles && flush == Flush::Idle {
+            self.close(now, SessionCode::NO_ERROR, "");
+            flush = self.io.flush(cx, now, &mut self.endpoint);
+        }
+        again |= self.events(now);
+        self.writers.check_drains(self.endpoint.node());
+        match flush {
+            Flush::Idle if self.closing => return Poll::Ready(()),
+            Flush::Idle | Flush::Blocked => {}
+            Flush::Budget => again = true,
+        }
+        again |= self.arm(cx).is_ready();
+        if again {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Sets the timer. Ready if it is due already.
+    fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = self.endpoint.poll_timeout();
+        if let Some(at) = deadline.filter(|_| self.armed != deadline) {
+            self.timer.reset(at);
+        }
+        self.armed = deadline;
+        match deadline {
+            Some(_) => {
+                let due = self.timer.poll(cx);
+                if due.is_ready() {
+                    self.armed = None;
+                }
+                due
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<S: Socket, T: Timer> Future for Driver<S, T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.turn(cx)
+    }
+}

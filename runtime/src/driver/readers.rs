@@ -1,0 +1,322 @@
+//! The watchers, subscriptions and groups behind the handles that read.
+
+use std::collections::{HashMap, VecDeque};
+
+use smoq_core::{
+    Announced, GroupReader, Id, NextGroup, Node, Path, Read, Reader, SubscribeOptions, Time,
+    Watcher, wire::StreamCode,
+};
+
+use crate::{
+    error::{GroupError, SubscribeError},
+    mailbox::Key,
+    slot::{Far, slot},
+    state::{ANNOUNCED_AHEAD, Inbox, NewGroup, SubscriptionState, WatchState, weight},
+};
+
+/// Whether a handle waits for more than the driver could give so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Appetite {
+    /// It asks again when it wants more.
+    Fed,
+    /// What comes next is for it.
+    Hungry,
+}
+
+struct WatchEntry {
+    id: Id<Watcher>,
+    far: Far<WatchState>,
+    appetite: Appetite,
+}
+
+struct GroupEntry {
+    id: Id<GroupReader>,
+    far: Far<Inbox>,
+    appetite: Appetite,
+}
+
+struct SubscriptionEntry {
+    id: Id<Reader>,
+    far: Far<SubscriptionState>,
+    appetite: Appetite,
+    /// Its handle was dropped: it lives as long as the handles of its groups.
+    orphan: bool,
+    groups: HashMap<Key, GroupEntry>,
+}
+
+/// Handles that read, by their keys. Nothing is taken out of the node for a handle that did not ask.
+#[derive(Default)]
+pub(super) struct Readers {
+    watches: HashMap<Key, WatchEntry>,
+    watch_keys: HashMap<Id<Watcher>, Key>,
+    subscriptions: HashMap<Key, SubscriptionEntry>,
+    subscription_keys: HashMap<Id<Reader>, Key>,
+    /// Groups are told apart by these.
+    next_group: Key,
+}
+
+impl Readers {
+    pub(super) fn watch(
+        &mut self,
+        node: &mut Node,
+        now: Time,
+        key: Key,
+        prefix: &Path,
+        far: Far<WatchState>,
+    ) {
+        let id = node.watch(now, prefix);
+        self.watch_keys.insert(id, key);
+        self.watches.insert(
+            key,
+            WatchEntry {
+                id,
+                far,
+                appetite: Appetite::Fed,
+            },
+        );
+    }
+
+    pub(super) fn more_announced(&mut self, node: &mut Node, key: Key) {
+        if let Some(watch) = self.watches.get_mut(&key) {
+            watch.appetite = Appetite::Hungry;
+            watch.feed(node);
+        }
+    }
+
+    pub(super) fn announced(&mut self, node: &mut Node, watcher: Id<Watcher>) {
+        let key = self.watch_keys.get(&watcher);
+        if let Some(watch) = key.and_then(|key| self.watches.get_mut(key)) {
+            if watch.appetite == Appetite::Hungry {
+                watch.feed(node);
+            }
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, node: &mut Node, now: Time, key: Key) {
+        if let Some(watch) = self.watches.remove(&key) {
+            self.watch_keys.remove(&watch.id);
+            let _ = node.unwatch(now, watch.id);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    pub(super) fn subscribe(
+        &mut self,
+        node: &mut Node,
+        now: Time,
+        key: Key,
+        path: &Path,
+        track: &str,
+        options: SubscribeOptions,
+        far: Far<SubscriptionState>,
+    ) {
+        match node.subscribe(now, path, track, options) {
+            Ok(id) => {
+                self.subscription_keys.insert(id, key);
+                let groups = HashMap::new();
+                let appetite = Appetite::Fed;
+                let entry = SubscriptionEntry {
+                    id,
+                    far,
+                    appetite,
+                    orphan: false,
+                    groups,
+                };
+                self.subscriptions.insert(key, entry);
+            }
+            Err(error) => far.update(|state| state.end = Some(Err(SubscribeError::Misuse(error)))),
+        }
+    }
+
+    pub(super) fn update(
+        &mut self,
+        node: &mut Node,
+        now: Time,
+        key: Key,
+        options: SubscribeOptions,
+    ) {
+        if let Some(subscription) = self.subscriptions.get(&key) {
+            // One that has ended needs no update.
+            let _ = node.update_subscription(now, subscription.id, options);
+        }
+    }
+
+    pub(super) fn more_groups(&mut self, node: &mut Node, now: Time, key: Key) {
+        if let Some(subscription) = self.subscriptions.get_mut(&key) {
+            subscription.appetite = Appetite::Hungry;
+            subscription.feed(node, now, &mut self.next_group);
+        }
+    }
+
+    pub(super) fn more_chunks(&mut self, node: &mut Node, key: Key, group: Key) {
+        if let Some(subscription) = self.subscriptions.get_mut(&key) {
+            subscription.feed_group(node, group);
+        }
+    }
+
+    pub(super) fn readable(&mut self, node: &mut Node, now: Time, reader: Id<Reader>) {
+        let key = self.subscription_keys.get(&reader);
+        let Some(subscription) = key.and_then(|key| self.subscriptions.get_mut(key)) else {
+            return;
+        };
+        if subscription.appetite == Appetite::Hungry {
+            subscription.feed(node, now, &mut self.next_group);
+        }
+        let groups = subscription.groups.iter();
+        let hungry = groups.filter(|(_, group)| group.appetite == Appetite::Hungry);
+        for key in hungry.map(|(key, _)| *key).collect::<Vec<_>>() {
+            subscription.feed_group(node, key);
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, node: &mut Node, now: Time, key: Key) {
+        let Some(subscription) = self.subscriptions.get_mut(&key) else {
+            return;
+        };
+        subscription.orphan = true;
+        subscription.appetite = Appetite::Fed;
+        // A group that nobody took has no handle which could drop it.
+        if let Some(group) = subscription.far.with(|state| state.next.take()) {
+            subscription.drop_group(node, now, group.key);
+        }
+        self.end_if_unused(node, now, key);
+    }
+
+    pub(super) fn drop_group(&mut self, node: &mut Node, now: Time, key: Key, group: Key) {
+        if let Some(subscription) = self.subscriptions.get_mut(&key) {
+            subscription.drop_group(node, now, group);
+            self.end_if_unused(node, now, key);
+        }
+    }
+
+    fn end_if_unused(&mut self, node: &mut Node, now: Time, key: Key) {
+        let unused = |entry: &SubscriptionEntry| entry.orphan && entry.groups.is_empty();
+        if self.subscriptions.get(&key).is_some_and(unused) {
+            if let Some(subscription) = self.subscriptions.remove(&key) {
+                self.subscription_keys.remove(&subscription.id);
+                let _ = node.unsubscribe(now, subscription.id);
+            }
+        }
+    }
+}
+
+impl WatchEntry {
+    fn feed(&mut self, node: &mut Node) {
+        let room = ANNOUNCED_AHEAD.saturating_sub(self.far.with(|state| state.queue.len()));
+        let mut news: VecDeque<Announced> = VecDeque::new();
+        while news.len() < room {
+            match node.poll_announced(self.id) {
+                Ok(Some(announced)) => news.push_back(announced),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        if news.is_empty() && room > 0 {
+            return;
+        }
+        // The next change comes with an event only after there was nothing more.
+        if news.len() == room {
+            self.appetite = Appetite::Fed;
+        }
+        let asked = self.appetite == Appetite::Hungry;
+        self.far.update(|state| {
+            state.queue.append(&mut news);
+            state.asked = asked;
+        });
+    }
+}
+
+impl SubscriptionEntry {
+    /// Takes the next group, and what is known of the track, out of the node.
+    fn feed(&mut self, node: &mut Node, now: Time, next_key: &mut Key) {
+        let (known, full) = self
+            .far
+            .with(|state| (state.info.is_some(), state.next.is_some()));
+        let info = if known {
+            None
+        } else {
+            node.track_info(self.id).ok().flatten()
+        };
+        let mut next = None;
+        let mut end = None;
+        let group = if full {
+            Ok(NextGroup::Pending)
+        } else {
+            node.next_group(now, self.id)
+        };
+        match group {
+            Ok(NextGroup::Group { id, sequence }) => {
+                *next_key += 1;
+                let (inbox, far) = slot(Inbox::default());
+                self.groups.insert(
+                    *next_key,
+                    GroupEntry {
+                        id,
+                        far,
+                        appetite: Appetite::Fed,
+                    },
+                );
+                next = Some(NewGroup {
+                    key: *next_key,
+                    sequence,
+                    inbox,
+                });
+            }
+            Ok(NextGroup::Pending) => {}
+            Ok(NextGroup::End) => end = Some(Ok(())),
+            Ok(NextGroup::Failed(code)) => end = Some(Err(SubscribeError::Failed(code))),
+            Err(error) => end = Some(Err(SubscribeError::Misuse(error))),
+        }
+        if next.is_some() || end.is_some() {
+            self.appetite = Appetite::Fed;
+        } else if info.is_none() {
+            return;
+        }
+        let asked = self.appetite == Appetite::Hungry;
+        self.far.update(|state| {
+            state.info = state.info.take().or(info);
+            state.next = state.next.take().or(next);
+            state.end = state.end.or(end);
+            state.asked = asked;
+        });
+    }
+
+    /// Takes chunks of one group out of the node, as many as its inbox has room for.
+    fn feed_group(&mut self, node: &mut Node, key: Key) {
+        let Some(group) = self.groups.get_mut(&key) else {
+            return;
+        };
+        let mut room = group.far.with(|inbox| inbox.room());
+        let mut chunks = Vec::new();
+        let mut end = None;
+        group.appetite = Appetite::Fed;
+        while room > 0 && end.is_none() {
+            match node.read(group.id, room) {
+                Ok(Read::Chunk(chunk)) => {
+                    room = room.saturating_sub(weight(&chunk));
+                    chunks.push(chunk);
+                }
+                Ok(Read::Pending) => {
+                    group.appetite = Appetite::Hungry;
+                    break;
+                }
+                Ok(Read::End) => end = Some(Ok(())),
+                Ok(Read::Reset(code)) => end = Some(Err(GroupError::Reset(code))),
+                Err(_) => end = Some(Err(GroupError::Reset(StreamCode::CANCEL))),
+            }
+        }
+        let full = group.appetite == Appetite::Fed;
+        if chunks.is_empty() && end.is_none() && !full {
+            return;
+        }
+        group
+            .far
+            .update(|inbox| inbox.add(chunks.into_iter(), end, full));
+    }
+
+    fn drop_group(&mut self, node: &mut Node, now: Time, key: Key) {
+        if let Some(group) = self.groups.remove(&key) {
+            // One that was read to its end is stale already.
+            let _ = node.skip_group(now, group.id);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a client's driver tells its connection, and a server's driver its server.
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use smoq_core::{Event as Core, Id, Session};
+use smoq_quic::Event;
+
+use crate::{
+    client::ConnectionState,
+    error::Reason,
+    events::{EventQueue, ServerEvent},
+    slot::Far,
+};
+
+/// Whose driver it is.
+pub(crate) enum Role {
+    /// A [`Connection`](crate::Connection)'s.
+    Client {
+        /// The connection.
+        far: Far<ConnectionState>,
+        /// The server's port: ICMP reports come without.
+        port: u16,
+    },
+    /// A [`Server`](crate::Server)'s.
+    Server {
+        /// The server.
+        far: Far<EventQueue>,
+        /// From where the sessions come that are not over.
+        remotes: HashMap<Id<Session>, SocketAddr>,
+    },
+}
+
+impl Role {
+    pub(crate) fn server(far: Far<EventQueue>) -> Self {
+        Self::Server {
+            far,
+            remotes: HashMap::new(),
+        }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        match self {
+            Self::Client { port, .. } => *port,
+            Self::Server { .. } => 0,
+        }
+    }
+
+    /// Tells what happened to a connection. Says why if nothing written reaches anybody any more.
+    pub(super) fn event(&mut self, event: Event) -> Option<Reason> {
+        match self {
+            Self::Client { far, .. } => client(far, event),
+            Self::Server { far, remotes } => {
+                if let Some(event) = server(remotes, event) {
+                    far.update(|queue| queue.push(event));
+                }
+                None
+            }
+        }
+    }
+}
+
+fn client(far: &Far<ConnectionState>, event: Event) -> Option<Reason> {
+    match event {
+        Event::Connected {
+            remote, version, ..
+        } => {
+            far.update(|state| state.connected = Some(Ok((remote, version))));
+        }
+        Event::ConnectFailed { error, .. } => {
+            far.update(|state| state.connected = Some(Err(error)));
+        }
+        Event::Core(Core::Violation { stream, error, .. }) => {
+            tracing::warn!(?stream, %error, "the server broke a rule");
+        }
+        Event::Core(Core::Closed { closed, .. }) => {
+            let reason = Reason(closed.clone());
+            far.update(|state| state.closed = Some(closed));
+            return Some(reason);
+        }
+        Event::Core(_) => {}
+    }
+    None
+}
+
+fn server(remotes: &mut HashMap<Id<Session>, SocketAddr>, event: Event) -> Option<ServerEvent> {
+    let event = match event {
+        Event::Core(event) => event,
+        Event::Connected {
+            session, remote, ..
+        } => {
+            remotes.insert(session, remote);
+            return None;
+        }
+        Event::ConnectFailed { .. } => return None,
+    };
+    let remote = |session| remotes.get(session).copied();
+    Some(match event {
+        Core::Request { session, path } => ServerEvent::Request {
+            session,
+            remote: remote(&session)?,
+            path,
+        },
+        Core::Ready {
+            session,
+            version,
+            root,
+        } => ServerEvent::Connected {
+            session,
+            remote: remote(&session)?,
+            version,
+            root,
+        },
+        Core::Violation {
+            session,
+            stream,
+            error,
+        } => ServerEvent::Violation {
+            session,
+            remote: remote(&session)?,
+            stream,
+            error,
+        },
+        Core::Closed { session, closed } => ServerEvent::Closed {
+            session,
+            remote: remotes.remove(&session)?,
+            closed,
+        },
+        Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => return None,
+    })
+}

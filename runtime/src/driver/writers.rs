@@ -1,0 +1,244 @@
+//! The broadcasts, tracks and groups behind the handles that write.
+
+use std::collections::HashMap;
+
+use smoq_core::{
+    Broadcast, Group, Id, Misuse, Node, Path, Time, Track,
+    wire::{StreamCode, TrackInfo},
+};
+
+use crate::{
+    error::{Error, Reason},
+    mailbox::Key,
+    slot::Far,
+    state::{Answer, Backlog, GroupState, TrackState},
+};
+
+struct TrackEntry {
+    id: Id<Track>,
+    far: Far<TrackState>,
+    /// What its handle waits for: the number of the question, and the question.
+    drain: Option<(u64, Backlog)>,
+}
+
+struct GroupEntry {
+    id: Id<Group>,
+    far: Far<GroupState>,
+}
+
+/// Handles that write, by their keys. A message from a handle that is not here is left out: what it
+/// belongs to failed, and the handle has been told.
+#[derive(Default)]
+pub(super) struct Writers {
+    broadcasts: HashMap<Key, Id<Broadcast>>,
+    tracks: HashMap<Key, TrackEntry>,
+    track_keys: HashMap<Id<Track>, Key>,
+    groups: HashMap<Key, GroupEntry>,
+    /// Tracks with a `drain`.
+    draining: Vec<Key>,
+    /// The only connection is over: nothing written from now on reaches anybody.
+    lost: Option<Reason>,
+}
+
+impl Writers {
+    fn check(&self) -> Result<(), Error> {
+        self.lost
+            .clone()
+            .map_or(Ok(()), |reason| Err(Error::Disconnected(reason)))
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        node: &mut Node,
+        now: Time,
+        key: Key,
+        path: &Path,
+        far: &Far<Answer<()>>,
+    ) {
+        let result = self.check().and_then(|()| Ok(node.publish(now, path)?));
+        let result = result.map(|id| {
+            self.broadcasts.insert(key, id);
+        });
+        far.update(|answer| *answer = Some(result));
+    }
+
+    pub(super) fn unpublish(&mut self, node: &mut Node, now: Time, key: Key) {
+        if let Some(id) = self.broadcasts.remove(&key) {
+            let _ = node.unpublish(now, id);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    pub(super) fn track(
+        &mut self,
+        node: &mut Node,
+        now: Time,
+        key: Key,
+        broadcast: Key,
+        name: &str,
+        info: TrackInfo,
+        far: Far<TrackState>,
+    ) {
+        let broadcast = self.broadcasts.get(&broadcast).ok_or(Misuse::Stale);
+        let result = self
+            .check()
+            .and_then(|()| Ok(node.create_track(now, *broadcast?, name, info)?));
+        far.update(|state| state.created = Some(result.clone().map(|_| ())));
+        if let Ok(id) = result {
+            self.track_keys.insert(id, key);
+            self.tracks.insert(
+                key,
+                TrackEntry {
+                    id,
+                    far,
+                    drain: None,
+                },
+            );
+        }
+    }
+
+    pub(super) fn finish_track(&mut self, node: &mut Node, now: Time, key: Key) {
+        let Some(track) = self.tracks.get(&key) else {
+            return;
+        };
+        if let Err(error) = node.finish_track(now, track.id) {
+            track.far.update(|state| state.error = Some(error.into()));
+        }
+    }
+
+    pub(super) fn drop_track(
+        &mut self,
+        node: &mut Node,
+        now: Time,
+        key: Key,
+        abort: Option<StreamCode>,
+    ) {
+        let Some(track) = self.tracks.remove(&key) else {
+            return;
+        };
+        self.track_keys.remove(&track.id);
+        self.draining.retain(|draining| *draining != key);
+        if let Some(code) = abort {
+            let _ = node.abort_track(now, track.id, code);
+        }
+    }
+
+    pub(super) fn group(
+        &mut self,
+        node: &mut Node,
+        now: Time,
+        key: Key,
+        track: Key,
+        sequence: u64,
+        far: Far<GroupState>,
+    ) {
+        let track = self.tracks.get(&track).ok_or(Misuse::Stale);
+        let result = self
+            .check()
+            .and_then(|()| Ok(node.create_group(now, track?.id, Some(sequence))?));
+        match result {
+            Ok((id, _)) => {
+                self.groups.insert(key, GroupEntry { id, far });
+            }
+            Err(error) => far.update(|state| *state = Some(error)),
+        }
+    }
+
+    /// Writes to a group. A group with a frame that was refused must not end as if it were whole.
+    pub(super) fn write(
+        &mut self,
+        node: &mut Node,
+        now: Time,
+        key: Key,
+        write: impl FnOnce(&mut Node, Id<Group>) -> Result<(), Misuse>,
+    ) {
+        let Some(group) = self.groups.get(&key) else {
+            return;
+        };
+        if let Err(error) = write(node, group.id) {
+            let code = match error {
+                Misuse::GroupTooLarge => StreamCode::GROUP_TOO_LARGE,
+                _ => StreamCode::CANCEL,
+            };
+            group.far.update(|state| *state = Some(error.into()));
+            self.drop_group(node, now, key, Some(code));
+        }
+    }
+
+    pub(super) fn drop_group(
+        &mut self,
+        node: &mut Node,
+        now: Time,
+        key: Key,
+        abort: Option<StreamCode>,
+    ) {
+        let Some(group) = self.groups.remove(&key) else {
+            return;
+        };
+        // The handle is gone, and a group that ended with its track needs no other end.
+        let _ = match abort {
+            None => node.finish_group(now, group.id),
+            Some(code) => node.abort_group(now, group.id, code),
+        };
+    }
+
+    pub(super) fn demand(&mut self, track: Id<Track>, wanted: bool) {
+        let track = self
+            .track_keys
+            .get(&track)
+            .and_then(|key| self.tracks.get(key));
+        if let Some(track) = track {
+            track.far.update(|state| state.wanted = wanted);
+        }
+    }
+
+    pub(super) fn drain(&mut self, key: Key, ticket: u64, backlog: Backlog) {
+        if let Some(track) = self.tracks.get_mut(&key) {
+            if track.drain.replace((ticket, backlog)).is_none() {
+                self.draining.push(key);
+            }
+        }
+    }
+
+    /// Tells the handles whose backlog is small enough now.
+    pub(super) fn check_drains(&mut self, node: &Node) {
+        if self.lost.is_some() {
+            return;
+        }
+        let tracks = &mut self.tracks;
+        self.draining.retain(|key| {
+            let Some(track) = tracks.get_mut(key) else {
+                return false;
+            };
+            let Some((ticket, wanted)) = track.drain else {
+                return false;
+            };
+            let reached = node.backlog(track.id).map(|backlog| match wanted {
+                Backlog::Bytes(limit) => backlog.bytes <= limit,
+                Backlog::Nothing => backlog.unfinished == 0,
+            });
+            match reached {
+                Ok(false) => return true,
+                Ok(true) => track.far.update(|state| state.drained = ticket),
+                Err(error) => track.far.update(|state| state.error = Some(error.into())),
+            }
+            track.drain = None;
+            false
+        });
+    }
+
+    /// The only connection is over.
+    pub(super) fn lose(&mut self, reason: &Reason) {
+        self.lost = Some(reason.clone());
+        let error = Error::Disconnected(reason.clone());
+        for track in self.tracks.values() {
+            track.far.update(|state| {
+                state.error = Some(error.clone());
+                state.wanted = false;
+            });
+        }
+        for group in self.groups.values() {
+            group.far.update(|state| *state = Some(error.clone()));
+        }
+    }
+}

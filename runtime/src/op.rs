@@ -1,0 +1,137 @@
+//! What handles ask of the driver.
+
+use bytes::Bytes;
+use smoq_core::{
+    Grant, Id, Path, Session, Stats, SubscribeOptions,
+    wire::{SessionCode, StreamCode, TrackInfo},
+};
+
+use crate::{
+    error::Error,
+    mailbox::{Key, Sender},
+    slot::Far,
+    state::{Answer, Backlog, GroupState, SubscriptionState, TrackState, WatchState},
+};
+
+/// One message in the mailbox. Keys name handles, so that no handle waits for an id.
+pub(crate) enum Op {
+    Publish {
+        broadcast: Key,
+        path: Path,
+        far: Far<Answer<()>>,
+    },
+    Unpublish {
+        broadcast: Key,
+    },
+
+    Track {
+        track: Key,
+        broadcast: Key,
+        name: String,
+        info: TrackInfo,
+        far: Far<TrackState>,
+    },
+    FinishTrack {
+        track: Key,
+    },
+    DropTrack {
+        track: Key,
+        abort: Option<StreamCode>,
+    },
+    Drain {
+        track: Key,
+        ticket: u64,
+        backlog: Backlog,
+    },
+
+    Group {
+        group: Key,
+        track: Key,
+        sequence: u64,
+        far: Far<GroupState>,
+    },
+    Frame {
+        group: Key,
+        timestamp: u64,
+        payload: Bytes,
+    },
+    StartFrame {
+        group: Key,
+        timestamp: u64,
+        size: u64,
+    },
+    Chunk {
+        group: Key,
+        data: Bytes,
+    },
+    DropGroup {
+        group: Key,
+        abort: Option<StreamCode>,
+    },
+
+    Watch {
+        watch: Key,
+        prefix: Path,
+        far: Far<WatchState>,
+    },
+    MoreAnnounced {
+        watch: Key,
+    },
+    Unwatch {
+        watch: Key,
+    },
+
+    Subscribe {
+        subscription: Key,
+        path: Path,
+        track: String,
+        options: SubscribeOptions,
+        far: Far<SubscriptionState>,
+    },
+    Update {
+        subscription: Key,
+        options: SubscribeOptions,
+    },
+    MoreGroups {
+        subscription: Key,
+    },
+    Unsubscribe {
+        subscription: Key,
+    },
+    MoreChunks {
+        subscription: Key,
+        group: Key,
+    },
+    DropReader {
+        subscription: Key,
+        group: Key,
+    },
+
+    Grant {
+        session: Id<Session>,
+        grant: Grant,
+        far: Far<Answer<()>>,
+    },
+    CloseSession {
+        session: Id<Session>,
+        code: SessionCode,
+        reason: String,
+    },
+    Stats {
+        far: Far<Answer<Stats>>,
+    },
+    Shutdown {
+        code: SessionCode,
+        reason: String,
+    },
+}
+
+/// A handle's way to its driver.
+pub(crate) type Ops = Sender<Op>;
+
+impl Ops {
+    /// Sends what waits for room, and says whether the driver is there to take it.
+    pub(crate) async fn send(&self, op: Op) -> Result<(), Error> {
+        Ok(self.push_when_room(0, op).await?)
+    }
+}

@@ -1,0 +1,116 @@
+//! The namespace of a node: where broadcasts are published and found.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use smoq_core::{Announced, Path, SubscribeOptions};
+
+use crate::{
+    error::Error,
+    op::{Op, Ops},
+    publish::Broadcast,
+    slot::{Near, slot},
+    state::WatchState,
+    subscribe::Subscription,
+};
+
+/// The broadcasts that a node knows, its own and those of its peers. Cloning is cheap; each clone
+/// keeps the node running.
+#[derive(Clone)]
+pub struct Origin {
+    ops: Ops,
+}
+
+impl Origin {
+    pub(crate) fn new(ops: Ops) -> Self {
+        Self { ops }
+    }
+
+    /// Announces a broadcast until the handle is dropped.
+    ///
+    /// Fails if this node publishes that path already, or if the path is a pattern. Waits for the
+    /// driver, not for the network; cancelled, it leaves nothing behind.
+    pub async fn publish(&self, path: &Path) -> Result<Broadcast, Error> {
+        Broadcast::publish(self.ops.clone(), path).await
+    }
+
+    /// What is announced at `prefix` and below: first what is there, then each change.
+    pub async fn announced(&self, prefix: &Path) -> Result<Announcements, Error> {
+        let (near, far) = slot(WatchState::default());
+        let ops = self.ops.clone();
+        ops.send(Op::Watch {
+            watch: ops.key(),
+            prefix: prefix.clone(),
+            far,
+        })
+        .await?;
+        Ok(Announcements { ops, near })
+    }
+
+    /// Subscribes to a track. It need not be announced yet; but if no peer can be asked, or the one
+    /// asked does not know it, the subscription fails.
+    ///
+    /// Waits only while the queue to the driver is full. That the track is refused is told by
+    /// [`Subscription::next_group`].
+    pub async fn subscribe(
+        &self,
+        path: &Path,
+        track: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Error> {
+        Subscription::subscribe(self.ops.clone(), path, track, options).await
+    }
+}
+
+/// A stream of what is announced below a prefix.
+pub struct Announcements {
+    ops: Ops,
+    near: Near<WatchState>,
+}
+
+impl Announcements {
+    /// The next change; `None` when the endpoint has been shut down. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Announced> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The form of [`next`](Self::next) for hand-written futures.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Announced>> {
+        let mut ask = false;
+        let result = self
+            .near
+            .poll(cx, |state, gone| match state.queue.pop_front() {
+                Some(announced) => Poll::Ready(Some(announced)),
+                None if gone => Poll::Ready(None),
+                None => {
+                    ask = !state.asked;
+                    state.asked = true;
+                    Poll::Pending
+                }
+            });
+        if ask {
+            self.ops.force(Op::MoreAnnounced {
+                watch: self.ops.key(),
+            });
+        }
+        result
+    }
+
+    /// The next change if there is one already.
+    pub fn try_next(&mut self) -> Option<Announced> {
+        match self.poll_next(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(announced) => announced,
+            Poll::Pending => None,
+        }
+    }
+}
+
+impl Drop for Announcements {
+    fn drop(&mut self) {
+        self.ops.force(Op::Unwatch {
+            watch: self.ops.key(),
+        });
+    }
+}

@@ -1,0 +1,152 @@
+//! Handles go, in any order.
+
+use bytes::Bytes;
+use smoq_runtime::{
+    Error, Runtime, ServerEvent,
+    core::{
+        Announced, ClosedBy,
+        wire::{SessionCode, TrackInfo},
+    },
+};
+
+use super::tools::*;
+
+pub(crate) async fn the_last_handle_closes_the_connection<R: Runtime>(runtime: R) {
+    let mut relay = Relay::new(runtime);
+    let client = relay.client().await;
+    let origin = client.origin();
+    drop(client);
+    let broadcast = origin.publish(&path("a")).await.unwrap();
+    drop(origin);
+    let mut announced = relay.server.origin().announced(&path("a")).await.unwrap();
+    let first = announced.next().await.unwrap();
+    assert!(
+        matches!(first, Announced::Active { .. }),
+        "the broadcast keeps the connection"
+    );
+    drop(broadcast);
+    let closed = relay.closed().await;
+    assert_eq!(
+        (closed.by, closed.code),
+        (ClosedBy::Peer, SessionCode::NO_ERROR)
+    );
+}
+
+pub(crate) async fn handles_may_be_dropped_in_any_order<R: Runtime>(runtime: R) {
+    let mut relay = Relay::new(runtime);
+    for order in permutations(4) {
+        let client = relay.client().await;
+        let broadcast = client.origin().publish(&path("a")).await.unwrap();
+        let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+        let mut group = track.group().await.unwrap();
+        group.write(0, Bytes::from_static(b"x")).await.unwrap();
+        let mut handles = [
+            Some(Box::new(client) as Box<dyn Send>),
+            Some(Box::new(broadcast)),
+            Some(Box::new(track)),
+            Some(Box::new(group)),
+        ];
+        for index in order {
+            handles[index] = None;
+        }
+        assert_eq!(relay.closed().await.code, SessionCode::NO_ERROR);
+    }
+    // And those who read.
+    let server = relay.server.origin();
+    let broadcast = server.publish(&path("b")).await.unwrap();
+    let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+    let mut writer = track.group().await.unwrap();
+    writer.write(0, Bytes::from_static(b"x")).await.unwrap();
+    for order in permutations(4) {
+        let client = relay.client().await;
+        let options = lossless(client.version());
+        let announced = client.origin().announced(&path("b")).await.unwrap();
+        let mut subscription = client
+            .origin()
+            .subscribe(&path("b"), "t", options)
+            .await
+            .unwrap();
+        let mut group = subscription.next_group().await.unwrap().unwrap();
+        assert!(group.next_frame().await.unwrap().is_some());
+        let mut handles = [
+            Some(Box::new(client) as Box<dyn Send>),
+            Some(Box::new(announced)),
+            Some(Box::new(subscription)),
+            Some(Box::new(group)),
+        ];
+        for index in order {
+            handles[index] = None;
+        }
+        assert_eq!(relay.closed().await.code, SessionCode::NO_ERROR);
+    }
+}
+
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    let Some(last) = count.checked_sub(1) else {
+        return vec![vec![]];
+    };
+    let mut all = Vec::new();
+    for shorter in permutations(last) {
+        for place in 0..=last {
+            let mut longer = shorter.clone();
+            longer.insert(place, last);
+            all.push(longer);
+        }
+    }
+    all
+}
+
+pub(crate) async fn a_lost_connection_fails_the_writers<R: Runtime>(runtime: R) {
+    let mut relay = Relay::new(runtime);
+    let mut client = relay.client().await;
+    let origin = client.origin();
+    let broadcast = origin.publish(&path("a")).await.unwrap();
+    let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+    let mut group = track.group().await.unwrap();
+    let Some(ServerEvent::Connected { session, .. }) = relay.server.next().await else {
+        panic!("the session begins")
+    };
+    relay
+        .server
+        .close_session(session, SessionCode::NO_ERROR, "")
+        .await
+        .unwrap();
+    let reason = client.closed().await;
+    let lost = Some(Error::Disconnected(reason));
+    assert_eq!(track.wanted().await.err(), lost);
+    assert_eq!(track.finished().await.err(), lost);
+    assert_eq!(group.write(0, Bytes::new()).await.err(), lost);
+    assert_eq!(track.group().await.err(), lost);
+    assert_eq!(broadcast.track("u", TrackInfo::default()).await.err(), lost);
+    assert_eq!(origin.publish(&path("b")).await.err(), lost);
+}
+
+pub(crate) async fn groups_outlive_their_subscription<R: Runtime>(runtime: R) {
+    let relay = Relay::new(runtime);
+    let client = relay.client().await;
+    let broadcast = relay.server.origin().publish(&path("a")).await.unwrap();
+    let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+    let options = lossless(client.version());
+    let mut subscription = client
+        .origin()
+        .subscribe(&path("a"), "t", options)
+        .await
+        .unwrap();
+    let mut writer = track.group().await.unwrap();
+    writer.write(0, Bytes::from_static(b"one")).await.unwrap();
+    let mut reader = subscription.next_group().await.unwrap().unwrap();
+    drop(subscription);
+    writer.write(1, Bytes::from_static(b"two")).await.unwrap();
+    writer.finish().unwrap();
+    for expected in [b"one", b"two"] {
+        assert_eq!(
+            &*reader.next_frame().await.unwrap().unwrap().payload,
+            expected
+        );
+    }
+    assert_eq!(reader.next_frame().await, Ok(None));
+    drop(reader);
+    while track.is_wanted() {
+        yield_now().await;
+    }
+}

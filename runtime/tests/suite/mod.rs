@@ -1,0 +1,54 @@
+//! The tests that every runtime has to pass, over real sockets on loopback.
+//!
+//! A runtime's crate includes this folder as a module and calls [`suite`] with a macro that makes a
+//! test of each name. Each test is an `async fn` over the runtime; the crate bounds its time.
+
+mod connecting;
+mod dropping;
+mod flow;
+mod media;
+pub(crate) mod tools;
+
+pub(crate) use connecting::*;
+pub(crate) use dropping::*;
+pub(crate) use flow::*;
+pub(crate) use media::*;
+
+/// Calls `$make!` with the name of every test.
+macro_rules! suite {
+    ($make:ident) => {
+        $make! {
+            a_refused_port_is_told_at_once
+            a_silent_server_runs_into_the_limit
+            a_wrong_certificate_is_told
+            no_common_version_is_told
+            names_are_resolved
+            the_server_decides_who_comes_in
+            a_refused_peer_is_told_why
+            closing_tells_code_and_reason
+            a_client_closes_with_code_and_reason
+            a_shutdown_ends_every_handle
+            a_cancelled_connect_leaves_nothing_behind
+            every_version_carries_media
+            a_server_publishes_and_subscribes_itself
+            many_groups_arrive_whole
+            streamed_frames_arrive_as_they_are_written
+            misuse_is_told_on_the_handle
+            an_unknown_broadcast_fails
+            announcements_come_and_go
+            groups_are_read_in_any_order
+            a_slow_reader_delays_nobody
+            cancelled_reads_lose_nothing
+            drained_waits_for_the_slowest
+            finished_means_that_it_arrived
+            wanted_follows_the_subscribers
+            the_last_handle_closes_the_connection
+            handles_may_be_dropped_in_any_order
+            a_lost_connection_fails_the_writers
+            groups_outlive_their_subscription
+            dropped_writers_abort
+        }
+    };
+}
+
+pub(crate) use suite;

@@ -1,0 +1,171 @@
+//! What the tests share: certificates, connections, and waiting for several things at once.
+
+use std::{
+    future::poll_fn,
+    net::{Ipv4Addr, SocketAddr},
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use smoq_runtime::{
+    ClientOptions, Connection, Runtime, Server, ServerEvent, ServerOptions, Subscription, Url,
+    connect,
+    core::{Path, Start, SubscribeOptions, Version, wire::GroupOrder},
+    quic::{
+        ServerTls, Trust, fingerprint,
+        rustls::pki_types::{CertificateDer, PrivateKeyDer},
+    },
+};
+
+/// A new certificate for localhost, and how to trust it.
+pub(crate) fn certificate() -> (ServerTls, Trust) {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let certificate = CertificateDer::from(cert);
+    let trust = Trust::Fingerprints(vec![fingerprint(&certificate)]);
+    let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+    (ServerTls::new(vec![certificate], key).unwrap(), trust)
+}
+
+/// A server on loopback, and what its clients need.
+pub(crate) struct Relay<R> {
+    pub(crate) runtime: R,
+    pub(crate) server: Server,
+    pub(crate) trust: Trust,
+}
+
+impl<R: Runtime> Relay<R> {
+    pub(crate) fn new(runtime: R) -> Self {
+        Self::with(runtime, |_| {})
+    }
+
+    pub(crate) fn with(runtime: R, change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let (tls, trust) = certificate();
+        let mut options = ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), tls);
+        change(&mut options);
+        let server = Server::bind(&runtime, options).unwrap();
+        Self {
+            runtime,
+            server,
+            trust,
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> Url {
+        url(self.server.local_addr(), path)
+    }
+
+    pub(crate) fn options(&self, version: Version) -> ClientOptions {
+        ClientOptions {
+            versions: vec![version],
+            ..ClientOptions::new(self.trust.clone())
+        }
+    }
+
+    pub(crate) async fn client(&self) -> Connection {
+        self.client_of(Version::ALL[0]).await
+    }
+
+    pub(crate) async fn client_of(&self, version: Version) -> Connection {
+        connect(&self.runtime, &self.url(""), self.options(version))
+            .await
+            .unwrap()
+    }
+
+    /// The next event that is the end of a session.
+    pub(crate) async fn closed(&mut self) -> smoq_runtime::core::Closed {
+        loop {
+            if let ServerEvent::Closed { closed, .. } = self.server.next().await.unwrap() {
+                return closed;
+            }
+        }
+    }
+}
+
+pub(crate) fn url(address: SocketAddr, path: &str) -> Url {
+    format!("moqt://{address}{path}").parse().unwrap()
+}
+
+pub(crate) fn path(text: &str) -> Path {
+    Path::new(text).unwrap()
+}
+
+/// Everything that is held, in order.
+pub(crate) fn lossless(version: Version) -> SubscribeOptions {
+    let start = if version.start_is_floor() {
+        Start::Aged { floor: 0 }
+    } else {
+        Start::From(0)
+    };
+    SubscribeOptions {
+        max_age: Duration::MAX,
+        order: GroupOrder::OldestFirst,
+        start,
+        ..SubscribeOptions::default()
+    }
+}
+
+/// The payloads of one group.
+pub(crate) type Frames = Vec<Vec<u8>>;
+
+/// Everything until the track ends, ordered by sequence.
+pub(crate) async fn read_all(subscription: &mut Subscription) -> Vec<(u64, Frames)> {
+    let mut groups = Vec::new();
+    while let Some(mut group) = subscription.next_group().await.unwrap() {
+        let mut frames = Vec::new();
+        while let Some(frame) = group.next_frame().await.unwrap() {
+            assert_eq!(frame.index, frames.len() as u64);
+            frames.push(frame.payload.to_vec());
+        }
+        groups.push((group.sequence(), frames));
+    }
+    groups.sort_unstable();
+    groups
+}
+
+/// Both, at the same time.
+pub(crate) async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut done_a, mut done_b) = (None, None);
+    poll_fn(|cx| {
+        if done_a.is_none() {
+            if let Poll::Ready(value) = a.as_mut().poll(cx) {
+                done_a = Some(value);
+            }
+        }
+        if done_b.is_none() {
+            if let Poll::Ready(value) = b.as_mut().poll(cx) {
+                done_b = Some(value);
+            }
+        }
+        if done_a.is_none() || done_b.is_none() {
+            return Poll::Pending;
+        }
+        Poll::Ready(done_a.take().zip(done_b.take()).unwrap())
+    })
+    .await
+}
+
+/// Polls once, then drops the future, as a `select!` does whose other branch is ready.
+pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// Lets every other task run.
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
