@@ -1,7 +1,7 @@
 //! Generational ids and the arena that hands them out.
 
 use alloc::vec::Vec;
-use core::{cmp::Ordering, fmt, hash, marker::PhantomData};
+use core::{cmp::Ordering, fmt, hash, marker::PhantomData, num::ParseIntError, str};
 
 /// A `Copy` handle to a `T` inside a [`Node`](crate::Node).
 ///
@@ -72,6 +72,16 @@ impl<T> fmt::Debug for Id<T> {
 impl<T> fmt::Display for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}v{}", self.index, self.generation)
+    }
+}
+
+/// Reads what [`Display`](fmt::Display) writes, for recordings. An id that names nothing is stale.
+impl<T> str::FromStr for Id<T> {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (index, generation) = text.split_once('v').unwrap_or((text, ""));
+        Ok(Self { index: index.parse()?, generation: generation.parse()?, kind: PhantomData })
     }
 }
 
@@ -160,6 +170,13 @@ mod tests {
         assert_eq!(arena.remove(first), None);
         assert_eq!(arena.get(second), Some(&'b'));
         assert_eq!(arena.len(), 1);
+    }
+
+    #[test]
+    fn an_id_survives_as_text() {
+        let id: Id<()> = "7v2".parse().unwrap();
+        assert_eq!(alloc::format!("{id}"), "7v2");
+        assert!("7".parse::<Id<()>>().is_err() && "v2".parse::<Id<()>>().is_err());
     }
 
     #[test]

@@ -90,11 +90,11 @@ impl Node {
     /// A subscription ends. Its streams are the caller's to end.
     pub(crate) fn forget_sub(&mut self, sub_id: Id<Sub>) -> Option<Sub> {
         let sub = self.subs.remove(sub_id)?;
-        if let Target::Peer { session, subscribe, .. } = sub.target {
-            if let Some(session) = self.sessions.get_mut(session) {
-                session.served.remove(&subscribe);
-                session.hungry.retain(|other| *other != sub_id);
-            }
+        if let Target::Peer { session, subscribe, .. } = sub.target
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            session.served.remove(&subscribe);
+            session.hungry.retain(|other| *other != sub_id);
         }
         if let Some(track) = self.store.tracks.get_mut(sub.track) {
             track.subs.retain(|other| *other != sub_id);
@@ -142,11 +142,11 @@ impl Node {
     pub(crate) fn tell_demand(&mut self, track_id: Id<Track>) {
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
         let now = !track.subs.is_empty();
-        if let Source::Local { wanted, .. } = &mut track.source {
-            if *wanted != now {
-                *wanted = now;
-                self.events.push_back(Event::Demand { track: track_id, wanted: now });
-            }
+        if let Source::Local { wanted, .. } = &mut track.source
+            && *wanted != now
+        {
+            *wanted = now;
+            self.events.push_back(Event::Demand { track: track_id, wanted: now });
         }
     }
 }

@@ -352,10 +352,11 @@ impl Node {
 
     fn end_sending(&mut self, session: Id<Session>, id: Id<Stream>) {
         let Some(state) = self.live(session) else { return };
-        if let Some(stream) = state.streams.get(id) {
-            if stream.send == Half::Open && !stream.fin {
-                state.reset(id, StreamCode::CANCEL);
-            }
+        if let Some(stream) = state.streams.get(id)
+            && stream.send == Half::Open
+            && !stream.fin
+        {
+            state.reset(id, StreamCode::CANCEL);
         }
         state.reap(id);
         self.touch(session);

@@ -164,11 +164,11 @@ impl GroupIn {
 
     /// Takes a frame header from `data`, or keeps its beginning.
     fn header(&mut self, data: &mut &[u8], version: Version) -> Option<FrameHeader> {
-        if self.header.is_empty() {
-            if let Some((header, used)) = FrameHeader::take(data, version) {
-                data.advance(used);
-                return Some(header);
-            }
+        if self.header.is_empty()
+            && let Some((header, used)) = FrameHeader::take(data, version)
+        {
+            data.advance(used);
+            return Some(header);
         }
         while let Some((byte, rest)) = data.split_first() {
             self.header.push(*byte);

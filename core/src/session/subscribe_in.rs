@@ -168,11 +168,13 @@ impl Node {
             SubscribeResponse::Ok(ok).encode(&mut stream.out, version);
         }
         // START is a promise that no lower group follows, so it waits for the source's own.
-        if !state.started && version.has_end() && track.knows_start() {
-            if let Some(group) = sub.selection.settle(&self.store, track) {
-                state.started = true;
-                SubscribeResponse::Start { group }.encode(&mut stream.out, version);
-            }
+        if !state.started
+            && version.has_end()
+            && track.knows_start()
+            && let Some(group) = sub.selection.settle(&self.store, track)
+        {
+            state.started = true;
+            SubscribeResponse::Start { group }.encode(&mut stream.out, version);
         }
         if let (Some(group), true, false) = (track.end, version.has_end(), state.end_sent) {
             state.end_sent = true;
