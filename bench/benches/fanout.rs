@@ -2,7 +2,7 @@
 //! number of subscribers.
 
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
-use smoq_bench::{FanOut, SMALL, SUBSCRIBERS, Shape, VIDEO};
+use smoq_bench::{Delivery, FanOut, SMALL, SUBSCRIBERS, Shape, VIDEO};
 use smoq_core::Version;
 
 #[global_allocator]
@@ -13,19 +13,29 @@ fn main() {
 }
 
 #[divan::bench(args = SUBSCRIBERS)]
-fn small_4x64(bencher: Bencher<'_, '_>, subscribers: usize) {
-    run(bencher, subscribers, SMALL);
+fn small_4x64_live(bencher: Bencher<'_, '_>, subscribers: usize) {
+    run(bencher, subscribers, SMALL, Delivery::Live);
 }
 
 #[divan::bench(args = SUBSCRIBERS)]
-fn video_60x4096(bencher: Bencher<'_, '_>, subscribers: usize) {
-    run(bencher, subscribers, VIDEO);
+fn small_4x64_whole(bencher: Bencher<'_, '_>, subscribers: usize) {
+    run(bencher, subscribers, SMALL, Delivery::Whole);
 }
 
-fn run(bencher: Bencher<'_, '_>, subscribers: usize, shape: Shape) {
+#[divan::bench(args = SUBSCRIBERS)]
+fn video_60x4096_live(bencher: Bencher<'_, '_>, subscribers: usize) {
+    run(bencher, subscribers, VIDEO, Delivery::Live);
+}
+
+#[divan::bench(args = SUBSCRIBERS)]
+fn video_60x4096_whole(bencher: Bencher<'_, '_>, subscribers: usize) {
+    run(bencher, subscribers, VIDEO, Delivery::Whole);
+}
+
+fn run(bencher: Bencher<'_, '_>, subscribers: usize, shape: Shape, delivery: Delivery) {
     let mut fan_out = FanOut::new(subscribers, Version::Lite06);
     for _ in 0..4 {
-        fan_out.group(shape);
+        fan_out.group(shape, delivery);
     }
-    bencher.counter(ItemsCount::new(subscribers)).bench_local(|| fan_out.group(shape));
+    bencher.counter(ItemsCount::new(subscribers)).bench_local(|| fan_out.group(shape, delivery));
 }

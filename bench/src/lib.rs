@@ -27,6 +27,15 @@ pub const SMALL: Shape = Shape { frames: 4, size: 64 };
 /// Two seconds of video at 30 frames per second, 1 Mbit/s.
 pub const VIDEO: Shape = Shape { frames: 60, size: 4096 };
 
+/// When a group is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivery {
+    /// Each frame as soon as it is written.
+    Live,
+    /// All frames when the last one is written.
+    Whole,
+}
+
 /// How many subscribers are measured.
 pub const SUBSCRIBERS: [usize; 4] = [1, 16, 64, 256];
 
@@ -114,16 +123,17 @@ impl FanOut {
         fan_out
     }
 
-    /// Publishes one group and sends each frame of it to every subscriber as soon as it is written;
-    /// then the peers acknowledge it.
-    pub fn group(&mut self, shape: Shape) {
+    /// Publishes one group and sends it to every subscriber; then the peers acknowledge it.
+    pub fn group(&mut self, shape: Shape, delivery: Delivery) {
         let (group, _) =
             self.node.create_group(self.now, self.track, None).expect("a running track");
         for _ in 0..shape.frames {
             self.timestamp += 33;
             let payload = self.payload.slice(..shape.size);
             self.node.write_frame(self.now, group, self.timestamp, payload).expect("an open group");
-            self.drain();
+            if delivery == Delivery::Live {
+                self.drain();
+            }
         }
         self.node.finish_group(self.now, group).expect("an open group");
         self.drain();

@@ -1,6 +1,6 @@
 //! The bound on allocations: at most four for each group and subscriber, none for each frame.
 
-use smoq_bench::{FanOut, SMALL, Shape, VIDEO};
+use smoq_bench::{Delivery, FanOut, SMALL, Shape, VIDEO};
 use smoq_core::Version;
 
 const SUBSCRIBERS: usize = 64;
@@ -8,10 +8,10 @@ const SUBSCRIBERS: usize = 64;
 fn allocations(shape: Shape, version: Version) -> u64 {
     let mut fan_out = FanOut::new(SUBSCRIBERS, version);
     for _ in 0..32 {
-        fan_out.group(shape);
+        fan_out.group(shape, Delivery::Live);
     }
     let before = fan_out.bytes();
-    let counted = allocation_counter::measure(|| fan_out.group(shape)).count_total;
+    let counted = allocation_counter::measure(|| fan_out.group(shape, Delivery::Live)).count_total;
     let sent = fan_out.bytes() - before;
     assert!(
         sent > SUBSCRIBERS as u64 * shape.frames * shape.size as u64,

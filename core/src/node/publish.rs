@@ -18,31 +18,49 @@ use crate::{
 pub struct Broadcast {
     path: Path,
     tracks: BTreeMap<Arc<str>, Id<Track>>,
+    announced: bool,
 }
 
 impl Node {
-    /// Announces a broadcast.
+    /// Makes a broadcast and announces it: [`create_broadcast`](Self::create_broadcast) and
+    /// [`announce`](Self::announce) in one. Somebody may ask for a track of it before it is there.
+    pub fn publish(&mut self, now: Time, path: &Path) -> Result<Id<Broadcast>, Misuse> {
+        let id = self.create_broadcast(now, path)?;
+        self.announce(now, id)?;
+        Ok(id)
+    }
+
+    /// Makes a broadcast that nobody is told of yet, so that it can be given its tracks first.
     ///
     /// Fails with [`Misuse::Path`] if the path is a pattern, and with
     /// [`Misuse::DuplicateBroadcast`] if this node publishes it already.
-    pub fn publish(&mut self, now: Time, path: &Path) -> Result<Id<Broadcast>, Misuse> {
+    pub fn create_broadcast(&mut self, now: Time, path: &Path) -> Result<Id<Broadcast>, Misuse> {
         self.advance(now);
         path.for_announce()?;
         if self.broadcasts.iter().any(|(_, broadcast)| broadcast.path == *path) {
             return Err(Misuse::DuplicateBroadcast);
         }
-        let broadcast = Broadcast { path: path.clone(), tracks: BTreeMap::new() };
-        let id = self.broadcasts.insert(broadcast);
-        self.routes.add(path.clone(), Via::Local(id), Hops::new(), Cost::ZERO);
-        self.route_changed(path);
-        Ok(id)
+        let (path, tracks) = (path.clone(), BTreeMap::new());
+        Ok(self.broadcasts.insert(Broadcast { path, tracks, announced: false }))
+    }
+
+    /// Announces a broadcast; a second time changes nothing. Fails with [`Misuse::Stale`].
+    pub fn announce(&mut self, now: Time, broadcast: Id<Broadcast>) -> Result<(), Misuse> {
+        self.advance(now);
+        let state = self.broadcasts.get_mut(broadcast).ok_or(Misuse::Stale)?;
+        if !core::mem::replace(&mut state.announced, true) {
+            let path = state.path.clone();
+            self.routes.add(path.clone(), Via::Local(broadcast), Hops::new(), Cost::ZERO);
+            self.route_changed(&path);
+        }
+        Ok(())
     }
 
     /// Withdraws a broadcast. Unfinished tracks are aborted with [`StreamCode::CANCEL`]; finished
     /// ones are served to the end to those who have subscribed. Fails with [`Misuse::Stale`].
     pub fn unpublish(&mut self, now: Time, broadcast: Id<Broadcast>) -> Result<(), Misuse> {
         self.advance(now);
-        let Broadcast { path, tracks } = self.broadcasts.remove(broadcast).ok_or(Misuse::Stale)?;
+        let Broadcast { path, tracks, .. } = self.broadcasts.remove(broadcast).ok_or(Misuse::Stale)?;
         self.routes.remove(&path, Via::Local(broadcast));
         self.route_changed(&path);
         for (name, track) in tracks {
