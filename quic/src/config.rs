@@ -25,8 +25,10 @@ pub struct EndpointConfig {
 /// How connections are accepted.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Certificate, key and versions.
+    /// Certificate and key.
     pub tls: ServerTls,
+    /// What to speak, most wanted first. The first one that the client offers too is chosen.
+    pub versions: Vec<Version>,
     /// Who decides whether a peer may come in.
     pub admission: Admission,
     /// What peers are asked to announce.
@@ -38,10 +40,11 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// A server open to everybody, which asks for all announcements.
+    /// A server open to everybody, which speaks every version and asks for all announcements.
     pub fn new(tls: ServerTls) -> Self {
         Self {
             tls,
+            versions: Version::ALL.to_vec(),
             admission: Admission::Open,
             discover: Discover::Everything,
             max_handshakes: 1000,
@@ -145,14 +148,8 @@ impl Default for TransportOptions {
             keep_alive: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(5),
             address_delay: Duration::from_millis(250),
-            uni_streams: Slots {
-                initial: 64,
-                max: 4096,
-            },
-            bidi_streams: Slots {
-                initial: 64,
-                max: 1024,
-            },
+            uni_streams: Slots { initial: 64, max: 4096 },
+            bidi_streams: Slots { initial: 64, max: 1024 },
             stream_receive_window: 4 << 20,
             receive_window: 16 << 20,
             datagram_buffer: 64 << 10,

@@ -84,10 +84,7 @@ impl Race {
     pub(crate) fn step(&mut self, now: Instant) -> Step {
         let idle = self.running.is_empty();
         if now >= self.limit || (idle && self.waiting.is_empty()) {
-            let timeout = ConnectError::Timeout {
-                remote: self.last,
-                after: now - self.started,
-            };
+            let timeout = ConnectError::Timeout { remote: self.last, after: now - self.started };
             return Step::Fail(self.failure.take().unwrap_or(timeout));
         }
         if (idle || now >= self.next)
@@ -96,11 +93,7 @@ impl Race {
             self.last = address;
             return Step::Try(address);
         }
-        let next = if self.waiting.is_empty() {
-            self.limit
-        } else {
-            self.next.min(self.limit)
-        };
+        let next = if self.waiting.is_empty() { self.limit } else { self.next.min(self.limit) };
         Step::Wait(next)
     }
 
@@ -114,11 +107,7 @@ impl Race {
     pub(crate) fn failed(&mut self, now: Instant, connection: Option<usize>, error: ConnectError) {
         self.running.retain(|&other| Some(other) != connection);
         self.next = now;
-        if self
-            .failure
-            .as_ref()
-            .is_none_or(|known| known.weight() < error.weight())
-        {
+        if self.failure.as_ref().is_none_or(|known| known.weight() < error.weight()) {
             self.failure = Some(error);
         }
     }

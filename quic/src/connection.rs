@@ -39,6 +39,10 @@ pub struct ConnectionStats {
     pub lost_bytes: u64,
     /// How often the window was reduced.
     pub congestion_events: u64,
+    /// Unidirectional streams that the peer may have open at present.
+    pub uni_streams: u64,
+    /// Bidirectional streams that the peer may have open at present.
+    pub bidi_streams: u64,
 }
 
 /// What a connection is at the moment.
@@ -104,16 +108,8 @@ impl Connection {
 
     /// What TLS has agreed on, once it has.
     pub(crate) fn handshake(&self) -> Option<(Version, Option<String>)> {
-        let data = self
-            .quic
-            .crypto_session()
-            .handshake_data()?
-            .downcast::<HandshakeData>()
-            .ok()?;
-        Some((
-            Version::from_alpn(data.protocol.as_deref()?)?,
-            data.server_name,
-        ))
+        let data = self.quic.crypto_session().handshake_data()?.downcast::<HandshakeData>().ok()?;
+        Some((Version::from_alpn(data.protocol.as_deref()?)?, data.server_name))
     }
 
     pub(crate) fn remote(&self) -> SocketAddr {
@@ -132,6 +128,8 @@ impl Connection {
             lost_packets: stats.path.lost_packets,
             lost_bytes: stats.path.lost_bytes,
             congestion_events: stats.path.congestion_events,
+            uni_streams: self.quic.max_concurrent_streams(QuicDir::Uni),
+            bidi_streams: self.quic.max_concurrent_streams(QuicDir::Bi),
         }
     }
 
@@ -172,8 +170,7 @@ impl Connection {
         let allowed = self.quic.max_concurrent_streams(dir);
         let max = u64::from(self.slots[dir as usize].max);
         if allowed < max && 2 * self.quic.streams().remote_open_streams(dir) >= allowed {
-            self.quic
-                .set_max_concurrent_streams(dir, varint((2 * allowed).min(max)));
+            self.quic.set_max_concurrent_streams(dir, varint((2 * allowed).min(max)));
         }
     }
 
@@ -240,10 +237,7 @@ impl Connection {
 
     /// What a node needs of it.
     pub(crate) fn transport(&mut self, now: Instant) -> impl Transport {
-        Raw {
-            connection: self,
-            now,
-        }
+        Raw { connection: self, now }
     }
 
     fn room(&self) -> usize {
@@ -276,23 +270,19 @@ pub(crate) struct Ear<'a> {
 
 impl Listener for Ear<'_> {
     fn opened(&mut self, stream: StreamId, dir: Dir) {
-        self.node
-            .handle_opened(self.time, self.session, stream, dir);
+        self.node.handle_opened(self.time, self.session, stream, dir);
     }
 
     fn received(&mut self, stream: StreamId, data: Bytes, fin: bool) {
-        self.node
-            .handle_recv(self.time, self.session, stream, data, fin);
+        self.node.handle_recv(self.time, self.session, stream, data, fin);
     }
 
     fn reset(&mut self, stream: StreamId, code: StreamCode) {
-        self.node
-            .handle_reset(self.time, self.session, stream, code);
+        self.node.handle_reset(self.time, self.session, stream, code);
     }
 
     fn stopped(&mut self, stream: StreamId, code: StreamCode) {
-        self.node
-            .handle_stopped(self.time, self.session, stream, code);
+        self.node.handle_stopped(self.time, self.session, stream, code);
     }
 
     fn acked(&mut self, stream: StreamId) {
@@ -346,28 +336,16 @@ impl Transport for Raw<'_> {
     }
 
     fn set_priority(&mut self, stream: StreamId, priority: i32) {
-        let _ = self
-            .connection
-            .quic
-            .send_stream(to_quic(stream))
-            .set_priority(priority);
+        let _ = self.connection.quic.send_stream(to_quic(stream)).set_priority(priority);
     }
 
     fn reset(&mut self, stream: StreamId, code: StreamCode) {
-        let _ = self
-            .connection
-            .quic
-            .send_stream(to_quic(stream))
-            .reset(varint(code.0));
+        let _ = self.connection.quic.send_stream(to_quic(stream)).reset(varint(code.0));
         self.connection.pace.forgot();
     }
 
     fn stop(&mut self, stream: StreamId, code: StreamCode) {
-        let _ = self
-            .connection
-            .quic
-            .recv_stream(to_quic(stream))
-            .stop(varint(code.0));
+        let _ = self.connection.quic.recv_stream(to_quic(stream)).stop(varint(code.0));
     }
 
     fn close(&mut self, code: SessionCode, reason: &str) {

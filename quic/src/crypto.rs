@@ -23,14 +23,10 @@ impl Secrets {
     pub(crate) fn new(seed: Option<[u8; 32]>) -> Self {
         let seed = seed.unwrap_or_else(|| {
             let mut bytes = [0; 32];
-            SystemRandom::new()
-                .fill(&mut bytes)
-                .expect("the operating system has randomness");
+            SystemRandom::new().fill(&mut bytes).expect("the operating system has randomness");
             bytes
         });
-        Self {
-            seed: hmac::Key::new(hmac::HMAC_SHA256, &seed),
-        }
+        Self { seed: hmac::Key::new(hmac::HMAC_SHA256, &seed) }
     }
 
     fn derive(&self, purpose: &str) -> [u8; 32] {
@@ -72,10 +68,7 @@ pub(crate) struct Ids {
 
 impl Ids {
     fn new(key: &[u8]) -> Self {
-        Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, key),
-            next: 0,
-        }
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), next: 0 }
     }
 }
 

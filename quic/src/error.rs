@@ -108,6 +108,7 @@ const CERTIFICATE_EXPIRED: u64 = crypto(45);
 const CERTIFICATE_UNKNOWN: u64 = crypto(46);
 const UNKNOWN_CA: u64 = crypto(48);
 const ACCESS_DENIED: u64 = crypto(49);
+const DECRYPT_ERROR: u64 = crypto(51);
 const NO_APPLICATION_PROTOCOL: u64 = crypto(120);
 /// RFC 9000, section 20.1.
 const CONNECTION_REFUSED: u64 = 2;
@@ -120,7 +121,8 @@ impl ConnectError {
             ConnectionError::TransportError(error) => {
                 let problem = match u64::from(error.code) {
                     NO_APPLICATION_PROTOCOL => return Self::NoCommonVersion,
-                    UNKNOWN_CA => CertificateProblem::UnknownIssuer,
+                    // The latter if a root of the same name has another key.
+                    UNKNOWN_CA | DECRYPT_ERROR => CertificateProblem::UnknownIssuer,
                     CERTIFICATE_EXPIRED => CertificateProblem::Expired,
                     // rustls has one alert for all that is wrong inside a certificate.
                     BAD_CERTIFICATE if error.reason.contains("not valid for") => {
@@ -133,10 +135,7 @@ impl ConnectError {
                     }
                     _ => return Self::Handshake(error.to_string()),
                 };
-                Self::Certificate {
-                    problem,
-                    detail: error.reason,
-                }
+                Self::Certificate { problem, detail: error.reason }
             }
             ConnectionError::ConnectionClosed(close) => match u64::from(close.error_code) {
                 NO_APPLICATION_PROTOCOL => Self::NoCommonVersion,

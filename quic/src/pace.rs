@@ -56,8 +56,7 @@ impl Pace {
     /// How many more bytes to give, with a congestion window of `window` bytes.
     pub(crate) fn room(&self, window: u64) -> usize {
         let burst = (window / 2).clamp(MIN_BURST, MAX_BURST);
-        self.allowance
-            .max(burst.saturating_sub(self.waiting) as usize)
+        self.allowance.max(burst.saturating_sub(self.waiting) as usize)
     }
 
     /// `bytes` were given.

@@ -43,10 +43,6 @@ impl Timers {
 
     /// What is due. Deadlines stay until their owners move them.
     pub(crate) fn due(&self, now: Instant) -> Vec<Timer> {
-        self.0
-            .iter()
-            .take_while(|(at, _)| *at <= now)
-            .map(|(_, timer)| *timer)
-            .collect()
+        self.0.iter().take_while(|(at, _)| *at <= now).map(|(_, timer)| *timer).collect()
     }
 }

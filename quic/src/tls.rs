@@ -29,16 +29,12 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn alpn(versions: &[Version]) -> Vec<Vec<u8>> {
-    versions
-        .iter()
-        .map(|version| version.alpn().into())
-        .collect()
+    versions.iter().map(|version| version.alpn().into()).collect()
 }
 
-/// What a server shows: its certificate, and every version, newest first. The newest that the client
-/// offers is chosen.
+/// What a server shows. Cheap to clone.
 #[derive(Clone)]
-pub struct ServerTls(pub(crate) Arc<QuicServerConfig>);
+pub struct ServerTls(Arc<rustls::ServerConfig>);
 
 impl ServerTls {
     /// One certificate chain, its own certificate first, and its private key.
@@ -49,24 +45,20 @@ impl ServerTls {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, TlsError> {
-        let builder = server()
-            .with_single_cert(chain, key)
-            .map_err(TlsError::Certificate)?;
-        Ok(Self::build(builder))
+        let config = server().with_single_cert(chain, key).map_err(TlsError::Certificate)?;
+        Ok(Self(Arc::new(config)))
     }
 
     /// Certificates chosen at each handshake, by name say, or reloaded behind the scenes.
     pub fn with_resolver(resolver: Arc<dyn ResolvesServerCert>) -> Self {
-        Self::build(server().with_cert_resolver(resolver))
+        Self(Arc::new(server().with_cert_resolver(resolver)))
     }
 
-    fn build(mut config: rustls::ServerConfig) -> Self {
-        config.alpn_protocols = alpn(&Version::ALL);
-        Self(Arc::new(
-            config
-                .try_into()
-                .expect("the ring provider has the initial cipher suite"),
-        ))
+    /// The first of `versions` that the client offers too is chosen.
+    pub(crate) fn accepting(&self, versions: &[Version]) -> Arc<QuicServerConfig> {
+        let mut config = rustls::ServerConfig::clone(&self.0);
+        config.alpn_protocols = alpn(versions);
+        Arc::new(config.try_into().expect("the ring provider has the initial cipher suite"))
     }
 }
 
@@ -114,14 +106,10 @@ impl ClientTls {
                     .map_err(|_| TlsError::NoRoots)?
             }
             Trust::Fingerprints(pins) if pins.is_empty() => return Err(TlsError::NoFingerprints),
-            Trust::Fingerprints(pins) => Arc::new(Unchained {
-                pins: Some(pins),
-                provider: provider.clone(),
-            }),
-            Trust::Insecure => Arc::new(Unchained {
-                pins: None,
-                provider: provider.clone(),
-            }),
+            Trust::Fingerprints(pins) => {
+                Arc::new(Unchained { pins: Some(pins), provider: provider.clone() })
+            }
+            Trust::Insecure => Arc::new(Unchained { pins: None, provider: provider.clone() }),
         };
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -135,11 +123,7 @@ impl ClientTls {
     pub(crate) fn offering(&self, versions: &[Version]) -> Arc<QuicClientConfig> {
         let mut config = rustls::ClientConfig::clone(&self.0);
         config.alpn_protocols = alpn(versions);
-        Arc::new(
-            config
-                .try_into()
-                .expect("the ring provider has the initial cipher suite"),
-        )
+        Arc::new(config.try_into().expect("the ring provider has the initial cipher suite"))
     }
 }
 
@@ -199,9 +183,7 @@ impl ServerCertVerifier for Unchained {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -13,10 +13,7 @@ use crate::{
 };
 
 /// What a connection is driven by.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is passed on at once and never kept"
-)]
+#[expect(clippy::large_enum_variant, reason = "it is passed on at once and never kept")]
 pub(super) enum Input {
     Event(quic::ConnectionEvent),
     Timeout,
@@ -53,8 +50,7 @@ impl Endpoint {
             }
         }
         if drained {
-            self.timers
-                .set(Timer::Connection(index), &mut connection.deadline, None);
+            self.timers.set(Timer::Connection(index), &mut connection.deadline, None);
         } else {
             self.connections[index] = Some(connection);
             self.wake(index);
@@ -91,11 +87,7 @@ impl Endpoint {
             (quic::Event::Stream(event), _) => {
                 if let Some(session) = connection.session() {
                     let time = self.time(now);
-                    let mut ear = Ear {
-                        node: &mut self.node,
-                        session,
-                        time,
-                    };
+                    let mut ear = Ear { node: &mut self.node, session, time };
                     connection.handle_stream(event, &mut ear);
                 }
             }
@@ -125,29 +117,15 @@ impl Endpoint {
                 };
                 let path = std::mem::take(&mut race.target.path);
                 let client = SessionConfig::client(version, Carrier::Raw, path);
-                let config = SessionConfig {
-                    discover: race.target.discover,
-                    ..client
-                };
+                let config = SessionConfig { discover: race.target.discover, ..client };
                 self.end_race(now, connect, race);
                 (Some(connect), config)
             }
             _ => {
                 let Some(accept) = &self.accept else { return };
                 let server = SessionConfig::server(version, Carrier::Raw, "");
-                let Accept {
-                    admission,
-                    discover,
-                    ..
-                } = *accept;
-                (
-                    None,
-                    SessionConfig {
-                        admission,
-                        discover,
-                        ..server
-                    },
-                )
+                let Accept { admission, discover, .. } = *accept;
+                (None, SessionConfig { admission, discover, ..server })
             }
         };
         let carrier = config.carrier;
@@ -185,8 +163,7 @@ impl Endpoint {
                 self.attempt_failed(now, id, Some(index), error);
             }
             Stage::Up(session) | Stage::Accepting(Some(session)) => {
-                self.node
-                    .handle_closed(self.time(now), session, closed(reason));
+                self.node.handle_closed(self.time(now), session, closed(reason));
             }
             Stage::Accepting(None) | Stage::Closing => {}
         }
@@ -203,10 +180,7 @@ impl Endpoint {
     }
 
     pub(super) fn accept(&mut self, now: Instant, incoming: Incoming, mut buf: Vec<u8>) {
-        let limit = self
-            .accept
-            .as_ref()
-            .map_or(0, |accept| accept.max_handshakes);
+        let limit = self.accept.as_ref().map_or(0, |accept| accept.max_handshakes);
         if self.handshakes >= limit {
             let transmit = self.quic.refuse(incoming, &mut buf);
             return self.respond(transmit, buf);
@@ -245,8 +219,7 @@ impl Endpoint {
                     let initial = self.initial_ids.generate_cid();
                     race.tls.initial_dst_cid_provider(Arc::new(move || initial));
                     let attempt =
-                        self.quic
-                            .connect(now, race.tls.clone(), address, &race.target.host);
+                        self.quic.connect(now, race.tls.clone(), address, &race.target.host);
                     match attempt {
                         Ok((handle, quic)) => {
                             race.began(now, handle.0, self.options.address_delay);
@@ -257,16 +230,13 @@ impl Endpoint {
                     }
                 }
                 Step::Wait(until) => {
-                    return self
-                        .timers
-                        .set(Timer::Race(id), &mut race.deadline, Some(until));
+                    return self.timers.set(Timer::Race(id), &mut race.deadline, Some(until));
                 }
                 Step::Fail(error) => {
                     if let Some(race) = self.races.remove(&id) {
                         self.end_race(now, id, race);
                     }
-                    self.events
-                        .push_back(Event::ConnectFailed { connect: id, error });
+                    self.events.push_back(Event::ConnectFailed { connect: id, error });
                 }
             }
         }
@@ -293,15 +263,11 @@ impl Endpoint {
         }
     }
 
-    /// Ends a connection that has no session, with a close if there is somebody to hear it.
+    /// Ends a connection that has no session. Its peer is told even if it was never heard: its answer
+    /// may be under way.
     pub(super) fn abandon(&mut self, now: Instant, index: usize) {
         // The winner of a race is being driven, and not here.
-        let Some(connection) = &mut self.connections[index] else {
-            return;
-        };
-        if connection.quic.stats().udp_rx.datagrams == 0 {
-            return self.discard(index);
-        }
+        let Some(connection) = &mut self.connections[index] else { return };
         connection.stage = Stage::Closing;
         connection.quic.close(now, varint(0), Bytes::new());
         self.wake(index);
@@ -311,10 +277,8 @@ impl Endpoint {
     /// Forgets a connection without a word to its peer.
     pub(super) fn discard(&mut self, index: usize) {
         if let Some(mut connection) = self.connections[index].take() {
-            self.timers
-                .set(Timer::Connection(index), &mut connection.deadline, None);
-            self.quic
-                .handle_event(connection.handle, quic::EndpointEvent::drained());
+            self.timers.set(Timer::Connection(index), &mut connection.deadline, None);
+            self.quic.handle_event(connection.handle, quic::EndpointEvent::drained());
         }
     }
 
@@ -352,8 +316,7 @@ impl Endpoint {
                 Stage::Dialing(_) | Stage::Up(_) | Stage::Closing => None,
             };
             let next = [quic, handshake].into_iter().flatten().min();
-            self.timers
-                .set(Timer::Connection(index), &mut connection.deadline, next);
+            self.timers.set(Timer::Connection(index), &mut connection.deadline, next);
         }
     }
 }

@@ -114,8 +114,7 @@ impl Endpoint {
         let secrets = Secrets::new(config.seed);
         let mut quic = quic::EndpointConfig::new(secrets.reset_key());
         let ids = secrets.local_ids();
-        quic.cid_generator(move || Box::new(ids.clone()))
-            .rng_seed(Some(secrets.rng()));
+        quic.cid_generator(move || Box::new(ids.clone())).rng_seed(Some(secrets.rng()));
         let mut endpoint = Self {
             node: Node::new(config.node),
             quic: quic::Endpoint::new(Arc::new(quic), None, config.transport.mtu_discovery, None),
@@ -144,8 +143,8 @@ impl Endpoint {
     /// `None` accepts none.
     pub fn set_server(&mut self, server: Option<ServerConfig>) {
         let config = server.as_ref().map(|server| {
-            let mut config =
-                quic::ServerConfig::new(server.tls.0.clone(), self.secrets.token_key());
+            let tls = server.tls.accepting(&server.versions);
+            let mut config = quic::ServerConfig::new(tls, self.secrets.token_key());
             config.transport_config(self.transport.clone());
             Arc::new(config)
         });
@@ -194,9 +193,7 @@ impl Endpoint {
             return Err(ConnectError::InvalidHost(target.host));
         }
         let mut config = quic::ClientConfig::new(tls.offering(&target.versions));
-        config
-            .transport_config(self.transport.clone())
-            .token_store(Arc::new(quic::NoneTokenStore));
+        config.transport_config(self.transport.clone()).token_store(Arc::new(quic::NoneTokenStore));
         let race = Race::new(now, target, config, self.options.handshake_timeout)?;
         let id = ConnectId(self.next_connect);
         self.next_connect += 1;
@@ -269,10 +266,8 @@ impl Endpoint {
 
     /// When to call [`Endpoint::handle_timeout`]. Valid once [`Endpoint::poll_transmit`] has nothing.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let node = self
-            .node
-            .poll_timeout()
-            .map(|at| self.epoch + Duration::from_micros(at.as_micros()));
+        let node =
+            self.node.poll_timeout().map(|at| self.epoch + Duration::from_micros(at.as_micros()));
         [self.timers.first(), node].into_iter().flatten().min()
     }
 
@@ -332,19 +327,15 @@ impl Endpoint {
         let time = self.time(now);
         for (id, race) in std::mem::take(&mut self.races) {
             self.end_race(now, id, race);
-            self.events.push_back(Event::ConnectFailed {
-                connect: id,
-                error: ConnectError::Closed,
-            });
+            self.events
+                .push_back(Event::ConnectFailed { connect: id, error: ConnectError::Closed });
         }
         for session in self.sessions.keys() {
             // A stale id is a session whose close is on its way already.
             let _ = self.node.close(time, *session, code, reason);
         }
         for index in 0..self.connections.len() {
-            let stage = self.connections[index]
-                .as_ref()
-                .map(|connection| connection.stage);
+            let stage = self.connections[index].as_ref().map(|connection| connection.stage);
             if stage == Some(Stage::Accepting(None)) {
                 self.leave(Stage::Accepting(None));
                 self.abandon(now, index);
@@ -370,9 +361,7 @@ impl Endpoint {
     /// timeouts (RFC 9000, section 10.2).
     pub fn draining(&self) -> usize {
         let connections = self.connections.iter().flatten();
-        connections
-            .filter(|connection| connection.stage == Stage::Closing)
-            .count()
+        connections.filter(|connection| connection.stage == Stage::Closing).count()
     }
 
     /// The peer's present address; `None` once the session has ended.

@@ -1,4 +1,6 @@
 //! Everything in virtual time, over networks made of a queue.
 
 mod conformance;
+mod dial;
+mod session;
 mod support;

@@ -76,10 +76,7 @@ impl Harness for Pair {
     }
 
     fn transport(&mut self, end: End) -> impl Transport {
-        Side {
-            pair: self,
-            end: end as usize,
-        }
+        Side { pair: self, end: end as usize }
     }
 
     fn log(&mut self, end: End) -> &mut Log {
@@ -91,10 +88,7 @@ impl Harness for Pair {
             self.tell(to, news);
             return true;
         }
-        let waiting = self
-            .halves
-            .iter()
-            .filter(|(_, half)| half.fin || !half.queue.is_empty());
+        let waiting = self.halves.iter().filter(|(_, half)| half.fin || !half.queue.is_empty());
         let Some((&key, _)) = waiting.max_by_key(|(_, half)| half.priority) else {
             return false;
         };
@@ -123,11 +117,7 @@ impl Pair {
                 }
             }
             News::Closed(code, reason) => {
-                self.logs[to].closed = Some(Closed {
-                    by: ClosedBy::Peer,
-                    code,
-                    reason,
-                });
+                self.logs[to].closed = Some(Closed { by: ClosedBy::Peer, code, reason });
             }
         }
     }
@@ -136,10 +126,7 @@ impl Pair {
     fn carry(&mut self, (stream, from): (StreamId, usize)) {
         let to = 1 - from;
         self.introduce(to, stream);
-        let half = self
-            .halves
-            .get_mut(&(stream, from))
-            .expect("it has something to send");
+        let half = self.halves.get_mut(&(stream, from)).expect("it has something to send");
         let mut data = half.queue.pop_front().unwrap_or_default();
         if data.len() > PIECE {
             half.queue.push_front(data.split_off(PIECE));
@@ -166,9 +153,8 @@ struct Side<'a> {
 impl Transport for Side<'_> {
     fn open(&mut self, wanted: Dir) -> Option<StreamId> {
         let live: BTreeSet<_> = self.pair.halves.keys().map(|(stream, _)| *stream).collect();
-        let mine = live
-            .iter()
-            .filter(|&&stream| (opener(stream), dir(stream)) == (self.end, wanted));
+        let mine =
+            live.iter().filter(|&&stream| (opener(stream), dir(stream)) == (self.end, wanted));
         if mine.count() >= self.pair.credit.streams as usize {
             return None;
         }
@@ -177,19 +163,13 @@ impl Transport for Side<'_> {
         *next += 1;
         self.pair.halves.insert((stream, self.end), Half::default());
         if wanted == Dir::Bi {
-            self.pair
-                .halves
-                .insert((stream, 1 - self.end), Half::default());
+            self.pair.halves.insert((stream, 1 - self.end), Half::default());
         }
         Some(stream)
     }
 
     fn room(&self) -> usize {
-        let mine = self
-            .pair
-            .halves
-            .iter()
-            .filter(|((_, end), _)| *end == self.end);
+        let mine = self.pair.halves.iter().filter(|((_, end), _)| *end == self.end);
         ROOM.saturating_sub(mine.map(|(_, half)| half.queued()).sum())
     }
 
@@ -226,25 +206,19 @@ impl Transport for Side<'_> {
     fn reset(&mut self, stream: StreamId, code: StreamCode) {
         let half = self.pair.halves.remove(&(stream, self.end));
         if half.is_some_and(|half| !half.deaf) {
-            self.pair
-                .news
-                .push_back((1 - self.end, News::Reset(stream, code)));
+            self.pair.news.push_back((1 - self.end, News::Reset(stream, code)));
         }
     }
 
     fn stop(&mut self, stream: StreamId, code: StreamCode) {
         if let Some(half) = self.pair.halves.get_mut(&(stream, 1 - self.end)) {
             half.deaf = true;
-            self.pair
-                .news
-                .push_back((1 - self.end, News::Stopped(stream, code)));
+            self.pair.news.push_back((1 - self.end, News::Stopped(stream, code)));
         }
     }
 
     fn close(&mut self, code: SessionCode, reason: &str) {
         self.pair.halves.clear();
-        self.pair
-            .news
-            .push_back((1 - self.end, News::Closed(code, reason.to_owned())));
+        self.pair.news.push_back((1 - self.end, News::Closed(code, reason.to_owned())));
     }
 }

@@ -41,10 +41,7 @@ pub(super) struct Pair {
 impl Harness for Pair {
     fn new(credit: Credit) -> Self {
         let now = Instant::now();
-        let slots = Slots {
-            initial: credit.streams,
-            max: credit.streams,
-        };
+        let slots = Slots { initial: credit.streams, max: credit.streams };
         let transport = TransportOptions {
             uni_streams: slots,
             bidi_streams: slots,
@@ -54,7 +51,10 @@ impl Harness for Pair {
         .build();
         let identity = Identity::new(&["localhost"]);
         let secrets = Secrets::new(Some([7; 32]));
-        let mut server = quic::ServerConfig::new(identity.server_tls().0, secrets.token_key());
+        let mut server = quic::ServerConfig::new(
+            identity.server_tls().accepting(&Version::ALL),
+            secrets.token_key(),
+        );
         server.transport_config(transport.clone());
         let sides = [None, Some(Arc::new(server))].map(|server| Side {
             quic: quic::Endpoint::new(
@@ -66,19 +66,13 @@ impl Harness for Pair {
             connection: None,
             log: Log::default(),
         });
-        let mut pair = Self {
-            now,
-            sides,
-            flights: VecDeque::new(),
-            node: Node::new(Config::default()),
-        };
+        let mut pair =
+            Self { now, sides, flights: VecDeque::new(), node: Node::new(Config::default()) };
         let tls = ClientTls::new(Trust::Insecure).unwrap();
         let mut client = quic::ClientConfig::new(tls.offering(&Version::ALL));
         client.transport_config(transport);
-        let (handle, connection) = pair.sides[0]
-            .quic
-            .connect(now, client, SERVER, "localhost")
-            .unwrap();
+        let (handle, connection) =
+            pair.sides[0].quic.connect(now, client, SERVER, "localhost").unwrap();
         pair.add(0, handle, connection);
         pair.settle();
         for side in &pair.sides {
@@ -89,11 +83,7 @@ impl Harness for Pair {
 
     fn transport(&mut self, end: End) -> impl Transport {
         let now = self.now;
-        self.sides[end as usize]
-            .connection
-            .as_mut()
-            .unwrap()
-            .transport(now)
+        self.sides[end as usize].connection.as_mut().unwrap().transport(now)
     }
 
     fn log(&mut self, end: End) -> &mut Log {
@@ -104,10 +94,8 @@ impl Harness for Pair {
         self.flush(0);
         self.flush(1);
         let arrival = self.flights.front().map(|(at, ..)| *at);
-        let timers = self
-            .sides
-            .iter_mut()
-            .filter_map(|side| side.connection.as_mut()?.quic.poll_timeout());
+        let timers =
+            self.sides.iter_mut().filter_map(|side| side.connection.as_mut()?.quic.poll_timeout());
         let Some(next) = timers.chain(arrival).min() else {
             return false;
         };
@@ -172,11 +160,7 @@ impl Pair {
     }
 
     fn drain(&mut self, end: usize) {
-        let Side {
-            quic,
-            connection,
-            log,
-        } = &mut self.sides[end];
+        let Side { quic, connection, log } = &mut self.sides[end];
         let Some(connection) = connection else { return };
         while let Some(event) = connection.quic.poll() {
             match event {
