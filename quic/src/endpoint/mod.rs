@@ -266,12 +266,13 @@ impl Endpoint {
 
     /// When to call [`Endpoint::handle_timeout`]. Valid once [`Endpoint::poll_transmit`] has nothing.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let node = self.node.poll_timeout();
         let node =
-            self.node.poll_timeout().map(|at| self.epoch + Duration::from_micros(at.as_micros()));
+            node.and_then(|at| self.epoch.checked_add(Duration::from_micros(at.as_micros())));
         [self.timers.first(), node].into_iter().flatten().min()
     }
 
-    /// The next datagrams to send: at most `max_segments` (at least 1) for one peer, put into `buf`,
+    /// The next datagrams to send: at most `max_segments` (0 counts as 1) for one peer, put into `buf`,
     /// whose content is replaced. Connections take turns. Idle calls are O(1).
     pub fn poll_transmit(
         &mut self,
@@ -280,6 +281,7 @@ impl Endpoint {
         buf: &mut Vec<u8>,
     ) -> Option<Transmit> {
         buf.clear();
+        let max_segments = max_segments.max(1);
         if let Some((transmit, data)) = self.responses.pop_front() {
             buf.extend_from_slice(&data);
             return Some(public(transmit));
