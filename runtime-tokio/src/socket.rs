@@ -28,11 +28,7 @@ impl TokioSocket {
         let udp = Udp::new(&socket)?;
         let io = Arc::new(UdpSocket::from_std(socket)?);
         let error_ready = error_ready(io.clone());
-        Ok(Self {
-            io,
-            udp,
-            error_ready,
-        })
+        Ok(Self { io, udp, error_ready })
     }
 }
 
@@ -59,9 +55,7 @@ impl Socket for TokioSocket {
     }
 
     fn try_send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.io.try_io(Interest::WRITABLE, || {
-            self.udp.send((&*self.io).into(), transmit)
-        })
+        self.io.try_io(Interest::WRITABLE, || self.udp.send((&*self.io).into(), transmit))
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -17,6 +17,7 @@ use crate::{
     mailbox::mailbox,
     op::{Op, Ops},
     origin::Origin,
+    random::random,
     runtime::Runtime,
     slot::{Near, slot},
     udp,
@@ -34,7 +35,7 @@ pub struct ClientOptions {
     pub bind: Option<SocketAddr>,
     /// QUIC parameters, the limit of the handshake and of idleness among them.
     pub transport: TransportOptions,
-    /// The client's node.
+    /// The client's node. Its seed has to differ from those of other nodes.
     pub node: smoq_core::Config,
     /// What to ask the server to announce.
     pub discover: Discover,
@@ -48,7 +49,7 @@ impl ClientOptions {
             versions: Version::ALL.to_vec(),
             bind: None,
             transport: TransportOptions::default(),
-            node: smoq_core::Config::default(),
+            node: smoq_core::Config { seed: random(), ..smoq_core::Config::default() },
             discover: Discover::OnDemand,
         }
     }
@@ -71,14 +72,7 @@ pub async fn connect<R: Runtime>(
     options: ClientOptions,
 ) -> Result<Connection, ConnectError> {
     let now = Instant::now();
-    let ClientOptions {
-        trust,
-        versions,
-        bind,
-        transport,
-        node,
-        discover,
-    } = options;
+    let ClientOptions { trust, versions, bind, transport, node, discover } = options;
     let tls = ClientTls::new(trust)?;
     let addresses = resolve(runtime, url).await?;
     let address = bind.unwrap_or_else(|| (IpAddr::from([0; 16]), 0).into());
@@ -87,12 +81,7 @@ pub async fn connect<R: Runtime>(
     let addresses = reachable(addresses, socket.local_addr().map_err(failed)?);
     let socket = runtime.socket(socket).map_err(failed)?;
 
-    let config = EndpointConfig {
-        node,
-        server: None,
-        transport,
-        seed: None,
-    };
+    let config = EndpointConfig { node, server: None, transport, seed: None };
     let mut endpoint = Endpoint::new(config, now);
     let target = Target {
         addresses,
@@ -105,26 +94,11 @@ pub async fn connect<R: Runtime>(
 
     let (ops, receiver) = mailbox(CAPACITY);
     let (near, far) = slot(ConnectionState::default());
-    let role = Role::Client {
-        far,
-        port: url.port(),
-    };
-    runtime.spawn(Driver::new(
-        endpoint,
-        socket,
-        runtime.timer(),
-        receiver,
-        role,
-    ));
+    let role = Role::Client { far, port: url.port() };
+    runtime.spawn(Driver::new(endpoint, socket, runtime.timer(), receiver, role));
     let (remote, version) = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
     let path_in_names = !version.has_setup() && url.path_only().trim_matches('/') != "";
-    Ok(Connection {
-        ops,
-        near,
-        remote,
-        version,
-        path_in_names,
-    })
+    Ok(Connection { ops, near, remote, version, path_in_names })
 }
 
 fn poll_connected(
@@ -145,10 +119,7 @@ async fn resolve<R: Runtime>(runtime: &R, url: &Url) -> Result<Vec<SocketAddr>, 
     runtime
         .resolve(url.host(), url.port())
         .await
-        .map_err(|error| ConnectError::Resolve {
-            host: url.host().to_owned(),
-            error,
-        })
+        .map_err(|error| ConnectError::Resolve { host: url.host().to_owned(), error })
 }
 
 /// Leaves out IPv6 addresses where the socket has no IPv6, unless nothing would be left.
@@ -200,9 +171,8 @@ impl Connection {
 
     /// The form of [`closed`](Self::closed) for hand-written futures.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        self.near.poll(cx, |state, gone| {
-            look_closed(state, gone).map_or(Poll::Pending, Poll::Ready)
-        })
+        self.near
+            .poll(cx, |state, gone| look_closed(state, gone).map_or(Poll::Pending, Poll::Ready))
     }
 
     /// Why the connection is over, if it is.
@@ -214,31 +184,18 @@ impl Connection {
     ///
     /// What is on its way is lost; see [`TrackWriter::finished`](crate::TrackWriter::finished).
     pub async fn close(self, code: SessionCode, reason: &str) {
-        self.ops.force(Op::Shutdown {
-            code,
-            reason: reason.to_owned(),
-        });
+        self.ops.force(Op::Shutdown { code, reason: reason.to_owned() });
         poll_fn(|cx| {
-            self.near.poll(
-                cx,
-                |_, gone| if gone { Poll::Ready(()) } else { Poll::Pending },
-            )
+            self.near.poll(cx, |_, gone| if gone { Poll::Ready(()) } else { Poll::Pending })
         })
         .await;
     }
 }
 
 fn look_closed(state: &ConnectionState, gone: bool) -> Option<Reason> {
-    let shutdown = || Closed {
-        by: ClosedBy::Local,
-        code: SessionCode::NO_ERROR,
-        reason: String::new(),
-    };
-    state
-        .closed
-        .clone()
-        .or_else(|| gone.then(shutdown))
-        .map(Reason)
+    let shutdown =
+        || Closed { by: ClosedBy::Local, code: SessionCode::NO_ERROR, reason: String::new() };
+    state.closed.clone().or_else(|| gone.then(shutdown)).map(Reason)
 }
 
 #[cfg(test)]
@@ -247,17 +204,11 @@ mod tests {
 
     #[test]
     fn without_ipv6_only_ipv4_is_tried() {
-        let (v4, v6): (SocketAddr, SocketAddr) = (
-            "192.0.2.1:1".parse().unwrap(),
-            "[2001:db8::1]:1".parse().unwrap(),
-        );
+        let (v4, v6): (SocketAddr, SocketAddr) =
+            ("192.0.2.1:1".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap());
         let (any4, any6) = ("0.0.0.0:0".parse().unwrap(), "[::]:0".parse().unwrap());
         assert_eq!(reachable(vec![v6, v4], any6), [v6, v4]);
         assert_eq!(reachable(vec![v6, v4], any4), [v4]);
-        assert_eq!(
-            reachable(vec![v6], any4),
-            [v6],
-            "the socket's error says more than nothing"
-        );
+        assert_eq!(reachable(vec![v6], any4), [v6], "the socket's error says more than nothing");
     }
 }

@@ -107,15 +107,92 @@ impl EventQueue {
 
     /// Whether the first thing that the reader will hear of a session is its beginning.
     fn began_here(&self, session: Id<Session>) -> bool {
-        self.events
-            .iter()
-            .find(|event| event.session() == session)
-            .is_some_and(ServerEvent::begins)
+        self.events.iter().find(|event| event.session() == session).is_some_and(ServerEvent::begins)
     }
 
     fn oldest_violation(&self) -> Option<usize> {
-        self.events
-            .iter()
-            .position(|event| matches!(event, ServerEvent::Violation { .. }))
+        self.events.iter().position(|event| matches!(event, ServerEvent::Violation { .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smoq_core::{Carrier, ClosedBy, Config, Node, SessionConfig, Time, wire::SessionCode};
+
+    use super::*;
+
+    fn sessions(count: usize) -> Vec<Id<Session>> {
+        let mut node = Node::new(Config::default());
+        let config = SessionConfig::server(Version::Lite06, Carrier::Raw, "");
+        (0..count).map(|_| node.add_session(Time::ZERO, config.clone())).collect()
+    }
+
+    fn remote() -> SocketAddr {
+        ([127, 0, 0, 1], 1).into()
+    }
+
+    fn connected(session: Id<Session>) -> ServerEvent {
+        let (version, root) = (Version::Lite06, Path::root());
+        ServerEvent::Connected { session, remote: remote(), version, root }
+    }
+
+    fn closed(session: Id<Session>) -> ServerEvent {
+        let code = SessionCode::NO_ERROR;
+        let closed = Closed { by: ClosedBy::Peer, code, reason: String::new() };
+        ServerEvent::Closed { session, remote: remote(), closed }
+    }
+
+    fn violation(session: Id<Session>) -> ServerEvent {
+        let error = Violation::TooManyStreams;
+        ServerEvent::Violation { session, remote: remote(), stream: None, error }
+    }
+
+    #[test]
+    fn a_reader_that_is_there_misses_nothing() {
+        let mut queue = EventQueue::default();
+        for session in sessions(10) {
+            for event in [connected(session), violation(session), closed(session)] {
+                queue.push(event.clone());
+                assert_eq!(queue.pop(), Some(event));
+            }
+        }
+        assert_eq!((queue.pop(), queue.missed()), (None, 0));
+    }
+
+    #[test]
+    fn violations_go_first() {
+        let sessions = sessions(MAX_EVENTS);
+        let mut queue = EventQueue::default();
+        for session in &sessions[..MAX_EVENTS / 2] {
+            queue.push(connected(*session));
+            queue.push(violation(*session));
+        }
+        for session in &sessions[MAX_EVENTS / 2..] {
+            queue.push(connected(*session));
+        }
+        assert_eq!((queue.events.len(), queue.missed()), (MAX_EVENTS, MAX_EVENTS as u64 / 2));
+        assert!(queue.events.iter().all(ServerEvent::begins));
+    }
+
+    #[test]
+    fn sessions_that_came_and_went_are_left_out() {
+        let sessions = sessions(MAX_EVENTS + 2);
+        let mut queue = EventQueue::default();
+        queue.push(connected(sessions[0]));
+        queue.pop();
+        for session in &sessions[1..] {
+            queue.push(connected(*session));
+        }
+        for session in &sessions {
+            queue.push(closed(*session));
+        }
+        // Of the first one the reader knows, so it hears of its end.
+        let known: Vec<_> = queue.events.iter().filter(|e| e.session() == sessions[0]).collect();
+        assert_eq!(known, [&closed(sessions[0])]);
+        assert!(queue.events.len() <= MAX_EVENTS + 1, "{}", queue.events.len());
+        for session in &sessions[1..] {
+            let its: Vec<_> = queue.events.iter().filter(|e| e.session() == *session).collect();
+            assert!(its.is_empty() || *its[0] == connected(*session));
+        }
     }
 }

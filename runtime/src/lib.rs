@@ -18,6 +18,7 @@ mod mailbox;
 mod op;
 mod origin;
 mod publish;
+mod random;
 mod runtime;
 mod server;
 mod slot;

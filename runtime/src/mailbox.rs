@@ -73,17 +73,8 @@ pub(crate) fn mailbox<M>(capacity: Capacity) -> (Sender<M>, Receiver<M>) {
         closed: false,
     };
     let key = inner.new_handle();
-    let mailbox = Arc::new(Mailbox {
-        capacity,
-        inner: Mutex::new(inner),
-    });
-    (
-        Sender {
-            mailbox: mailbox.clone(),
-            key,
-        },
-        Receiver(mailbox),
-    )
+    let mailbox = Arc::new(Mailbox { capacity, inner: Mutex::new(inner) });
+    (Sender { mailbox: mailbox.clone(), key }, Receiver(mailbox))
 }
 
 /// A handle's end. Each clone is a handle with a key of its own.
@@ -118,10 +109,7 @@ impl<M> Sender<M> {
         let mut inner = lock(&self.mailbox.inner);
         inner.forget(self.key);
         let result = self.push(&mut inner, bytes, message);
-        if result
-            .as_ref()
-            .is_err_and(|refused| *refused == Refused::Full)
-        {
+        if result.as_ref().is_err_and(|refused| *refused == Refused::Full) {
             inner.writers.push((self.key, cx.waker().clone()));
             return Poll::Pending;
         }
@@ -153,10 +141,7 @@ impl<M> Sender<M> {
         bytes: usize,
         message: &mut Option<M>,
     ) -> Result<Option<Waker>, Refused> {
-        let Capacity {
-            messages,
-            bytes: most,
-        } = self.mailbox.capacity;
+        let Capacity { messages, bytes: most } = self.mailbox.capacity;
         if inner.closed {
             return Err(Refused::Closed);
         }
@@ -173,10 +158,7 @@ impl<M> Sender<M> {
 impl<M> Clone for Sender<M> {
     fn clone(&self) -> Self {
         let key = lock(&self.mailbox.inner).new_handle();
-        Self {
-            mailbox: self.mailbox.clone(),
-            key,
-        }
+        Self { mailbox: self.mailbox.clone(), key }
     }
 }
 
@@ -185,11 +167,7 @@ impl<M> Drop for Sender<M> {
         let mut inner = lock(&self.mailbox.inner);
         inner.forget(self.key);
         inner.handles -= 1;
-        let driver = if inner.handles == 0 {
-            inner.driver.take()
-        } else {
-            None
-        };
+        let driver = if inner.handles == 0 { inner.driver.take() } else { None };
         drop(inner);
         wake(driver);
     }
@@ -243,10 +221,7 @@ mod tests {
     use super::*;
     use crate::test::Count;
 
-    const SMALL: Capacity = Capacity {
-        messages: 2,
-        bytes: 10,
-    };
+    const SMALL: Capacity = Capacity { messages: 2, bytes: 10 };
 
     fn push(sender: &Sender<u8>, count: &Arc<Count>, message: u8) -> Poll<Result<(), Refused>> {
         let waker = count.waker();

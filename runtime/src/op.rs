@@ -15,9 +15,13 @@ use crate::{
 
 /// One message in the mailbox. Keys name handles, so that no handle waits for an id.
 pub(crate) enum Op {
-    Publish {
+    Create {
         broadcast: Key,
         path: Path,
+        far: Far<Answer<()>>,
+    },
+    Announce {
+        broadcast: Key,
         far: Far<Answer<()>>,
     },
     Unpublish {

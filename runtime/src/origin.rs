@@ -28,24 +28,27 @@ impl Origin {
         Self { ops }
     }
 
-    /// Announces a broadcast until the handle is dropped.
+    /// Makes a broadcast that nobody is told of before [`Broadcast::announce`], so that it can be given
+    /// its tracks first: who asks for a track that is not there is refused.
     ///
     /// Fails if this node publishes that path already, or if the path is a pattern. Waits for the
     /// driver, not for the network; cancelled, it leaves nothing behind.
+    pub async fn create(&self, path: &Path) -> Result<Broadcast, Error> {
+        Broadcast::create(self.ops.clone(), path).await
+    }
+
+    /// Makes a broadcast and announces it, for tracks that are added later or asked for later.
     pub async fn publish(&self, path: &Path) -> Result<Broadcast, Error> {
-        Broadcast::publish(self.ops.clone(), path).await
+        let broadcast = self.create(path).await?;
+        broadcast.announce().await?;
+        Ok(broadcast)
     }
 
     /// What is announced at `prefix` and below: first what is there, then each change.
     pub async fn announced(&self, prefix: &Path) -> Result<Announcements, Error> {
         let (near, far) = slot(WatchState::default());
         let ops = self.ops.clone();
-        ops.send(Op::Watch {
-            watch: ops.key(),
-            prefix: prefix.clone(),
-            far,
-        })
-        .await?;
+        ops.send(Op::Watch { watch: ops.key(), prefix: prefix.clone(), far }).await?;
         Ok(Announcements { ops, near })
     }
 
@@ -79,21 +82,17 @@ impl Announcements {
     /// The form of [`next`](Self::next) for hand-written futures.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Announced>> {
         let mut ask = false;
-        let result = self
-            .near
-            .poll(cx, |state, gone| match state.queue.pop_front() {
-                Some(announced) => Poll::Ready(Some(announced)),
-                None if gone => Poll::Ready(None),
-                None => {
-                    ask = !state.asked;
-                    state.asked = true;
-                    Poll::Pending
-                }
-            });
+        let result = self.near.poll(cx, |state, gone| match state.queue.pop_front() {
+            Some(announced) => Poll::Ready(Some(announced)),
+            None if gone => Poll::Ready(None),
+            None => {
+                ask = !state.asked;
+                state.asked = true;
+                Poll::Pending
+            }
+        });
         if ask {
-            self.ops.force(Op::MoreAnnounced {
-                watch: self.ops.key(),
-            });
+            self.ops.force(Op::MoreAnnounced { watch: self.ops.key() });
         }
         result
     }
@@ -109,8 +108,6 @@ impl Announcements {
 
 impl Drop for Announcements {
     fn drop(&mut self) {
-        self.ops.force(Op::Unwatch {
-            watch: self.ops.key(),
-        });
+        self.ops.force(Op::Unwatch { watch: self.ops.key() });
     }
 }

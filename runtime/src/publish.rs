@@ -26,18 +26,10 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    pub(crate) async fn publish(ops: Ops, path: &Path) -> Result<Self, Error> {
+    pub(crate) async fn create(ops: Ops, path: &Path) -> Result<Self, Error> {
         let (near, far) = slot(None);
-        ops.send(Op::Publish {
-            broadcast: ops.key(),
-            path: path.clone(),
-            far,
-        })
-        .await?;
-        let broadcast = Self {
-            ops,
-            path: path.clone(),
-        };
+        ops.send(Op::Create { broadcast: ops.key(), path: path.clone(), far }).await?;
+        let broadcast = Self { ops, path: path.clone() };
         answer(&near).await?;
         Ok(broadcast)
     }
@@ -45,6 +37,13 @@ impl Broadcast {
     /// Its full path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Tells everybody of it. A second time changes nothing.
+    pub async fn announce(&self) -> Result<(), Error> {
+        let (near, far) = slot(None);
+        self.ops.clone().send(Op::Announce { broadcast: self.ops.key(), far }).await?;
+        answer(&near).await
     }
 
     /// Adds a track. Subscribers learn `info` before its first group.
@@ -55,36 +54,17 @@ impl Broadcast {
         let (near, far) = slot(TrackState::default());
         let ops = self.ops.clone();
         let (track, broadcast, name) = (ops.key(), self.ops.key(), name.to_owned());
-        ops.send(Op::Track {
-            track,
-            broadcast,
-            name,
-            info,
-            far,
-        })
-        .await?;
-        let track = TrackWriter {
-            ops,
-            near,
-            next: 0,
-            ticket: 0,
-            finished: false,
-        };
-        poll_fn(|cx| {
-            track
-                .near
-                .poll(cx, |state, gone| poll_answer(&mut state.created, gone))
-        })
-        .await?;
+        ops.send(Op::Track { track, broadcast, name, info, far }).await?;
+        let track = TrackWriter { ops, near, next: 0, ticket: 0, finished: false };
+        poll_fn(|cx| track.near.poll(cx, |state, gone| poll_answer(&mut state.created, gone)))
+            .await?;
         Ok(track)
     }
 }
 
 impl Drop for Broadcast {
     fn drop(&mut self) {
-        self.ops.force(Op::Unpublish {
-            broadcast: self.ops.key(),
-        });
+        self.ops.force(Op::Unpublish { broadcast: self.ops.key() });
     }
 }
 
@@ -134,19 +114,9 @@ impl TrackWriter {
             return Err(Misuse::Sequence.into());
         }
         let (near, far) = slot(None);
-        let group = GroupWriter {
-            ops: self.ops.clone(),
-            near,
-            sequence,
-            open: 0,
-            end: End::Unknown,
-        };
-        let op = Op::Group {
-            group: group.ops.key(),
-            track: self.ops.key(),
-            sequence,
-            far,
-        };
+        let group =
+            GroupWriter { ops: self.ops.clone(), near, sequence, open: 0, end: End::Unknown };
+        let op = Op::Group { group: group.ops.key(), track: self.ops.key(), sequence, far };
         Ok((group, op))
     }
 
@@ -154,9 +124,7 @@ impl TrackWriter {
     pub fn finish(&mut self) -> Result<(), Error> {
         if !self.finished {
             self.finished = true;
-            self.ops.force(Op::FinishTrack {
-                track: self.ops.key(),
-            });
+            self.ops.force(Op::FinishTrack { track: self.ops.key() });
         }
         self.check()
     }
@@ -164,10 +132,7 @@ impl TrackWriter {
     /// Ends the track at once, with `code` for its subscribers.
     pub fn abort(mut self, code: StreamCode) {
         self.finished = true;
-        self.ops.force(Op::DropTrack {
-            track: self.ops.key(),
-            abort: Some(code),
-        });
+        self.ops.force(Op::DropTrack { track: self.ops.key(), abort: Some(code) });
     }
 
     /// Whether somebody subscribes to the track now.
@@ -182,12 +147,11 @@ impl TrackWriter {
 
     /// The form of [`wanted`](Self::wanted) for hand-written futures.
     pub fn poll_wanted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.near
-            .poll(cx, |state, gone| match check(state.error.as_ref(), gone) {
-                Err(error) => Poll::Ready(Err(error)),
-                Ok(()) if state.wanted => Poll::Ready(Ok(())),
-                Ok(()) => Poll::Pending,
-            })
+        self.near.poll(cx, |state, gone| match check(state.error.as_ref(), gone) {
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(()) if state.wanted => Poll::Ready(Ok(())),
+            Ok(()) => Poll::Pending,
+        })
     }
 
     /// Waits until no subscriber has more than `limit` bytes still to come, of what was written before
@@ -206,13 +170,7 @@ impl TrackWriter {
     async fn backlog(&mut self, backlog: Backlog) -> Result<(), Error> {
         self.ticket += 1;
         let ticket = self.ticket;
-        self.ops
-            .send(Op::Drain {
-                track: self.ops.key(),
-                ticket,
-                backlog,
-            })
-            .await?;
+        self.ops.send(Op::Drain { track: self.ops.key(), ticket, backlog }).await?;
         poll_fn(|cx| {
             self.near.poll(cx, |state, gone| {
                 if state.drained >= ticket {
@@ -226,18 +184,14 @@ impl TrackWriter {
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.near
-            .with(|state, gone| check(state.error.as_ref(), gone))
+        self.near.with(|state, gone| check(state.error.as_ref(), gone))
     }
 }
 
 impl Drop for TrackWriter {
     fn drop(&mut self) {
         let abort = (!self.finished).then_some(StreamCode::CANCEL);
-        self.ops.force(Op::DropTrack {
-            track: self.ops.key(),
-            abort,
-        });
+        self.ops.force(Op::DropTrack { track: self.ops.key(), abort });
     }
 }
 
@@ -304,15 +258,7 @@ impl GroupWriter {
     pub async fn start_frame(&mut self, timestamp: u64, size: u64) -> Result<(), Error> {
         self.check(timestamp)?;
         let group = self.ops.key();
-        self.push(
-            0,
-            Op::StartFrame {
-                group,
-                timestamp,
-                size,
-            },
-        )
-        .await?;
+        self.push(0, Op::StartFrame { group, timestamp, size }).await?;
         self.open = size;
         Ok(())
     }
@@ -321,18 +267,8 @@ impl GroupWriter {
     pub async fn write_chunk(&mut self, data: Bytes) -> Result<(), Error> {
         check(self.near.with(|error, _| error.clone()).as_ref(), false)?;
         let size = data.len();
-        let open = self
-            .open
-            .checked_sub(size as u64)
-            .ok_or(Misuse::FrameSize)?;
-        self.push(
-            size,
-            Op::Chunk {
-                group: self.ops.key(),
-                data,
-            },
-        )
-        .await?;
+        let open = self.open.checked_sub(size as u64).ok_or(Misuse::FrameSize)?;
+        self.push(size, Op::Chunk { group: self.ops.key(), data }).await?;
         self.open = open;
         Ok(())
     }
@@ -354,11 +290,7 @@ impl GroupWriter {
 
     fn frame(&self, timestamp: u64, payload: Bytes) -> Result<Op, Error> {
         self.check(timestamp)?;
-        Ok(Op::Frame {
-            group: self.ops.key(),
-            timestamp,
-            payload,
-        })
+        Ok(Op::Frame { group: self.ops.key(), timestamp, payload })
     }
 
     fn check(&self, timestamp: u64) -> Result<(), Error> {
@@ -384,10 +316,7 @@ impl Drop for GroupWriter {
             End::Finish => None,
             End::Abort(code) => Some(code),
         };
-        self.ops.force(Op::DropGroup {
-            group: self.ops.key(),
-            abort,
-        });
+        self.ops.force(Op::DropGroup { group: self.ops.key(), abort });
     }
 }
 

@@ -7,7 +7,10 @@ use std::{
     time::Instant,
 };
 
-use smoq_core::{Admission, Discover, Grant, Id, Session, Stats, wire::SessionCode};
+use smoq_core::{
+    Admission, Discover, Grant, Id, Session, Stats,
+    wire::{Hop, SessionCode},
+};
 use smoq_quic::{Endpoint, EndpointConfig, ServerConfig, ServerTls, TransportOptions};
 
 use crate::{
@@ -18,6 +21,7 @@ use crate::{
     op::{Op, Ops},
     origin::Origin,
     publish::answer,
+    random::random,
     runtime::Runtime,
     slot::{Near, slot},
     udp,
@@ -36,20 +40,22 @@ pub struct ServerOptions {
     pub discover: Discover,
     /// QUIC parameters.
     pub transport: TransportOptions,
-    /// The server's node.
+    /// The server's node. Its seed and its hop have to differ from those of other nodes; a relay that
+    /// restarts had better keep its hop.
     pub node: smoq_core::Config,
 }
 
 impl ServerOptions {
-    /// Open to everybody, asking for all announcements, defaults for the rest.
+    /// Open to everybody, asking for all announcements, a random hop, defaults for the rest.
     pub fn new(listen: SocketAddr, tls: ServerTls) -> Self {
+        let hop = Hop::new(random() >> 2).unwrap_or_default();
         Self {
             listen,
             tls,
             admission: Admission::Open,
             discover: Discover::Everything,
             transport: TransportOptions::default(),
-            node: smoq_core::Config::default(),
+            node: smoq_core::Config { hop, seed: random(), ..smoq_core::Config::default() },
         }
     }
 }
@@ -67,48 +73,19 @@ impl Server {
     /// Opens the socket and begins to serve.
     pub fn bind<R: Runtime>(runtime: &R, options: ServerOptions) -> Result<Self, ListenError> {
         let now = Instant::now();
-        let ServerOptions {
-            listen,
-            tls,
-            admission,
-            discover,
-            transport,
-            node,
-        } = options;
-        let failed = |error| ListenError {
-            address: listen,
-            error,
-        };
+        let ServerOptions { listen, tls, admission, discover, transport, node } = options;
+        let failed = |error| ListenError { address: listen, error };
         let socket = udp::bind(Some(listen)).map_err(failed)?;
         let local_addr = socket.local_addr().map_err(failed)?;
         let socket = runtime.socket(socket).map_err(failed)?;
-        let server = ServerConfig {
-            admission,
-            discover,
-            ..ServerConfig::new(tls)
-        };
-        let config = EndpointConfig {
-            node,
-            server: Some(server),
-            transport,
-            seed: None,
-        };
+        let server = ServerConfig { admission, discover, ..ServerConfig::new(tls) };
+        let config = EndpointConfig { node, server: Some(server), transport, seed: None };
         let (ops, receiver) = mailbox(CAPACITY);
         let (near, far) = slot(EventQueue::default());
         let endpoint = Endpoint::new(config, now);
-        let driver = Driver::new(
-            endpoint,
-            socket,
-            runtime.timer(),
-            receiver,
-            Role::server(far),
-        );
+        let driver = Driver::new(endpoint, socket, runtime.timer(), receiver, Role::server(far));
         runtime.spawn(driver);
-        Ok(Self {
-            ops,
-            near,
-            local_addr,
-        })
+        Ok(Self { ops, near, local_addr })
     }
 
     /// Where to publish and subscribe in the server's own node.
@@ -151,14 +128,7 @@ impl Server {
     /// Lets a peer in after [`ServerEvent::Request`]. Fails if it has gone.
     pub async fn grant(&self, session: Id<Session>, grant: Grant) -> Result<(), Error> {
         let (near, far) = slot(None);
-        self.ops
-            .clone()
-            .send(Op::Grant {
-                session,
-                grant,
-                far,
-            })
-            .await?;
+        self.ops.clone().send(Op::Grant { session, grant, far }).await?;
         answer(&near).await
     }
 
@@ -170,14 +140,7 @@ impl Server {
         reason: &str,
     ) -> Result<(), Error> {
         let reason = reason.to_owned();
-        self.ops
-            .clone()
-            .send(Op::CloseSession {
-                session,
-                code,
-                reason,
-            })
-            .await
+        self.ops.clone().send(Op::CloseSession { session, code, reason }).await
     }
 
     /// Counters of the node.
@@ -189,15 +152,9 @@ impl Server {
 
     /// Closes all sessions and the socket. Returns when the peers were told, once each.
     pub async fn shutdown(self, code: SessionCode, reason: &str) {
-        self.ops.force(Op::Shutdown {
-            code,
-            reason: reason.to_owned(),
-        });
+        self.ops.force(Op::Shutdown { code, reason: reason.to_owned() });
         poll_fn(|cx| {
-            self.near.poll(
-                cx,
-                |_, gone| if gone { Poll::Ready(()) } else { Poll::Pending },
-            )
+            self.near.poll(cx, |_, gone| if gone { Poll::Ready(()) } else { Poll::Pending })
         })
         .await;
     }

@@ -22,11 +22,7 @@ pub(crate) struct Far<T>(Arc<Mutex<Inner<T>>>);
 
 /// Both ends of a new value.
 pub(crate) fn slot<T>(value: T) -> (Near<T>, Far<T>) {
-    let inner = Arc::new(Mutex::new(Inner {
-        value,
-        waker: None,
-        gone: false,
-    }));
+    let inner = Arc::new(Mutex::new(Inner { value, waker: None, gone: false }));
     (Near(inner.clone()), Far(inner))
 }
 
@@ -90,14 +86,11 @@ mod tests {
 
     fn take(near: &Near<Option<u8>>, count: &Arc<Count>) -> Poll<Option<u8>> {
         let waker = count.waker();
-        near.poll(
-            &mut Context::from_waker(&waker),
-            |value, gone| match value.take() {
-                Some(value) => Poll::Ready(Some(value)),
-                None if gone => Poll::Ready(None),
-                None => Poll::Pending,
-            },
-        )
+        near.poll(&mut Context::from_waker(&waker), |value, gone| match value.take() {
+            Some(value) => Poll::Ready(Some(value)),
+            None if gone => Poll::Ready(None),
+            None => Poll::Pending,
+        })
     }
 
     #[test]
@@ -135,12 +128,7 @@ mod tests {
         let reenter = Arc::new(Reenter(near));
         let waker = Waker::from(reenter.clone());
         let mut cx = Context::from_waker(&waker);
-        assert!(
-            reenter
-                .0
-                .poll(&mut cx, |_, _| Poll::<()>::Pending)
-                .is_pending()
-        );
+        assert!(reenter.0.poll(&mut cx, |_, _| Poll::<()>::Pending).is_pending());
         far.update(|value| *value = Some(7));
         assert_eq!(far.with(|value| *value), None);
     }

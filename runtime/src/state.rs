@@ -140,13 +140,7 @@ mod tests {
 
     fn chunk(size: usize) -> FrameChunk {
         let data = Bytes::from(vec![0; size]);
-        FrameChunk {
-            frame: 0,
-            timestamp: 0,
-            size: size as u64,
-            offset: 0,
-            data,
-        }
+        FrameChunk { frame: 0, timestamp: 0, size: size as u64, offset: 0, data }
     }
 
     fn add(inbox: &mut Inbox, size: usize, full: bool) {
@@ -181,13 +175,7 @@ mod tests {
         let mut inbox = Inbox::default();
         inbox.add([chunk(0)].into_iter(), Some(Ok(())), false);
         assert!(matches!(inbox.take(true).next, Some(Ok(Some(_)))));
-        assert!(matches!(
-            inbox.take(true),
-            Taken {
-                next: Some(Ok(None)),
-                ask: false
-            }
-        ));
+        assert!(matches!(inbox.take(true), Taken { next: Some(Ok(None)), ask: false }));
     }
 
     #[test]

@@ -35,14 +35,7 @@ impl Subscription {
     ) -> Result<Self, Error> {
         let (near, far) = slot(SubscriptionState::default());
         let (subscription, path, track) = (ops.key(), path.clone(), track.to_owned());
-        ops.send(Op::Subscribe {
-            subscription,
-            path,
-            track,
-            options,
-            far,
-        })
-        .await?;
+        ops.send(Op::Subscribe { subscription, path, track, options, far }).await?;
         Ok(Self { ops, near })
     }
 
@@ -85,12 +78,7 @@ impl Subscription {
     /// Changes what is asked for, except for the start. Waits while the queue to the driver is full.
     pub async fn update(&mut self, options: SubscribeOptions) -> Result<(), Error> {
         let subscription = self.ops.key();
-        self.ops
-            .send(Op::Update {
-                subscription,
-                options,
-            })
-            .await
+        self.ops.send(Op::Update { subscription, options }).await
     }
 
     /// Looks for something; while it is not there, the driver is asked to bring more.
@@ -110,28 +98,15 @@ impl Subscription {
             }
         });
         if ask {
-            self.ops.force(Op::MoreGroups {
-                subscription: self.ops.key(),
-            });
+            self.ops.force(Op::MoreGroups { subscription: self.ops.key() });
         }
         result
     }
 
     fn reader(&self, group: NewGroup) -> GroupReader {
-        let NewGroup {
-            key,
-            sequence,
-            inbox,
-        } = group;
+        let NewGroup { key, sequence, inbox } = group;
         let subscription = self.ops.key();
-        GroupReader {
-            ops: self.ops.clone(),
-            subscription,
-            key,
-            sequence,
-            inbox,
-            partial: None,
-        }
+        GroupReader { ops: self.ops.clone(), subscription, key, sequence, inbox, partial: None }
     }
 }
 
@@ -145,9 +120,7 @@ fn take_group(state: &mut SubscriptionState) -> Option<Result<Option<NewGroup>, 
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.ops.force(Op::Unsubscribe {
-            subscription: self.ops.key(),
-        });
+        self.ops.force(Op::Unsubscribe { subscription: self.ops.key() });
     }
 }
 
@@ -227,28 +200,15 @@ impl GroupReader {
             taken.next.map_or(Poll::Pending, Poll::Ready)
         });
         if ask {
-            let Self {
-                subscription,
-                key: group,
-                ..
-            } = *self;
-            self.ops.force(Op::MoreChunks {
-                subscription,
-                group,
-            });
+            let Self { subscription, key: group, .. } = *self;
+            self.ops.force(Op::MoreChunks { subscription, group });
         }
         result
     }
 
     fn join(&mut self, chunk: FrameChunk) -> Option<Frame> {
         let last = chunk.is_last();
-        let FrameChunk {
-            frame: index,
-            timestamp,
-            offset,
-            data,
-            ..
-        } = chunk;
+        let FrameChunk { frame: index, timestamp, offset, data, .. } = chunk;
         let payload = match (offset, last) {
             (0, true) => data,
             (0, false) => {
@@ -265,24 +225,13 @@ impl GroupReader {
                 partial.freeze()
             }
         };
-        Some(Frame {
-            index,
-            timestamp,
-            payload,
-        })
+        Some(Frame { index, timestamp, payload })
     }
 }
 
 impl Drop for GroupReader {
     fn drop(&mut self) {
-        let Self {
-            subscription,
-            key: group,
-            ..
-        } = *self;
-        self.ops.force(Op::DropReader {
-            subscription,
-            group,
-        });
+        let Self { subscription, key: group, .. } = *self;
+        self.ops.force(Op::DropReader { subscription, group });
     }
 }

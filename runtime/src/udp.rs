@@ -23,11 +23,7 @@ pub(crate) fn bind(address: Option<SocketAddr>) -> io::Result<UdpSocket> {
 }
 
 fn bind_to(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         // Where this is refused the socket is IPv6 alone, which is better than nothing.
         let _ = socket.set_only_v6(false);
@@ -60,10 +56,7 @@ impl Udp {
         state.enable_transport_errors(socket.into())?;
         let _ = state.set_recv_buffer_size(socket.into(), KERNEL_BUFFER);
         let _ = state.set_send_buffer_size(socket.into(), KERNEL_BUFFER);
-        Ok(Self {
-            state,
-            ipv6: socket.local_addr()?.is_ipv6(),
-        })
+        Ok(Self { state, ipv6: socket.local_addr()?.is_ipv6() })
     }
 
     /// Receives without waiting. See [`Socket::poll_recv`](crate::Socket::poll_recv).
@@ -160,10 +153,7 @@ mod tests {
         assert_eq!(socket.local_addr().unwrap().ip(), Ipv4Addr::LOCALHOST);
         assert_ne!(bind(None).unwrap().local_addr().unwrap().port(), 0);
         let taken = socket.local_addr().unwrap();
-        assert_eq!(
-            bind(Some(taken)).unwrap_err().kind(),
-            io::ErrorKind::AddrInUse
-        );
+        assert_eq!(bind(Some(taken)).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -101,11 +101,7 @@ impl FromStr for Url {
             return Err(UrlError::User);
         }
         let (host, port) = host_and_port(authority)?;
-        Ok(Self {
-            host: host.into(),
-            port,
-            path: path.into(),
-        })
+        Ok(Self { host: host.into(), port, path: path.into() })
     }
 }
 
@@ -162,8 +158,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<(String, u16, String), UrlError> {
-        text.parse::<Url>()
-            .map(|url| (url.host, url.port, url.path))
+        text.parse::<Url>().map(|url| (url.host, url.port, url.path))
     }
 
     #[test]
@@ -171,12 +166,7 @@ mod tests {
         for (text, host, port, path) in [
             ("moqt://relay.example", "relay.example", 443, ""),
             ("moqt://relay.example/", "relay.example", 443, "/"),
-            (
-                "moqt://localhost:4443/room/a?jwt=x/y",
-                "localhost",
-                4443,
-                "/room/a?jwt=x/y",
-            ),
+            ("moqt://localhost:4443/room/a?jwt=x/y", "localhost", 4443, "/room/a?jwt=x/y"),
             ("MOQT://127.0.0.1:1?jwt=x", "127.0.0.1", 1, "?jwt=x"),
             ("moqt://[::1]", "::1", 443, ""),
             ("moqt://[::1]:65535/a", "::1", 65535, "/a"),
@@ -188,10 +178,7 @@ mod tests {
     #[test]
     fn bad_urls() {
         for (text, error) in [
-            (
-                "localhost:4443",
-                UrlError::NoScheme("localhost:4443".into()),
-            ),
+            ("localhost:4443", UrlError::NoScheme("localhost:4443".into())),
             ("https://a/", UrlError::WebTransport),
             ("http://a/", UrlError::Scheme("http".into())),
             ("moqt://", UrlError::NoHost),

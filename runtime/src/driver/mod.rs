@@ -29,10 +29,7 @@ use crate::{
 
 /// What handles may have waiting for their driver. A driver empties it each turn, so it need not hold
 /// more than a writer makes while a driver is busy: a group of large frames, or many small ones.
-pub(crate) const CAPACITY: Capacity = Capacity {
-    messages: 1024,
-    bytes: 4 << 20,
-};
+pub(crate) const CAPACITY: Capacity = Capacity { messages: 1024, bytes: 4 << 20 };
 
 /// Runs one endpoint until its handles are gone, or until it is told to shut down.
 ///
@@ -85,109 +82,56 @@ impl<S: Socket, T: Timer> Driver<S, T> {
         let time = self.endpoint.time(now);
         let node = self.endpoint.node_mut();
         match op {
-            Op::Publish {
-                broadcast,
-                path,
-                far,
-            } => {
-                self.writers.publish(node, time, broadcast, &path, &far);
+            Op::Create { broadcast, path, far } => {
+                self.writers.create(node, time, broadcast, &path, &far);
             }
+            Op::Announce { broadcast, far } => self.writers.announce(node, time, broadcast, &far),
             Op::Unpublish { broadcast } => self.writers.unpublish(node, time, broadcast),
-            Op::Track {
-                track,
-                broadcast,
-                name,
-                info,
-                far,
-            } => {
-                self.writers
-                    .track(node, time, track, broadcast, &name, info, far);
+            Op::Track { track, broadcast, name, info, far } => {
+                self.writers.track(node, time, track, broadcast, &name, info, far);
             }
             Op::FinishTrack { track } => self.writers.finish_track(node, time, track),
             Op::DropTrack { track, abort } => self.writers.drop_track(node, time, track, abort),
-            Op::Drain {
-                track,
-                ticket,
-                backlog,
-            } => self.writers.drain(track, ticket, backlog),
-            Op::Group {
-                group,
-                track,
-                sequence,
-                far,
-            } => {
+            Op::Drain { track, ticket, backlog } => self.writers.drain(track, ticket, backlog),
+            Op::Group { group, track, sequence, far } => {
                 self.writers.group(node, time, group, track, sequence, far);
             }
-            Op::Frame {
-                group,
-                timestamp,
-                payload,
-            } => {
+            Op::Frame { group, timestamp, payload } => {
                 self.writers.write(node, time, group, |node, id| {
                     node.write_frame(time, id, timestamp, payload)
                 });
             }
-            Op::StartFrame {
-                group,
-                timestamp,
-                size,
-            } => {
+            Op::StartFrame { group, timestamp, size } => {
                 self.writers.write(node, time, group, |node, id| {
                     node.start_frame(time, id, timestamp, size)
                 });
             }
             Op::Chunk { group, data } => {
-                self.writers.write(node, time, group, |node, id| {
-                    node.write_chunk(time, id, data)
-                });
+                self.writers.write(node, time, group, |node, id| node.write_chunk(time, id, data));
             }
             Op::DropGroup { group, abort } => self.writers.drop_group(node, time, group, abort),
             Op::Watch { watch, prefix, far } => self.readers.watch(node, time, watch, &prefix, far),
             Op::MoreAnnounced { watch } => self.readers.more_announced(node, watch),
             Op::Unwatch { watch } => self.readers.unwatch(node, time, watch),
-            Op::Subscribe {
-                subscription,
-                path,
-                track,
-                options,
-                far,
-            } => {
-                self.readers
-                    .subscribe(node, time, subscription, &path, &track, options, far);
+            Op::Subscribe { subscription, path, track, options, far } => {
+                self.readers.subscribe(node, time, subscription, &path, &track, options, far);
             }
-            Op::Update {
-                subscription,
-                options,
-            } => {
+            Op::Update { subscription, options } => {
                 self.readers.update(node, time, subscription, options);
             }
             Op::MoreGroups { subscription } => self.readers.more_groups(node, time, subscription),
             Op::Unsubscribe { subscription } => self.readers.unsubscribe(node, time, subscription),
-            Op::MoreChunks {
-                subscription,
-                group,
-            } => {
+            Op::MoreChunks { subscription, group } => {
                 self.readers.more_chunks(node, subscription, group);
             }
-            Op::DropReader {
-                subscription,
-                group,
-            } => {
+            Op::DropReader { subscription, group } => {
                 self.readers.drop_group(node, time, subscription, group);
             }
-            Op::Grant {
-                session,
-                grant,
-                far,
-            } => {
+            Op::Grant { session, grant, far } => {
                 let result = node.grant(time, session, grant);
                 far.update(|answer| *answer = Some(result.map_err(Into::into)));
             }
-            Op::CloseSession {
-                session,
-                code,
-                reason,
-            } => {
+            Op::CloseSession { session, code, reason } => {
                 // A session that has gone is closed.
                 let _ = node.close(time, session, code, &reason);
             }
@@ -210,16 +154,17 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 }
                 Event::Core(smoq_core::Event::Readable { reader }) => {
                     let time = self.endpoint.time(now);
-                    self.readers
-                        .readable(self.endpoint.node_mut(), time, reader);
+                    self.readers.readable(self.endpoint.node_mut(), time, reader);
                 }
                 Event::Core(smoq_core::Event::Demand { track, wanted }) => {
                     self.writers.demand(track, wanted);
                 }
                 event => {
-                    if let Some(lost) = self.role.event(event) {
+                    // Who sees that the connection is over sees that writing has failed.
+                    if let Some(lost) = self.role.lost(&event) {
                         self.writers.lose(&lost);
                     }
+                    self.role.event(event);
                 }
             }
         }
@@ -234,8 +179,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             self.apply(now, op);
         }
         while let Poll::Ready(host) = self.io.poll_unreachable(cx) {
-            self.endpoint
-                .handle_unreachable(now, (host, self.role.port()).into());
+            self.endpoint.handle_unreachable(now, (host, self.role.port()).into());
         }
         match self.io.receive(cx, now, &mut self.endpoint) {
             Ok(more) => again |= more,

@@ -66,14 +66,7 @@ impl Readers {
     ) {
         let id = node.watch(now, prefix);
         self.watch_keys.insert(id, key);
-        self.watches.insert(
-            key,
-            WatchEntry {
-                id,
-                far,
-                appetite: Appetite::Fed,
-            },
-        );
+        self.watches.insert(key, WatchEntry { id, far, appetite: Appetite::Fed });
     }
 
     pub(super) fn more_announced(&mut self, node: &mut Node, key: Key) {
@@ -115,13 +108,7 @@ impl Readers {
                 self.subscription_keys.insert(id, key);
                 let groups = HashMap::new();
                 let appetite = Appetite::Fed;
-                let entry = SubscriptionEntry {
-                    id,
-                    far,
-                    appetite,
-                    orphan: false,
-                    groups,
-                };
+                let entry = SubscriptionEntry { id, far, appetite, orphan: false, groups };
                 self.subscriptions.insert(key, entry);
             }
             Err(error) => far.update(|state| state.end = Some(Err(SubscribeError::Misuse(error)))),
@@ -228,38 +215,16 @@ impl WatchEntry {
 impl SubscriptionEntry {
     /// Takes the next group, and what is known of the track, out of the node.
     fn feed(&mut self, node: &mut Node, now: Time, next_key: &mut Key) {
-        let (known, full) = self
-            .far
-            .with(|state| (state.info.is_some(), state.next.is_some()));
-        let info = if known {
-            None
-        } else {
-            node.track_info(self.id).ok().flatten()
-        };
+        let known = self.far.with(|state| state.info.is_some());
+        let info = if known { None } else { node.track_info(self.id).ok().flatten() };
         let mut next = None;
         let mut end = None;
-        let group = if full {
-            Ok(NextGroup::Pending)
-        } else {
-            node.next_group(now, self.id)
-        };
-        match group {
+        match node.next_group(now, self.id) {
             Ok(NextGroup::Group { id, sequence }) => {
                 *next_key += 1;
                 let (inbox, far) = slot(Inbox::default());
-                self.groups.insert(
-                    *next_key,
-                    GroupEntry {
-                        id,
-                        far,
-                        appetite: Appetite::Fed,
-                    },
-                );
-                next = Some(NewGroup {
-                    key: *next_key,
-                    sequence,
-                    inbox,
-                });
+                self.groups.insert(*next_key, GroupEntry { id, far, appetite: Appetite::Fed });
+                next = Some(NewGroup { key: *next_key, sequence, inbox });
             }
             Ok(NextGroup::Pending) => {}
             Ok(NextGroup::End) => end = Some(Ok(())),
@@ -274,8 +239,8 @@ impl SubscriptionEntry {
         let asked = self.appetite == Appetite::Hungry;
         self.far.update(|state| {
             state.info = state.info.take().or(info);
-            state.next = state.next.take().or(next);
-            state.end = state.end.or(end);
+            state.next = next;
+            state.end = end;
             state.asked = asked;
         });
     }
@@ -308,9 +273,7 @@ impl SubscriptionEntry {
         if chunks.is_empty() && end.is_none() && !full {
             return;
         }
-        group
-            .far
-            .update(|inbox| inbox.add(chunks.into_iter(), end, full));
+        group.far.update(|inbox| inbox.add(chunks.into_iter(), end, full));
     }
 
     fn drop_group(&mut self, node: &mut Node, now: Time, key: Key) {

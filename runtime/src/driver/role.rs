@@ -32,12 +32,10 @@ pub(crate) enum Role {
 
 impl Role {
     pub(crate) fn server(far: Far<EventQueue>) -> Self {
-        Self::Server {
-            far,
-            remotes: HashMap::new(),
-        }
+        Self::Server { far, remotes: HashMap::new() }
     }
 
+    /// The port that reports without one are about.
     pub(super) fn port(&self) -> u16 {
         match self {
             Self::Client { port, .. } => *port,
@@ -45,25 +43,32 @@ impl Role {
         }
     }
 
-    /// Tells what happened to a connection. Says why if nothing written reaches anybody any more.
-    pub(super) fn event(&mut self, event: Event) -> Option<Reason> {
+    /// Why nothing that is written reaches anybody any more, if that is what happened.
+    pub(super) fn lost(&self, event: &Event) -> Option<Reason> {
+        match (self, event) {
+            (Self::Client { .. }, Event::Core(Core::Closed { closed, .. })) => {
+                Some(Reason(closed.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Tells what happened to a connection.
+    pub(super) fn event(&mut self, event: Event) {
         match self {
             Self::Client { far, .. } => client(far, event),
             Self::Server { far, remotes } => {
                 if let Some(event) = server(remotes, event) {
                     far.update(|queue| queue.push(event));
                 }
-                None
             }
         }
     }
 }
 
-fn client(far: &Far<ConnectionState>, event: Event) -> Option<Reason> {
+fn client(far: &Far<ConnectionState>, event: Event) {
     match event {
-        Event::Connected {
-            remote, version, ..
-        } => {
+        Event::Connected { remote, version, .. } => {
             far.update(|state| state.connected = Some(Ok((remote, version))));
         }
         Event::ConnectFailed { error, .. } => {
@@ -73,21 +78,16 @@ fn client(far: &Far<ConnectionState>, event: Event) -> Option<Reason> {
             tracing::warn!(?stream, %error, "the server broke a rule");
         }
         Event::Core(Core::Closed { closed, .. }) => {
-            let reason = Reason(closed.clone());
             far.update(|state| state.closed = Some(closed));
-            return Some(reason);
         }
         Event::Core(_) => {}
     }
-    None
 }
 
 fn server(remotes: &mut HashMap<Id<Session>, SocketAddr>, event: Event) -> Option<ServerEvent> {
     let event = match event {
         Event::Core(event) => event,
-        Event::Connected {
-            session, remote, ..
-        } => {
+        Event::Connected { session, remote, .. } => {
             remotes.insert(session, remote);
             return None;
         }
@@ -95,36 +95,18 @@ fn server(remotes: &mut HashMap<Id<Session>, SocketAddr>, event: Event) -> Optio
     };
     let remote = |session| remotes.get(session).copied();
     Some(match event {
-        Core::Request { session, path } => ServerEvent::Request {
-            session,
-            remote: remote(&session)?,
-            path,
-        },
-        Core::Ready {
-            session,
-            version,
-            root,
-        } => ServerEvent::Connected {
-            session,
-            remote: remote(&session)?,
-            version,
-            root,
-        },
-        Core::Violation {
-            session,
-            stream,
-            error,
-        } => ServerEvent::Violation {
-            session,
-            remote: remote(&session)?,
-            stream,
-            error,
-        },
-        Core::Closed { session, closed } => ServerEvent::Closed {
-            session,
-            remote: remotes.remove(&session)?,
-            closed,
-        },
+        Core::Request { session, path } => {
+            ServerEvent::Request { session, remote: remote(&session)?, path }
+        }
+        Core::Ready { session, version, root } => {
+            ServerEvent::Connected { session, remote: remote(&session)?, version, root }
+        }
+        Core::Violation { session, stream, error } => {
+            ServerEvent::Violation { session, remote: remote(&session)?, stream, error }
+        }
+        Core::Closed { session, closed } => {
+            ServerEvent::Closed { session, remote: remotes.remove(&session)?, closed }
+        }
         Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => return None,
     })
 }

@@ -42,12 +42,10 @@ pub(super) struct Writers {
 
 impl Writers {
     fn check(&self) -> Result<(), Error> {
-        self.lost
-            .clone()
-            .map_or(Ok(()), |reason| Err(Error::Disconnected(reason)))
+        self.lost.clone().map_or(Ok(()), |reason| Err(Error::Disconnected(reason)))
     }
 
-    pub(super) fn publish(
+    pub(super) fn create(
         &mut self,
         node: &mut Node,
         now: Time,
@@ -55,10 +53,16 @@ impl Writers {
         path: &Path,
         far: &Far<Answer<()>>,
     ) {
-        let result = self.check().and_then(|()| Ok(node.publish(now, path)?));
+        let result = self.check().and_then(|()| Ok(node.create_broadcast(now, path)?));
         let result = result.map(|id| {
             self.broadcasts.insert(key, id);
         });
+        far.update(|answer| *answer = Some(result));
+    }
+
+    pub(super) fn announce(&self, node: &mut Node, now: Time, key: Key, far: &Far<Answer<()>>) {
+        let broadcast = self.broadcasts.get(&key).ok_or(Misuse::Stale);
+        let result = self.check().and_then(|()| Ok(node.announce(now, *broadcast?)?));
         far.update(|answer| *answer = Some(result));
     }
 
@@ -80,20 +84,12 @@ impl Writers {
         far: Far<TrackState>,
     ) {
         let broadcast = self.broadcasts.get(&broadcast).ok_or(Misuse::Stale);
-        let result = self
-            .check()
-            .and_then(|()| Ok(node.create_track(now, *broadcast?, name, info)?));
+        let result =
+            self.check().and_then(|()| Ok(node.create_track(now, *broadcast?, name, info)?));
         far.update(|state| state.created = Some(result.clone().map(|_| ())));
         if let Ok(id) = result {
             self.track_keys.insert(id, key);
-            self.tracks.insert(
-                key,
-                TrackEntry {
-                    id,
-                    far,
-                    drain: None,
-                },
-            );
+            self.tracks.insert(key, TrackEntry { id, far, drain: None });
         }
     }
 
@@ -133,9 +129,8 @@ impl Writers {
         far: Far<GroupState>,
     ) {
         let track = self.tracks.get(&track).ok_or(Misuse::Stale);
-        let result = self
-            .check()
-            .and_then(|()| Ok(node.create_group(now, track?.id, Some(sequence))?));
+        let result =
+            self.check().and_then(|()| Ok(node.create_group(now, track?.id, Some(sequence))?));
         match result {
             Ok((id, _)) => {
                 self.groups.insert(key, GroupEntry { id, far });
@@ -183,10 +178,7 @@ impl Writers {
     }
 
     pub(super) fn demand(&mut self, track: Id<Track>, wanted: bool) {
-        let track = self
-            .track_keys
-            .get(&track)
-            .and_then(|key| self.tracks.get(key));
+        let track = self.track_keys.get(&track).and_then(|key| self.tracks.get(key));
         if let Some(track) = track {
             track.far.update(|state| state.wanted = wanted);
         }

@@ -20,16 +20,10 @@ pub(crate) async fn the_last_handle_closes_the_connection<R: Runtime>(runtime: R
     drop(origin);
     let mut announced = relay.server.origin().announced(&path("a")).await.unwrap();
     let first = announced.next().await.unwrap();
-    assert!(
-        matches!(first, Announced::Active { .. }),
-        "the broadcast keeps the connection"
-    );
+    assert!(matches!(first, Announced::Active { .. }), "the broadcast keeps the connection");
     drop(broadcast);
     let closed = relay.closed().await;
-    assert_eq!(
-        (closed.by, closed.code),
-        (ClosedBy::Peer, SessionCode::NO_ERROR)
-    );
+    assert_eq!((closed.by, closed.code), (ClosedBy::Peer, SessionCode::NO_ERROR));
 }
 
 pub(crate) async fn handles_may_be_dropped_in_any_order<R: Runtime>(runtime: R) {
@@ -59,13 +53,9 @@ pub(crate) async fn handles_may_be_dropped_in_any_order<R: Runtime>(runtime: R) 
     writer.write(0, Bytes::from_static(b"x")).await.unwrap();
     for order in permutations(4) {
         let client = relay.client().await;
-        let options = lossless(client.version());
         let announced = client.origin().announced(&path("b")).await.unwrap();
-        let mut subscription = client
-            .origin()
-            .subscribe(&path("b"), "t", options)
-            .await
-            .unwrap();
+        let mut subscription =
+            client.origin().subscribe(&path("b"), "t", lossless()).await.unwrap();
         let mut group = subscription.next_group().await.unwrap().unwrap();
         assert!(group.next_frame().await.unwrap().is_some());
         let mut handles = [
@@ -106,11 +96,7 @@ pub(crate) async fn a_lost_connection_fails_the_writers<R: Runtime>(runtime: R) 
     let Some(ServerEvent::Connected { session, .. }) = relay.server.next().await else {
         panic!("the session begins")
     };
-    relay
-        .server
-        .close_session(session, SessionCode::NO_ERROR, "")
-        .await
-        .unwrap();
+    relay.server.close_session(session, SessionCode::NO_ERROR, "").await.unwrap();
     let reason = client.closed().await;
     let lost = Some(Error::Disconnected(reason));
     assert_eq!(track.wanted().await.err(), lost);
@@ -126,12 +112,7 @@ pub(crate) async fn groups_outlive_their_subscription<R: Runtime>(runtime: R) {
     let client = relay.client().await;
     let broadcast = relay.server.origin().publish(&path("a")).await.unwrap();
     let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
-    let options = lossless(client.version());
-    let mut subscription = client
-        .origin()
-        .subscribe(&path("a"), "t", options)
-        .await
-        .unwrap();
+    let mut subscription = client.origin().subscribe(&path("a"), "t", lossless()).await.unwrap();
     let mut writer = track.group().await.unwrap();
     writer.write(0, Bytes::from_static(b"one")).await.unwrap();
     let mut reader = subscription.next_group().await.unwrap().unwrap();
@@ -139,10 +120,7 @@ pub(crate) async fn groups_outlive_their_subscription<R: Runtime>(runtime: R) {
     writer.write(1, Bytes::from_static(b"two")).await.unwrap();
     writer.finish().unwrap();
     for expected in [b"one", b"two"] {
-        assert_eq!(
-            &*reader.next_frame().await.unwrap().unwrap().payload,
-            expected
-        );
+        assert_eq!(&*reader.next_frame().await.unwrap().unwrap().payload, expected);
     }
     assert_eq!(reader.next_frame().await, Ok(None));
     drop(reader);

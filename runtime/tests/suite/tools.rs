@@ -46,11 +46,7 @@ impl<R: Runtime> Relay<R> {
         let mut options = ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), tls);
         change(&mut options);
         let server = Server::bind(&runtime, options).unwrap();
-        Self {
-            runtime,
-            server,
-            trust,
-        }
+        Self { runtime, server, trust }
     }
 
     pub(crate) fn url(&self, path: &str) -> Url {
@@ -58,10 +54,7 @@ impl<R: Runtime> Relay<R> {
     }
 
     pub(crate) fn options(&self, version: Version) -> ClientOptions {
-        ClientOptions {
-            versions: vec![version],
-            ..ClientOptions::new(self.trust.clone())
-        }
+        ClientOptions { versions: vec![version], ..ClientOptions::new(self.trust.clone()) }
     }
 
     pub(crate) async fn client(&self) -> Connection {
@@ -69,9 +62,7 @@ impl<R: Runtime> Relay<R> {
     }
 
     pub(crate) async fn client_of(&self, version: Version) -> Connection {
-        connect(&self.runtime, &self.url(""), self.options(version))
-            .await
-            .unwrap()
+        connect(&self.runtime, &self.url(""), self.options(version)).await.unwrap()
     }
 
     /// The next event that is the end of a session.
@@ -93,16 +84,11 @@ pub(crate) fn path(text: &str) -> Path {
 }
 
 /// Everything that is held, in order.
-pub(crate) fn lossless(version: Version) -> SubscribeOptions {
-    let start = if version.start_is_floor() {
-        Start::Aged { floor: 0 }
-    } else {
-        Start::From(0)
-    };
+pub(crate) fn lossless() -> SubscribeOptions {
     SubscribeOptions {
         max_age: Duration::MAX,
         order: GroupOrder::OldestFirst,
-        start,
+        start: Start::From(0),
         ..SubscribeOptions::default()
     }
 }
