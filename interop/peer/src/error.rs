@@ -22,3 +22,15 @@ pub enum Error {
     #[error("the number of groups does not fit a moq-net timestamp, publish fewer")]
     Timestamp,
 }
+
+impl Error {
+    /// The publisher has no such track, by the code of the stream.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Session(moq_net::Error::Stream(moq_net::StreamError::NotFound)))
+    }
+
+    /// The other side closed the session with code 0.
+    pub fn is_orderly_close(&self) -> bool {
+        matches!(self, Self::Session(moq_net::Error::Session(moq_net::SessionError::Cancel)))
+    }
+}

@@ -96,9 +96,7 @@ impl Server {
     /// Listens on an ephemeral port with a new certificate, for all versions or only one.
     pub async fn start(version: Option<Version>, role: Role<'_>) -> Result<Self, Error> {
         let mut config = moq_tokio::listen::Config::default();
-        config.bind = Some(moq_tokio::listen::Bind::Addr(
-            (Ipv4Addr::LOCALHOST, 0).into(),
-        ));
+        config.bind = Some(moq_tokio::listen::Bind::Addr((Ipv4Addr::LOCALHOST, 0).into()));
         config.version = version.into_iter().collect();
         config.tls.generate = vec!["localhost".into(), "127.0.0.1".into()];
         let server = config.init(Default::default())?;
@@ -108,10 +106,7 @@ impl Server {
         };
         let mut listener = server.listen().await?;
         let fingerprints = listener.certificates().fingerprints();
-        let fingerprint = fingerprints
-            .into_iter()
-            .next()
-            .ok_or(Error::NoCertificate)?;
+        let fingerprint = fingerprints.into_iter().next().ok_or(Error::NoCertificate)?;
         let url = Url::parse(&format!("moqt://{}/", listener.local_addr()?))?;
         let accept = tokio::spawn(async move {
             // Dropped with this task, and the sessions with it.
@@ -130,11 +125,7 @@ impl Server {
                 });
             }
         });
-        Ok(Self {
-            url,
-            fingerprint,
-            accept: accept.abort_handle(),
-        })
+        Ok(Self { url, fingerprint, accept: accept.abort_handle() })
     }
 
     /// Where it listens.

@@ -70,29 +70,18 @@ impl Target {
             (None, Some(hex)) => Trust::Fingerprint(hex.clone()),
             (None, None) => Trust::Anything,
         };
-        Dial {
-            url: self.url.clone(),
-            version: self.version,
-            trust,
-        }
+        Dial { url: self.url.clone(), version: self.version, trust }
     }
 }
 
 fn parse_shape(text: &str) -> Result<Shape, String> {
     let wanted = || format!("{text:?} is not GROUPSxFRAMESxBYTES, such as 10x4x1000");
-    let numbers: Vec<_> = text
-        .split('x')
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .map_err(|_| wanted())?;
+    let numbers: Vec<_> =
+        text.split('x').map(str::parse).collect::<Result<_, _>>().map_err(|_| wanted())?;
     let [groups, frames, frame_size] = numbers[..] else {
         return Err(wanted());
     };
-    Ok(Shape {
-        groups: groups as u64,
-        frames,
-        frame_size,
-    })
+    Ok(Shape { groups: groups as u64, frames, frame_size })
 }
 
 async fn publish(target: &Target, groups: &Groups) -> Result<(), Error> {
@@ -115,18 +104,12 @@ async fn subscribe(target: &Target) -> Result<Groups, Error> {
 }
 
 fn version(link: &moq_peer::Link) -> String {
-    link.version()
-        .map_or("no version".into(), |version| version.to_string())
+    link.version().map_or("no version".into(), |version| version.to_string())
 }
 
 async fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
-        Command::Publish {
-            target,
-            pattern,
-            frame_size,
-            group_frames,
-        } => {
+        Command::Publish { target, pattern, frame_size, group_frames } => {
             let groups = match pattern {
                 Some(shape) => shape.groups(),
                 None => {

@@ -22,14 +22,9 @@ impl Shape {
     /// The payload: each frame depends on its group and position, so that swapped frames are noticed.
     pub fn groups(&self) -> Groups {
         let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
-        let frames = |noise: &mut Noise| {
-            (0..self.frames)
-                .map(|_| noise.frame(self.frame_size))
-                .collect()
-        };
-        (0..self.groups)
-            .map(|sequence| (sequence, frames(&mut noise)))
-            .collect()
+        let frames =
+            |noise: &mut Noise| (0..self.frames).map(|_| noise.frame(self.frame_size)).collect();
+        (0..self.groups).map(|sequence| (sequence, frames(&mut noise))).collect()
     }
 }
 
@@ -58,12 +53,7 @@ pub fn concat(groups: &Groups) -> Vec<u8> {
 pub fn split(bytes: &[u8], frame_size: usize, frames: usize) -> Groups {
     bytes
         .chunks(frame_size * frames)
-        .map(|group| {
-            group
-                .chunks(frame_size)
-                .map(Bytes::copy_from_slice)
-                .collect()
-        })
+        .map(|group| group.chunks(frame_size).map(Bytes::copy_from_slice).collect())
         .zip(0..)
         .map(|(frames, sequence)| (sequence, frames))
         .collect()
@@ -75,11 +65,7 @@ mod tests {
 
     #[test]
     fn split_undoes_concat() {
-        let shape = Shape {
-            groups: 3,
-            frames: 4,
-            frame_size: 5,
-        };
+        let shape = Shape { groups: 3, frames: 4, frame_size: 5 };
         let groups = shape.groups();
         assert_eq!(split(&concat(&groups), 5, 4), groups);
         let frames: std::collections::BTreeSet<_> = groups.values().flatten().collect();

@@ -21,27 +21,31 @@ impl Sink {
     /// Panics outside a tokio runtime.
     #[expect(clippy::new_without_default, reason = "it spawns a task")]
     pub fn new() -> Self {
-        Self {
-            origin: moq_tokio::origin::spawn(),
-        }
+        Self { origin: moq_tokio::origin::spawn() }
     }
 
     /// Watches `broadcast` come and go. Start before it comes: one that is gone again is never seen.
     pub fn watch(&self, broadcast: &str) -> Watch {
-        Watch {
-            announced: self.origin.consume().announced(),
-            broadcast: broadcast.into(),
-        }
+        Watch { announced: self.origin.consume().announced(), broadcast: broadcast.into() }
     }
 
     /// Waits for `broadcast`, subscribes to `track` from its first group, and reads it to its end.
     pub async fn collect(&self, broadcast: &str, track: &str) -> Result<Groups, Error> {
-        let broadcast = self.origin.consume().routed_broadcast(broadcast).await?;
-        let everything = track::Subscription::default()
-            .with_max_age(PATIENCE)
-            .with_groups(0..);
-        let mut track = broadcast.track(track)?.subscribe(everything).await?;
         let mut groups = Groups::new();
+        self.read(broadcast, track, &mut groups).await?;
+        Ok(groups)
+    }
+
+    /// Like [`collect`](Self::collect), and the groups that were read before an error are there.
+    pub async fn read(
+        &self,
+        broadcast: &str,
+        track: &str,
+        groups: &mut Groups,
+    ) -> Result<(), Error> {
+        let broadcast = self.origin.consume().routed_broadcast(broadcast).await?;
+        let everything = track::Subscription::default().with_max_age(PATIENCE).with_groups(0..);
+        let mut track = broadcast.track(track)?.subscribe(everything).await?;
         while let Some(mut group) = track.recv_group().await? {
             let mut frames = Vec::new();
             while let Some(frame) = group.read_frame().await? {
@@ -49,7 +53,7 @@ impl Sink {
             }
             groups.insert(group.sequence, frames);
         }
-        Ok(groups)
+        Ok(())
     }
 }
 

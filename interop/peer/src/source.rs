@@ -26,11 +26,7 @@ impl Source {
         let info = track::Info::default().with_max_age(NEVER_TOO_OLD);
         let track = broadcast.create_track(track, info)?;
         broadcast.announce(Default::default())?;
-        Ok(Self {
-            origin,
-            broadcast,
-            track,
-        })
+        Ok(Self { origin, broadcast, track })
     }
 
     /// Waits until somebody asks for the track.
@@ -42,9 +38,7 @@ impl Source {
     pub fn write(&self, groups: &Groups) -> Result<(), Error> {
         for (millis, (sequence, frames)) in (0..).zip(groups) {
             let timestamp = Timestamp::from_millis(millis).map_err(|_| Error::Timestamp)?;
-            let mut group = self.track.create_group(group::Info {
-                sequence: *sequence,
-            })?;
+            let mut group = self.track.create_group(group::Info { sequence: *sequence })?;
             for frame in frames {
                 group.write_frame(timestamp, frame.clone())?;
             }

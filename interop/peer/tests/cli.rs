@@ -5,11 +5,7 @@ use std::{process::Stdio, time::Duration};
 use moq_peer::{Error, Groups, Role, Server, Shape, Sink, Source, concat, split};
 use tokio::{io::AsyncWriteExt, process::Command};
 
-const SHAPE: Shape = Shape {
-    groups: 3,
-    frames: 2,
-    frame_size: 1500,
-};
+const SHAPE: Shape = Shape { groups: 3, frames: 2, frame_size: 1500 };
 
 async fn within<T, E: std::fmt::Display>(
     what: &str,
@@ -26,12 +22,7 @@ fn moq_peer(verb: &str, server: &Server, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moq-peer"));
     command
         .args([verb, server.url().as_str(), "room/cam", "video"])
-        .args([
-            "--version",
-            "moq-lite-06",
-            "--tls-fingerprint",
-            server.fingerprint(),
-        ])
+        .args(["--version", "moq-lite-06", "--tls-fingerprint", server.fingerprint()])
         .args(more)
         .kill_on_drop(true);
     command
@@ -41,10 +32,8 @@ fn moq_peer(verb: &str, server: &Server, more: &[&str]) -> Command {
 async fn published(more: &[&str], input: &[u8]) -> Groups {
     let sink = Sink::new();
     let server = within("the server", Server::start(None, Role::Subscribe(&sink))).await;
-    let mut publisher = moq_peer("publish", &server, more)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("start moq-peer");
+    let mut publisher =
+        moq_peer("publish", &server, more).stdin(Stdio::piped()).spawn().expect("start moq-peer");
     let mut stdin = publisher.stdin.take().expect("stdin is piped");
     within("moq-peer to read", stdin.write_all(input)).await;
     drop(stdin);
@@ -56,10 +45,7 @@ async fn published(more: &[&str], input: &[u8]) -> Groups {
 
 #[tokio::test]
 async fn publish_a_pattern() {
-    assert_eq!(
-        published(&["--pattern", "3x2x1500"], &[]).await,
-        SHAPE.groups()
-    );
+    assert_eq!(published(&["--pattern", "3x2x1500"], &[]).await, SHAPE.groups());
 }
 
 #[tokio::test]
@@ -80,14 +66,8 @@ async fn subscribe_to_the_standard_output() {
         source.finish()?;
         Ok::<_, Error>(())
     };
-    let (output, ()) = tokio::join!(
-        within("moq-peer to exit", subscriber),
-        within("a subscription", write)
-    );
-    assert!(
-        output.status.success(),
-        "moq-peer ended with {}",
-        output.status
-    );
+    let (output, ()) =
+        tokio::join!(within("moq-peer to exit", subscriber), within("a subscription", write));
+    assert!(output.status.success(), "moq-peer ended with {}", output.status);
     assert!(output.stdout == concat(&SHAPE.groups()));
 }

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use moq_peer::{Dial, Error, Role, Server, Shape, Sink, Source, Trust, Version};
 
-const SHAPE: Shape = Shape {
-    groups: 20,
-    frames: 5,
-    frame_size: 3000,
-};
+const SHAPE: Shape = Shape { groups: 20, frames: 5, frame_size: 3000 };
 
 async fn within<T>(what: &str, step: impl Future<Output = Result<T, Error>>) -> T {
     match tokio::time::timeout(Duration::from_secs(20), step).await {
@@ -45,11 +41,7 @@ async fn a_client_publishes_to_a_server() {
         let mut watch = sink.watch("room/cam");
         let server = within("the server", Server::start(None, Role::Subscribe(&sink))).await;
         let source = Source::new("room/cam", "video").expect("announce");
-        let link = within(
-            "the link",
-            dial(&server, version).connect(Role::Publish(&source)),
-        )
-        .await;
+        let link = within("the link", dial(&server, version).connect(Role::Publish(&source))).await;
         assert_eq!(link.version(), Some(version));
         within("the announcement", watch.announced()).await;
         let (groups, ()) = tokio::join!(
@@ -66,17 +58,10 @@ async fn a_client_publishes_to_a_server() {
 async fn a_client_subscribes_to_a_server() {
     for version in lite() {
         let source = Source::new("room/cam", "video").expect("announce");
-        let server = within(
-            "the server",
-            Server::start(Some(version), Role::Publish(&source)),
-        )
-        .await;
+        let server =
+            within("the server", Server::start(Some(version), Role::Publish(&source))).await;
         let sink = Sink::new();
-        let link = within(
-            "the link",
-            dial(&server, version).connect(Role::Subscribe(&sink)),
-        )
-        .await;
+        let link = within("the link", dial(&server, version).connect(Role::Subscribe(&sink))).await;
         assert_eq!(link.version(), Some(version));
         let (groups, ()) = tokio::join!(
             within("the end of the track", sink.collect("room/cam", "video")),
@@ -94,4 +79,20 @@ async fn a_wrong_fingerprint_is_refused() {
     dial.trust = Trust::Fingerprint("00".repeat(32));
     let source = Source::new("room/cam", "video").expect("announce");
     assert!(dial.connect(Role::Publish(&source)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_missing_track_is_not_found() {
+    for version in lite() {
+        let source = Source::new("room/cam", "video").expect("announce");
+        let server =
+            within("the server", Server::start(Some(version), Role::Publish(&source))).await;
+        let sink = Sink::new();
+        let _link =
+            within("the link", dial(&server, version).connect(Role::Subscribe(&sink))).await;
+        let error = within("the refusal", async {
+            Ok(sink.collect("room/cam", "audio").await.expect_err("there is no audio"))
+        });
+        assert!(error.await.is_not_found(), "{version}");
+    }
 }

@@ -87,11 +87,8 @@ impl Random {
 
     /// Writes the fields as the notes on the protocol have them, without help from either codec.
     fn body(&mut self, kind: Kind, version: Version, out: &mut Vec<u8>) -> Framing {
-        let (v04, v05, v06) = (
-            version >= Version::Lite04,
-            version >= Version::Lite05,
-            version >= Version::Lite06,
-        );
+        let (v04, v05, v06) =
+            (version >= Version::Lite04, version >= Version::Lite05, version >= Version::Lite06);
         match kind {
             Kind::Setup => self.setup(out),
             Kind::AnnounceRequest => {
@@ -162,20 +159,12 @@ impl Random {
     }
 
     fn setup(&mut self, out: &mut Vec<u8>) {
-        let count = if self.once_in(40) {
-            60 + self.below(8)
-        } else {
-            self.below(6)
-        };
+        let count = if self.once_in(40) { 60 + self.below(8) } else { self.below(6) };
         let first = self.below(8);
         self.number_as(count as u64, out);
         for n in 0..count {
             // Mostly all different, since a repeated one ends it.
-            let id = if self.once_in(20) {
-                self.below(7)
-            } else {
-                first + n
-            };
+            let id = if self.once_in(20) { self.below(7) } else { first + n };
             self.number_as(id as u64, out);
             let mut value = Vec::new();
             match id {
@@ -204,11 +193,7 @@ impl Random {
     }
 
     fn hops(&mut self, ids: bool, out: &mut Vec<u8>) {
-        let count = if self.once_in(20) {
-            30 + self.below(5)
-        } else {
-            self.below(5)
-        };
+        let count = if self.once_in(20) { 30 + self.below(5) } else { self.below(5) };
         self.number_as(count as u64, out);
         for _ in 0..if ids { count } else { 0 } {
             match self.below(4) {
@@ -250,9 +235,7 @@ impl Random {
 
     fn string_body(&mut self, out: &mut Vec<u8>) {
         for _ in 0..self.below(8) {
-            let piece = self.pick(&[
-                "/", "/", "a", "room", "*", "**", ".", "\u{e9}", "?x=1", "\0",
-            ]);
+            let piece = self.pick(&["/", "/", "a", "room", "*", "**", ".", "\u{e9}", "?x=1", "\0"]);
             out.extend(piece.as_bytes());
         }
         if self.once_in(25) {
@@ -289,11 +272,7 @@ impl Random {
             0x4000..0x4000_0000 => 2,
             _ => 3,
         };
-        let size = if self.once_in(8) {
-            shortest + self.below(4 - shortest)
-        } else {
-            shortest
-        };
+        let size = if self.once_in(8) { shortest + self.below(4 - shortest) } else { shortest };
         let bytes = (value | (size as u64) << (8 * (1 << size) - 2)).to_be_bytes();
         out.extend(&bytes[8 - (1 << size)..]);
     }

@@ -124,10 +124,7 @@ impl Taken {
     fn new(used: usize, write: impl FnOnce(&mut BytesMut)) -> Self {
         let mut out = BytesMut::new();
         write(&mut out);
-        Self {
-            used,
-            rewritten: out.to_vec(),
-        }
+        Self { used, rewritten: out.to_vec() }
     }
 }
 

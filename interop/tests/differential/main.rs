@@ -20,9 +20,8 @@ const DEFAULT_MESSAGES: u64 = 1_000_000;
 const LIMIT: usize = 64 * 1024 * 1024;
 
 fn messages() -> u64 {
-    std::env::var("SMOQ_MESSAGES").map_or(DEFAULT_MESSAGES, |count| {
-        count.parse().expect("SMOQ_MESSAGES is a number")
-    })
+    std::env::var("SMOQ_MESSAGES")
+        .map_or(DEFAULT_MESSAGES, |count| count.parse().expect("SMOQ_MESSAGES is a number"))
 }
 
 /// How moq-net's oracle numbers the versions.
@@ -68,10 +67,7 @@ fn agree_on(version: Version) {
         }
     }
     let share = 100 * accepted / messages();
-    assert!(
-        (30..80).contains(&share),
-        "{share}% accepted: the generator finds no balance"
-    );
+    assert!((30..80).contains(&share), "{share}% accepted: the generator finds no balance");
 }
 
 /// What smoq writes must be read by both, and mean the same.
@@ -142,10 +138,7 @@ fn every_rule_is_broken_by_some_message() {
             }
         }
     }
-    assert!(
-        missing.is_empty(),
-        "no message breaks the rules {missing:?}"
-    );
+    assert!(missing.is_empty(), "no message breaks the rules {missing:?}");
 }
 
 /// Reads a sample of moq-net with `M` and writes it again.
@@ -162,10 +155,7 @@ fn recoded<M: Message>(sample: &[u8], version: Version) -> Vec<u8> {
 #[test]
 fn samples_of_moq_net_are_written_alike() {
     for version in Version::ALL {
-        let name: moq_net::Version = version
-            .alpn()
-            .parse()
-            .expect("moq-net has all our versions");
+        let name: moq_net::Version = version.alpn().parse().expect("moq-net has all our versions");
         for sample in LiteSample::ALL {
             if matches!(sample, LiteSample::Datagram | LiteSample::Setup) && !version.has_setup() {
                 continue;

@@ -16,8 +16,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// Starts now.
+    /// Starts when there is a binary to test.
     pub(crate) fn start() -> Self {
+        binary();
         Self(Instant::now() + TIMEOUT)
     }
 
@@ -43,22 +44,12 @@ fn binary() -> &'static PathBuf {
 fn build() -> PathBuf {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let output = std::process::Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--package",
-            "smoq",
-            "--bin",
-            "smoq",
-            "--message-format=json",
-        ])
+        .args(["build", "--package", "smoq", "--bin", "smoq", "--message-format=json"])
         .args(["--manifest-path", manifest])
         .stderr(Stdio::inherit())
         .output()
         .expect("run cargo to build smoq, or set SMOQ_BIN");
-    assert!(
-        output.status.success(),
-        "cargo could not build smoq, see above; or set SMOQ_BIN"
-    );
+    assert!(output.status.success(), "cargo could not build smoq, see above; or set SMOQ_BIN");
     output
         .stdout
         .split(|byte| *byte == b'\n')
@@ -69,11 +60,7 @@ fn build() -> PathBuf {
 
 fn smoq(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     command
 }
 
@@ -103,22 +90,13 @@ impl Relay {
             .expect("start smoq relay");
         let mut line = String::new();
         let mut stdout = BufReader::new(process.stdout.take().expect("stdout is piped"));
-        deadline
-            .step(
-                "the relay to print its address",
-                stdout.read_line(&mut line),
-            )
-            .await;
+        deadline.step("the relay to print its address", stdout.read_line(&mut line)).await;
         let mut words = line.split_whitespace().map(String::from);
         let (Some(url), Some(fingerprint), None) = (words.next(), words.next(), words.next())
         else {
             panic!("the relay printed {line:?}, not `URL FINGERPRINT`");
         };
-        Self {
-            target: Target { url, fingerprint },
-            _process: process,
-            _data: data,
-        }
+        Self { target: Target { url, fingerprint }, _process: process, _data: data }
     }
 
     /// Where it listens.
@@ -149,24 +127,14 @@ impl Smoq {
     /// Writes all of the standard input and ends it.
     pub(crate) async fn feed(&mut self, deadline: &Deadline, bytes: &[u8]) {
         let mut stdin = self.0.stdin.take().expect("stdin is piped");
-        deadline
-            .step(
-                "smoq publish to read its standard input",
-                stdin.write_all(bytes),
-            )
-            .await;
+        deadline.step("smoq publish to read its standard input", stdin.write_all(bytes)).await;
     }
 
     /// Reads the standard output to its end, and expects success.
     pub(crate) async fn output(mut self, deadline: &Deadline) -> Vec<u8> {
         let mut stdout = self.0.stdout.take().expect("stdout is piped");
         let mut bytes = Vec::new();
-        deadline
-            .step(
-                "smoq to end its standard output",
-                stdout.read_to_end(&mut bytes),
-            )
-            .await;
+        deadline.step("smoq to end its standard output", stdout.read_to_end(&mut bytes)).await;
         let status = deadline.step("smoq to exit", self.0.wait()).await;
         assert!(status.success(), "smoq ended with {status}");
         bytes
@@ -175,10 +143,7 @@ impl Smoq {
 
 fn command(verb: &str, target: &Target, args: &[&str], more: &[&str]) -> Command {
     let mut command = smoq(&[verb, &target.url, BROADCAST, "--track", TRACK]);
-    command
-        .args(["--tls-fingerprint", &target.fingerprint])
-        .args(args)
-        .args(more);
+    command.args(["--tls-fingerprint", &target.fingerprint]).args(args).args(more);
     command
 }
 

@@ -68,9 +68,6 @@ impl Allocations {
         COUNTING.store(true, Relaxed);
         work();
         COUNTING.store(false, Relaxed);
-        Self {
-            count: COUNT.load(Relaxed),
-            bytes: BYTES.load(Relaxed),
-        }
+        Self { count: COUNT.load(Relaxed), bytes: BYTES.load(Relaxed) }
     }
 }

@@ -32,16 +32,8 @@ use moq_net::{Timestamp, track};
 use counter::Allocations;
 
 const SUBSCRIBERS: [usize; 4] = [1, 16, 64, 256];
-const SHAPES: [Shape; 2] = [
-    Shape {
-        frames: 4,
-        frame_size: 64,
-    },
-    Shape {
-        frames: 60,
-        frame_size: 4096,
-    },
-];
+const SHAPES: [Shape; 2] =
+    [Shape { frames: 4, frame_size: 64 }, Shape { frames: 60, frame_size: 4096 }];
 
 /// Batches of which the median counts.
 const BATCHES: usize = 9;
@@ -84,9 +76,7 @@ impl Writer {
         self.millis += 33;
         let mut group = self.track.append_group().expect("the track is open");
         for _ in 0..shape.frames {
-            group
-                .write_frame(timestamp, payload.clone())
-                .expect("the group is open");
+            group.write_frame(timestamp, payload.clone()).expect("the group is open");
         }
         group.finish().expect("the group is open");
     }
@@ -108,9 +98,8 @@ fn measure<F: Fanout>(mut fanout: F, shape: Shape, subscribers: usize) -> Row {
         fanout.group(shape, &payload);
     }
     let mut groups = 1;
-    let mut nanos: Vec<_> = (0..BATCHES)
-        .map(|_| batch(&mut fanout, shape, &payload, &mut groups))
-        .collect();
+    let mut nanos: Vec<_> =
+        (0..BATCHES).map(|_| batch(&mut fanout, shape, &payload, &mut groups)).collect();
     nanos.sort_by(f64::total_cmp);
     let counted = Allocations::during(|| (0..COUNTED).for_each(|_| fanout.group(shape, &payload)));
     let deliveries = COUNTED as f64 * subscribers as f64;
@@ -140,14 +129,7 @@ fn batch<F: Fanout>(fanout: &mut F, shape: Shape, payload: &Bytes, groups: &mut 
 }
 
 fn report(row: &Row) {
-    let Row {
-        depth,
-        shape,
-        subscribers,
-        nanos,
-        allocations,
-        allocated_bytes,
-    } = row;
+    let Row { depth, shape, subscribers, nanos, allocations, allocated_bytes } = row;
     let Shape { frames, frame_size } = shape;
     eprintln!(
         "{depth:<10} {frames:>6} {frame_size:>6} {subscribers:>11} {nanos:>10.0} {:>10.0} {allocations:>8.2} {allocated_bytes:>9.0}",
@@ -168,11 +150,7 @@ fn main() {
             report(&measure(model::Model::new(subscribers), shape, subscribers));
         }
         for subscribers in SUBSCRIBERS {
-            report(&measure(
-                publisher::Publisher::new(subscribers),
-                shape,
-                subscribers,
-            ));
+            report(&measure(publisher::Publisher::new(subscribers), shape, subscribers));
         }
     }
 }

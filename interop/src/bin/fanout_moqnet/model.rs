@@ -19,11 +19,7 @@ impl Model {
         let broadcast = broadcast::Info::default().produce();
         let track = broadcast.create_track("video", None).expect("a new track");
         let readers = (0..subscribers).map(|_| track.subscribe(None)).collect();
-        Self {
-            _broadcast: broadcast,
-            writer: Writer::new(track),
-            readers,
-        }
+        Self { _broadcast: broadcast, writer: Writer::new(track), readers }
     }
 }
 

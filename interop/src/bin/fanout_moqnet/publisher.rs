@@ -20,16 +20,12 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) fn new(subscribers: usize) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let guard = runtime.enter();
         let (origin, driver) = origin::Producer::new(origin::Config::default());
         tokio::spawn(time::run(driver));
-        let broadcast = origin
-            .publish("room", Default::default())
-            .expect("a new broadcast");
+        let broadcast = origin.publish("room", Default::default()).expect("a new broadcast");
         let track = broadcast.create_track("video", None).expect("a new track");
         let sessions = runtime.block_on(async {
             let mut sessions = Vec::new();
@@ -47,10 +43,7 @@ impl Publisher {
             _broadcast: broadcast,
         };
         // The first group starts the subscriptions, which are served one by one.
-        let tiny = Shape {
-            frames: 1,
-            frame_size: 1,
-        };
+        let tiny = Shape { frames: 1, frame_size: 1 };
         publisher.group(tiny, &Bytes::from_static(b"x"));
         publisher
     }

@@ -188,10 +188,7 @@ impl poll::SendStream for Send {
     }
 
     fn reset(&mut self, code: u32) {
-        assert!(
-            !matches!(self, Self::Group(_)),
-            "a group was reset with {code}"
-        );
+        assert!(!matches!(self, Self::Group(_)), "a group was reset with {code}");
     }
 
     fn poll_closed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Never>> {
@@ -210,17 +207,11 @@ pub(crate) struct Receive {
 
 impl Receive {
     fn finished(bytes: &[u8]) -> Self {
-        Self {
-            bytes: Bytes::copy_from_slice(bytes),
-            finished: true,
-        }
+        Self { bytes: Bytes::copy_from_slice(bytes), finished: true }
     }
 
     fn open(bytes: &[u8]) -> Self {
-        Self {
-            bytes: Bytes::copy_from_slice(bytes),
-            finished: false,
-        }
+        Self { bytes: Bytes::copy_from_slice(bytes), finished: false }
     }
 }
 
@@ -233,16 +224,10 @@ impl poll::RecvStream for Receive {
         dst: &mut [u8],
     ) -> Poll<Result<Option<usize>, Never>> {
         if self.bytes.is_empty() {
-            return if self.finished {
-                Poll::Ready(Ok(None))
-            } else {
-                Poll::Pending
-            };
+            return if self.finished { Poll::Ready(Ok(None)) } else { Poll::Pending };
         }
         let length = dst.len().min(self.bytes.len());
-        self.bytes
-            .split_to(length)
-            .copy_to_slice(&mut dst[..length]);
+        self.bytes.split_to(length).copy_to_slice(&mut dst[..length]);
         Poll::Ready(Ok(Some(length)))
     }
 
@@ -251,10 +236,6 @@ impl poll::RecvStream for Receive {
     }
 
     fn poll_closed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Never>> {
-        if self.finished {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
-        }
+        if self.finished { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
