@@ -97,7 +97,7 @@ pub async fn connect<R: Runtime>(
     let role = Role::Client { far, port: url.port() };
     runtime.spawn(Driver::new(endpoint, socket, runtime.timer(), receiver, role));
     let (remote, version) = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
-    let path_in_names = !version.has_setup() && url.path_only().trim_matches('/') != "";
+    let path_in_names = !version.has_setup() && !url.path_only().trim_matches('/').is_empty();
     Ok(Connection { ops, near, remote, version, path_in_names })
 }
 

@@ -47,7 +47,7 @@ impl Subscription {
     /// The form of [`info`](Self::info) for hand-written futures.
     pub fn poll_info(&mut self, cx: &mut Context<'_>) -> Poll<Result<TrackInfo, SubscribeError>> {
         self.poll(cx, |state| match (&state.info, state.end) {
-            (Some(info), _) => Some(Ok(info.clone())),
+            (Some(info), _) => Some(Ok(*info)),
             (None, Some(Err(error))) => Some(Err(error)),
             (None, Some(Ok(())) | None) => None,
         })

@@ -1,6 +1,8 @@
 //! The only file that names `std::sync`, so that a model checker's types can take its place.
 
 use std::sync::PoisonError;
+#[cfg(test)]
+pub(crate) use std::sync::atomic;
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Locks. A thread that panicked while it held the lock leaves nothing half done here: every critical

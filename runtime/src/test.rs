@@ -1,11 +1,11 @@
 //! A waker that counts.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    task::{Wake, Waker},
-};
+use std::task::{Wake, Waker};
 
-use crate::sync::Arc;
+use crate::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 pub(crate) struct Count(AtomicUsize);
 

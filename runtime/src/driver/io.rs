@@ -153,3 +153,111 @@ impl<S: Socket> Io<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, task::Waker};
+
+    use smoq_quic::{ClientTls, EndpointConfig, Target, Trust};
+
+    use super::*;
+
+    /// Takes so many batches, and fails so many calls before.
+    #[derive(Default)]
+    struct Fake {
+        room: usize,
+        failures: usize,
+        sent: Vec<Vec<u8>>,
+    }
+
+    impl Socket for Fake {
+        fn poll_recv(
+            &mut self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()))
+        }
+
+        fn try_send(&mut self, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()> {
+            if self.failures > 0 {
+                self.failures -= 1;
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            self.room = self.room.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+            self.sent.push(transmit.contents.to_vec());
+            Ok(())
+        }
+
+        fn poll_writable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.room > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+
+        fn poll_unreachable(&mut self, _: &mut Context<'_>) -> Poll<IpAddr> {
+            Poll::Pending
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(([127, 0, 0, 1], 1).into())
+        }
+
+        fn max_gso_segments(&self) -> usize {
+            1
+        }
+
+        fn gro_segments(&self) -> usize {
+            1
+        }
+    }
+
+    /// An endpoint that dials, so that it has something to send.
+    fn dialing(now: Instant) -> Endpoint {
+        let seed = Some([7; 32]);
+        let mut endpoint = Endpoint::new(EndpointConfig { seed, ..Default::default() }, now);
+        let target = Target::new(vec![([127, 0, 0, 1], 2).into()], "localhost", "");
+        let tls = ClientTls::new(Trust::Insecure).unwrap();
+        endpoint.connect(now, target, &tls).unwrap();
+        endpoint
+    }
+
+    #[test]
+    fn what_a_full_socket_refused_is_sent_first_and_once() {
+        let now = Instant::now();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut endpoint = dialing(now);
+        let mut io = Io::new(Fake::default());
+        assert_eq!(io.flush(cx, now, &mut endpoint), Flush::Blocked);
+        assert_eq!(io.flush(cx, now, &mut endpoint), Flush::Blocked);
+        let refused = io.outgoing.clone();
+        assert!(refused.len() >= 1200, "a client's first datagram is padded");
+        io.socket.room = 10;
+        assert_eq!(io.flush(cx, now, &mut endpoint), Flush::Idle);
+        assert_eq!(io.socket.sent, [refused]);
+    }
+
+    #[test]
+    fn a_report_about_an_earlier_datagram_costs_none() {
+        let now = Instant::now();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut io = Io::new(Fake { room: 10, failures: 1, ..Default::default() });
+        assert_eq!(io.flush(cx, now, &mut dialing(now)), Flush::Idle);
+        assert_eq!(io.socket.sent.len(), 1);
+        let mut io = Io::new(Fake { room: 10, failures: 2, ..Default::default() });
+        assert_eq!(io.flush(cx, now, &mut dialing(now)), Flush::Idle);
+        assert_eq!(io.socket.sent.len(), 0, "an error that stays is as good as a loss");
+    }
+
+    #[test]
+    fn a_dead_socket_is_given_up() {
+        let now = Instant::now();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut io = Io::new(Fake::default());
+        let mut endpoint = dialing(now);
+        let mut turns = 0;
+        while io.receive(cx, now, &mut endpoint).is_ok() {
+            turns += 1;
+        }
+        assert_eq!(turns, MAX_FAILURES / RECEIVES);
+    }
+}

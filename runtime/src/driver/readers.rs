@@ -78,10 +78,10 @@ impl Readers {
 
     pub(super) fn announced(&mut self, node: &mut Node, watcher: Id<Watcher>) {
         let key = self.watch_keys.get(&watcher);
-        if let Some(watch) = key.and_then(|key| self.watches.get_mut(key)) {
-            if watch.appetite == Appetite::Hungry {
-                watch.feed(node);
-            }
+        if let Some(watch) = key.and_then(|key| self.watches.get_mut(key))
+            && watch.appetite == Appetite::Hungry
+        {
+            watch.feed(node);
         }
     }
 
@@ -178,11 +178,11 @@ impl Readers {
 
     fn end_if_unused(&mut self, node: &mut Node, now: Time, key: Key) {
         let unused = |entry: &SubscriptionEntry| entry.orphan && entry.groups.is_empty();
-        if self.subscriptions.get(&key).is_some_and(unused) {
-            if let Some(subscription) = self.subscriptions.remove(&key) {
-                self.subscription_keys.remove(&subscription.id);
-                let _ = node.unsubscribe(now, subscription.id);
-            }
+        if self.subscriptions.get(&key).is_some_and(unused)
+            && let Some(subscription) = self.subscriptions.remove(&key)
+        {
+            self.subscription_keys.remove(&subscription.id);
+            let _ = node.unsubscribe(now, subscription.id);
         }
     }
 }

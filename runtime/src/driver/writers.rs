@@ -185,10 +185,10 @@ impl Writers {
     }
 
     pub(super) fn drain(&mut self, key: Key, ticket: u64, backlog: Backlog) {
-        if let Some(track) = self.tracks.get_mut(&key) {
-            if track.drain.replace((ticket, backlog)).is_none() {
-                self.draining.push(key);
-            }
+        if let Some(track) = self.tracks.get_mut(&key)
+            && track.drain.replace((ticket, backlog)).is_none()
+        {
+            self.draining.push(key);
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) async fn every_version_carries_media<R: Runtime>(runtime: R) {
         let info = TrackInfo { timescale: 90_000, ..TrackInfo::default() };
 
         let broadcast = publisher.origin().create(&path("room/cam")).await.unwrap();
-        let mut track = broadcast.track("video", info.clone()).await.unwrap();
+        let mut track = broadcast.track("video", info).await.unwrap();
         broadcast.announce().await.unwrap();
         let mut announced = subscriber.origin().announced(&path("room")).await.unwrap();
         let Some(Announced::Active { path: at, .. }) = announced.next().await else {

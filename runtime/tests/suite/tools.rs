@@ -116,15 +116,15 @@ pub(crate) async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut done_a, mut done_b) = (None, None);
     poll_fn(|cx| {
-        if done_a.is_none() {
-            if let Poll::Ready(value) = a.as_mut().poll(cx) {
-                done_a = Some(value);
-            }
+        if done_a.is_none()
+            && let Poll::Ready(value) = a.as_mut().poll(cx)
+        {
+            done_a = Some(value);
         }
-        if done_b.is_none() {
-            if let Poll::Ready(value) = b.as_mut().poll(cx) {
-                done_b = Some(value);
-            }
+        if done_b.is_none()
+            && let Poll::Ready(value) = b.as_mut().poll(cx)
+        {
+            done_b = Some(value);
         }
         if done_a.is_none() || done_b.is_none() {
             return Poll::Pending;
