@@ -55,7 +55,7 @@ impl Node {
             session.hop = request.exclude_hop;
         }
         // A prefix that the peer may not see is answered with silence, not with an error.
-        let prefix = session.mount.to_local(&request.prefix).filter(|_| session.may_subscribe);
+        let prefix = session.mount.requested(&request.prefix).filter(|_| session.may_subscribe);
         let mut changes = Changes::default();
         if let Some(prefix) = &prefix {
             self.routes.below(prefix).cloned().for_each(|path| changes.add(path));

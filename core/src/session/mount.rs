@@ -23,6 +23,11 @@ impl Mount {
         self.local.join(&path.strip_prefix(&self.wire)?).ok()
     }
 
+    /// A prefix that the peer asks for as the node knows it; `None` if the two have nothing in common.
+    pub(crate) fn requested(&self, prefix: &Path) -> Option<Path> {
+        if self.wire.starts_with(prefix) { Some(self.local.clone()) } else { self.to_local(prefix) }
+    }
+
     /// The prefix to ask the peer for when the node wants what is below `prefix`; `None` if the two
     /// do not overlap.
     pub(crate) fn request(&self, prefix: &Path) -> Option<Path> {
@@ -71,6 +76,9 @@ mod tests {
         assert_eq!(mount.to_local(&path("room/cam")), Some(path("cam")));
         assert_eq!(mount.to_local(&path("cam")), None);
         assert_eq!(mount.request(&Path::root()), Some(path("room")));
+        assert_eq!(mount.requested(&Path::root()), Some(Path::root()));
+        assert_eq!(mount.requested(&path("room/cam")), Some(path("cam")));
+        assert_eq!(mount.requested(&path("other")), None);
     }
 
     #[test]

@@ -134,8 +134,7 @@ impl Node {
                 if !stream.inbox.is_empty() {
                     return Err(Offence::Stream(Violation::Truncated));
                 }
-                // The peer unsubscribed.
-                self.drop_sub(sub, StreamCode::CANCEL);
+                self.leave_sub(sub);
                 return Ok(());
             };
             let options = options(&update, version);
@@ -192,17 +191,25 @@ impl Node {
 
     /// Ends a subscription of a peer before it has got everything.
     pub(crate) fn drop_sub(&mut self, sub_id: Id<Sub>, code: StreamCode) {
-        let Some(sub) = self.forget_sub(sub_id) else { return };
-        let Target::Peer { session: session_id, stream: id, .. } = sub.target else { return };
+        let Some((session_id, id)) = self.cut_sub(sub_id, code) else { return };
+        self.refuse(session_id, id, code);
+    }
+
+    /// The peer unsubscribed: its FIN is answered with FIN.
+    fn leave_sub(&mut self, sub_id: Id<Sub>) {
+        let Some((session_id, id)) = self.cut_sub(sub_id, StreamCode::CANCEL) else { return };
         self.set_kind(session_id, id, Kind::Over);
         let Some(session) = self.sessions.get_mut(session_id) else { return };
-        if code == StreamCode::CANCEL {
-            // The peer's own wish: FIN is answered with FIN.
-            session.finish(id);
-        } else {
-            session.reset(id, code);
-        }
-        session.stop(id, code);
+        session.finish(id);
+        session.stop(id, StreamCode::CANCEL);
+        self.touch(session_id);
+    }
+
+    /// Forgets a subscription of a peer and abandons its groups. Its stream is left to be ended.
+    fn cut_sub(&mut self, sub_id: Id<Sub>, code: StreamCode) -> Option<(Id<Session>, Id<Stream>)> {
+        let sub = self.forget_sub(sub_id)?;
+        let Target::Peer { session: session_id, stream: id, .. } = sub.target else { return None };
+        let session = self.sessions.get_mut(session_id)?;
         let groups: Vec<_> = session
             .streams
             .iter()
@@ -213,9 +220,7 @@ impl Node {
         for group in groups {
             self.close_group_out(session_id, group);
         }
-        let Some(session) = self.sessions.get_mut(session_id) else { return };
-        session.reap(id);
-        self.touch(session_id);
+        Some((session_id, id))
     }
 
     /// Gives the groups on their way the priority that their subscription has now.

@@ -59,6 +59,7 @@ impl Selection {
         }
         if self.ahead.len() > reorder {
             self.floor = self.ahead.first().copied();
+            self.settled = true;
         }
         self.absorb();
     }
@@ -69,7 +70,11 @@ impl Selection {
             return self.floor;
         }
         let floor = self.resolve(store, track)?;
-        let begins = track.begins()?;
+        let begins = match self.start {
+            // The source will not say where it starts, but it was asked for this.
+            Start::From(first) if track.may_begin_lower() => track.begins()?.min(first),
+            _ => track.begins()?,
+        };
         // What was taken below `begins` while the source had not said where it starts stays taken.
         let begins = self.ahead.first().map_or(begins, |first| begins.min(*first));
         let start = floor.max(begins);
@@ -79,8 +84,9 @@ impl Selection {
         Some(start)
     }
 
+    /// Raises the floor over what was taken. Not before the start is settled: it is to be told.
     fn absorb(&mut self) {
-        let Some(floor) = &mut self.floor else { return };
+        let Some(floor) = self.floor.as_mut().filter(|_| self.settled) else { return };
         let mut done = 0;
         for sequence in &self.ahead {
             if *sequence > *floor {
@@ -93,14 +99,17 @@ impl Selection {
     }
 
     fn resolve(&mut self, store: &Store, track: &Track) -> Option<u64> {
-        if self.floor.is_none() {
-            self.floor = match self.start {
-                Start::From(sequence) => Some(sequence),
-                Start::Latest => track.newest_first().next().map(|(sequence, _)| sequence),
-                Start::Aged { floor } => {
-                    self.reached(store, track).map(|reached| reached.max(floor))
-                }
-            };
+        match self.start {
+            Start::Aged { floor } if !self.settled => {
+                // The newest group is often the first to arrive: older ones are let in meanwhile.
+                let reached = self.reached(store, track)?.max(floor);
+                self.floor = Some(self.floor.map_or(reached, |floor| floor.min(reached)));
+            }
+            Start::From(sequence) => _ = self.floor.get_or_insert(sequence),
+            Start::Latest if self.floor.is_none() => {
+                self.floor = track.newest_first().next().map(|(sequence, _)| sequence);
+            }
+            Start::Aged { .. } | Start::Latest => {}
         }
         self.floor
     }
@@ -112,17 +121,24 @@ impl Selection {
             let group = store.groups.get(id)?;
             Some((sequence, group.first_timestamp(), group.last_timestamp()))
         });
-        let (mut reached, mut first, newest) = groups.next()?;
-        let (Some(newest), Some(info)) = (newest, track.info) else { return Some(reached) };
+        let (mut reached, mut first, mut newest) = groups.next()?;
+        if self.max_age == Duration::ZERO {
+            return Some(reached);
+        }
+        // Without the timescale an age means nothing: it is on its way.
+        let timescale = track.info?.timescale;
         let millis = u64::try_from(self.max_age.as_millis()).unwrap_or(u64::MAX);
-        let reach = u128::from(millis) * u128::from(info.timescale) / 1000;
-        for (sequence, begins, _) in groups {
-            if first.is_some_and(|first| u128::from(newest.saturating_sub(first)) > reach) {
-                break;
+        let reach = u128::from(millis) * u128::from(timescale) / 1000;
+        for (sequence, begins, ends) in groups {
+            let back = newest.zip(first).map(|(newest, first)| newest.saturating_sub(first));
+            if back.is_some_and(|back| u128::from(back) > reach) {
+                return Some(reached);
             }
             reached = sequence;
             first = begins.or(first);
+            newest = newest.or(ends);
         }
-        Some(reached)
+        // Nothing held is too old, so what is promised and not here yet may not be either.
+        Some(track.begins().map_or(reached, |begins| begins.min(reached)))
     }
 }

@@ -181,6 +181,12 @@ impl Track {
         Some(promised.map_or(held, |start| start.min(held)))
     }
 
+    /// Whether groups below those held may still come, and nobody will say which.
+    pub(crate) fn may_begin_lower(&self) -> bool {
+        let unsaid = self.feed().is_some() && !self.says_start && self.start.is_none();
+        unsaid && !self.trimmed && self.ended == Ended::No
+    }
+
     pub(super) fn oldest(&self) -> Option<Id<Group>> {
         self.groups.front().map(|(_, id)| *id)
     }

@@ -1,0 +1,342 @@
+//! A world: nodes, the connections between them, and the time.
+
+use std::{
+    collections::BTreeMap,
+    ops::{Index, IndexMut},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use smoq_core::{
+    Carrier, Closed, ClosedBy, Config, Dir, Event, Id, Session, SessionConfig, Side, Time, Version,
+};
+
+use crate::{
+    LinkConfig, Recorder, Rng,
+    link::{Acked, End, Signal},
+};
+
+/// A node of a world.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NodeId(usize);
+
+/// A connection between two nodes: where it ends, and the session there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Connection {
+    link: usize,
+    /// The session at the end that dialed.
+    pub client: Id<Session>,
+    /// The session at the end that was dialed.
+    pub server: Id<Session>,
+}
+
+/// One end of one link.
+type EndId = (usize, usize);
+
+enum Happening {
+    Arrives(EndId, Signal),
+    /// A busy link is free again, or a stream refused by chance takes bytes.
+    Resumes(EndId),
+}
+
+struct Host {
+    recorder: Recorder,
+    events: Vec<Event>,
+    sessions: BTreeMap<Id<Session>, EndId>,
+}
+
+struct Link {
+    ends: [End; 2],
+    hosts: [(NodeId, Id<Session>); 2],
+}
+
+/// Production nodes over a simulated network. The same seed and calls give the same run.
+///
+/// Verbs are called on the nodes, `world[node].publish(world.now(), …)`; then the world runs.
+pub struct World {
+    now: Time,
+    seed: u64,
+    hosts: Vec<Host>,
+    links: Vec<Link>,
+    queue: BTreeMap<(Time, u64), Happening>,
+    sequence: u64,
+    steps: u64,
+    record: bool,
+    scratch: Vec<Bytes>,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            now: Time::from_millis(1_000_000),
+            seed,
+            hosts: Vec::new(),
+            links: Vec::new(),
+            queue: BTreeMap::new(),
+            sequence: 0,
+            steps: 0,
+            record: false,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// A world whose nodes record what goes in and out.
+    pub fn recorded(seed: u64) -> Self {
+        Self { record: true, ..Self::new(seed) }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// How many things have happened.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Adds a node.
+    pub fn node(&mut self, config: Config) -> NodeId {
+        let recorder =
+            if self.record { Recorder::recording(config) } else { Recorder::silent(config) };
+        self.hosts.push(Host { recorder, events: Vec::new(), sessions: BTreeMap::new() });
+        NodeId(self.hosts.len() - 1)
+    }
+
+    /// Connects two nodes by raw QUIC as far as they can tell, over the default link.
+    pub fn connect(
+        &mut self,
+        client: NodeId,
+        server: NodeId,
+        version: Version,
+        path: &str,
+    ) -> Connection {
+        let configs = [
+            SessionConfig::client(version, Carrier::Raw, path),
+            SessionConfig::server(version, Carrier::Raw, ""),
+        ];
+        self.connect_with(client, server, configs, LinkConfig::default())
+    }
+
+    /// Connects two nodes; `configs` are the client's and the server's.
+    pub fn connect_with(
+        &mut self,
+        client: NodeId,
+        server: NodeId,
+        configs: [SessionConfig; 2],
+        link: LinkConfig,
+    ) -> Connection {
+        let at = self.links.len();
+        let nodes = [client, server];
+        let mut ends = [Side::Client, Side::Server].into_iter().enumerate().map(|(index, side)| {
+            End::new(link.clone(), side, Rng::new(self.seed, (at * 2 + index) as u64))
+        });
+        let ends = [ends.next(), ends.next()].map(|end| end.expect("a link has two ends"));
+        let mut index = 0;
+        let sessions = configs.map(|config| {
+            let host = &mut self.hosts[nodes[index].0];
+            let session = host.recorder.add_session(self.now, config);
+            host.sessions.insert(session, (at, index));
+            index += 1;
+            session
+        });
+        let [client, server] = sessions;
+        self.links.push(Link { ends, hosts: [(nodes[0], client), (nodes[1], server)] });
+        Connection { link: at, client, server }
+    }
+
+    /// Makes an end (the client's or the server's) stop sending anything, acknowledgements included,
+    /// or resume: to the other end it looks like a peer that does not read.
+    pub fn stall(&mut self, connection: Connection, side: Side, stalled: bool) {
+        let end = (connection.link, usize::from(side == Side::Server));
+        self.end(end).stalled = stalled;
+        self.transmit(end);
+    }
+
+    /// Lets both ends find that the connection is lost.
+    pub fn cut(&mut self, connection: Connection) {
+        for index in 0..2 {
+            let closed = Closed {
+                by: ClosedBy::Transport,
+                code: smoq_core::wire::SessionCode::INTERNAL,
+                reason: "timed out".into(),
+            };
+            let (node, session) = self.links[connection.link].hosts[index];
+            self.end((connection.link, index)).closed = true;
+            self.hosts[node.0].recorder.handle_closed(self.now, session, closed);
+        }
+    }
+
+    /// What happened at a node since this was asked last.
+    pub fn events(&mut self, node: NodeId) -> Vec<Event> {
+        self.settle();
+        std::mem::take(&mut self.hosts[node.0].events)
+    }
+
+    /// Runs until nothing is on its way. Time passes only as far as something happens.
+    pub fn run_until_idle(&mut self) {
+        while self.step(Time::from_micros(u64::MAX), true) {}
+    }
+
+    /// Runs for a while, and lets the time pass to its end.
+    pub fn run_for(&mut self, duration: Duration) {
+        let until = self.now.after(duration);
+        while self.step(until, false) {}
+        self.now = until;
+        self.settle();
+    }
+
+    /// Lets the next thing happen, if that is not after `until`.
+    fn step(&mut self, until: Time, ignore_timers: bool) -> bool {
+        self.settle();
+        let next = self.queue.first_key_value().map(|((time, _), _)| *time);
+        let timers = self.hosts.iter().enumerate();
+        let timer = timers
+            .filter_map(|(node, host)| Some((host.recorder.poll_timeout()?.max(self.now), node)))
+            .min();
+        self.steps += 1;
+        match (next, timer) {
+            (None, _) if ignore_timers => false,
+            (next, Some((time, node))) if time <= until && next.is_none_or(|next| time < next) => {
+                self.now = self.now.max(time);
+                self.hosts[node].recorder.handle_timeout(self.now);
+                true
+            }
+            (Some(time), _) if time <= until => {
+                self.now = self.now.max(time);
+                let (_, happening) = self.queue.pop_first().expect("it was there");
+                match happening {
+                    Happening::Arrives(end, signal) => self.arrive(end, signal),
+                    Happening::Resumes(end) => self.resume(end),
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Carries out everything that the nodes want now.
+    fn settle(&mut self) {
+        loop {
+            let mut quiet = true;
+            for node in 0..self.hosts.len() {
+                while let Some(session) = self.hosts[node].recorder.poll_session() {
+                    quiet = false;
+                    if let Some(end) = self.hosts[node].sessions.get(&session).copied() {
+                        self.pump(end);
+                    }
+                }
+                let host = &mut self.hosts[node];
+                host.events.extend(std::iter::from_fn(|| host.recorder.poll_event()));
+            }
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    fn pump(&mut self, end: EndId) {
+        let link = &mut self.links[end.0];
+        let (node, session) = link.hosts[end.1];
+        let side = &mut link.ends[end.1];
+        if !side.closed {
+            let host = &mut self.hosts[node.0];
+            host.recorder.pump(self.now, session, side, &mut self.scratch);
+        }
+        self.transmit(end);
+    }
+
+    fn transmit(&mut self, end: EndId) {
+        let now = self.now;
+        let side = self.end(end);
+        let signals = side.transmit(now);
+        let busy = side.busy_until().filter(|time| *time > now);
+        let refused = side.has_refused().then(|| now.after(Duration::from_millis(1)));
+        let other = (end.0, 1 - end.1);
+        for (time, signal) in signals {
+            self.schedule(time, Happening::Arrives(other, signal));
+        }
+        for time in busy.into_iter().chain(refused) {
+            self.schedule(time, Happening::Resumes(end));
+        }
+    }
+
+    fn resume(&mut self, end: EndId) {
+        let (node, session) = self.links[end.0].hosts[end.1];
+        for stream in self.end(end).writable() {
+            self.hosts[node.0].recorder.handle_writable(self.now, session, stream);
+        }
+        self.pump(end);
+    }
+
+    fn arrive(&mut self, at: EndId, signal: Signal) {
+        let now = self.now;
+        let (node, session) = self.links[at.0].hosts[at.1];
+        let end = &mut self.links[at.0].ends[at.1];
+        let recorder = &mut self.hosts[node.0].recorder;
+        if end.closed {
+            return;
+        }
+        if let Signal::Data { stream, .. } | Signal::Reset { stream, .. } = &signal {
+            for stream in end.accept(*stream) {
+                let dir = if stream.0 & 2 == 0 { Dir::Bi } else { Dir::Uni };
+                recorder.handle_opened(now, session, stream, dir);
+            }
+        }
+        match signal {
+            Signal::Data { stream, data, fin } => {
+                let ack = Signal::Ack { stream, bytes: data.len(), fin };
+                if end.receives(stream, fin) {
+                    recorder.handle_recv(now, session, stream, data, fin);
+                }
+                end.acknowledge(ack);
+            }
+            Signal::Reset { stream, code } => {
+                if end.receives(stream, true) {
+                    recorder.handle_reset(now, session, stream, code);
+                }
+            }
+            Signal::Stop { stream, code } => {
+                if end.sends(stream) {
+                    recorder.handle_stopped(now, session, stream, code);
+                }
+            }
+            Signal::Ack { stream, bytes, fin } => match end.acked(stream, bytes, fin) {
+                Acked::Nothing => {}
+                Acked::Writable => recorder.handle_writable(now, session, stream),
+                Acked::All => recorder.handle_acked(now, session, stream),
+            },
+            Signal::Credit(dir) => end.credited(dir),
+            Signal::Close { code, reason } => {
+                end.closed = true;
+                let closed = Closed { by: ClosedBy::Peer, code, reason };
+                recorder.handle_closed(now, session, closed);
+            }
+        }
+        self.pump(at);
+    }
+
+    fn schedule(&mut self, time: Time, happening: Happening) {
+        self.sequence += 1;
+        self.queue.insert((time, self.sequence), happening);
+    }
+
+    fn end(&mut self, end: EndId) -> &mut End {
+        &mut self.links[end.0].ends[end.1]
+    }
+}
+
+impl Index<NodeId> for World {
+    type Output = Recorder;
+
+    fn index(&self, node: NodeId) -> &Recorder {
+        &self.hosts[node.0].recorder
+    }
+}
+
+impl IndexMut<NodeId> for World {
+    fn index_mut(&mut self, node: NodeId) -> &mut Recorder {
+        &mut self.hosts[node.0].recorder
+    }
+}
