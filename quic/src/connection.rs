@@ -16,7 +16,7 @@ use smoq_core::{
     wire::{SessionCode, StreamCode},
 };
 
-use crate::{ConnectId, config::Slots, pace::Pace};
+use crate::{ConnectId, codes, config::Slots, pace::Pace};
 
 /// Figures of one connection. Totals count from its beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -144,7 +144,7 @@ impl Connection {
             }
             StreamEvent::Finished { id } => listener.acked(to_core(id)),
             StreamEvent::Stopped { id, error_code } => {
-                listener.stopped(to_core(id), StreamCode(error_code.into_inner()));
+                listener.stopped(to_core(id), codes::from_wire(error_code));
             }
             StreamEvent::Available { .. } => self.hungry = true,
         }
@@ -200,7 +200,7 @@ impl Connection {
                         listener.received(stream, data, false);
                     }
                     if let ReadError::Reset(code) = end {
-                        listener.reset(stream, StreamCode(code.into_inner()));
+                        listener.reset(stream, codes::from_wire(code));
                     }
                 }
             }
@@ -340,12 +340,12 @@ impl Transport for Raw<'_> {
     }
 
     fn reset(&mut self, stream: StreamId, code: StreamCode) {
-        let _ = self.connection.quic.send_stream(to_quic(stream)).reset(varint(code.0));
+        let _ = self.connection.quic.send_stream(to_quic(stream)).reset(codes::to_wire(code));
         self.connection.pace.forgot();
     }
 
     fn stop(&mut self, stream: StreamId, code: StreamCode) {
-        let _ = self.connection.quic.recv_stream(to_quic(stream)).stop(varint(code.0));
+        let _ = self.connection.quic.recv_stream(to_quic(stream)).stop(codes::to_wire(code));
     }
 
     fn close(&mut self, code: SessionCode, reason: &str) {

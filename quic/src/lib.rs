@@ -13,6 +13,7 @@
 //! Every call may follow every other one: draining late costs time, never correctness.
 #![forbid(unsafe_code)]
 
+mod codes;
 mod config;
 mod connect;
 mod connection;

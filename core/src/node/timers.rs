@@ -79,6 +79,14 @@ impl Node {
         if track.len() > 1 {
             self.sweep.get_or_insert(self.now.after(TICK));
         }
+        if !track.knows_start() && track.len() > 0 {
+            // It does not say where it starts, so it starts with what is here.
+            if let Some(track) = self.store.tracks.get_mut(track_id) {
+                track.says_start = false;
+            }
+            self.advance_track(track_id);
+        }
+        let Some(track) = self.store.tracks.get(track_id) else { return };
         let Some(feed) = track.feed() else { return };
         let asked = feed.asking.and_then(|id| self.sessions.get(feed.session)?.streams.get(id));
         match asked.map(|stream| self.now.since(stream.opened) >= limit) {

@@ -66,6 +66,7 @@ impl Node {
         let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
         let fin = session.streams.get(id).is_some_and(|stream| stream.inbox_fin);
         let frames = session.take_inbox(id);
+        self.arm();
         self.advance_track(track_id);
         self.receive_group(session_id, id, &frames, fin)
     }

@@ -98,18 +98,22 @@ impl Selection {
         self.ahead.drain(..done);
     }
 
+    /// Where to begin, once that can be told. Only the source knows which groups come when some
+    /// have overtaken others.
     fn resolve(&mut self, store: &Store, track: &Track) -> Option<u64> {
-        match self.start {
-            Start::Aged { floor } if !self.settled => {
-                // The newest group is often the first to arrive: older ones are let in meanwhile.
-                let reached = self.reached(store, track)?.max(floor);
-                self.floor = Some(self.floor.map_or(reached, |floor| floor.min(reached)));
-            }
-            Start::From(sequence) => _ = self.floor.get_or_insert(sequence),
-            Start::Latest if self.floor.is_none() => {
-                self.floor = track.newest_first().next().map(|(sequence, _)| sequence);
-            }
-            Start::Aged { .. } | Start::Latest => {}
+        if self.floor.is_none() {
+            self.floor = match self.start {
+                Start::From(sequence) => Some(sequence),
+                Start::Latest if track.knows_start() => {
+                    let (latest, _) = track.newest_first().next()?;
+                    Some(track.awaited_below(latest))
+                }
+                Start::Aged { floor } if track.knows_start() => {
+                    let reached = self.reached(store, track)?;
+                    Some(track.awaited_below(reached).max(floor))
+                }
+                Start::Latest | Start::Aged { .. } => None,
+            };
         }
         self.floor
     }
@@ -117,28 +121,19 @@ impl Selection {
     /// The oldest group that the maximum age reaches: a group ends where the next one's first
     /// timestamp is, and is too old when that lies further back from the newest timestamp.
     fn reached(&self, store: &Store, track: &Track) -> Option<u64> {
-        let mut groups = track.newest_first().filter_map(|(sequence, id)| {
-            let group = store.groups.get(id)?;
-            Some((sequence, group.first_timestamp(), group.last_timestamp()))
-        });
-        let (mut reached, mut first, mut newest) = groups.next()?;
-        if self.max_age == Duration::ZERO {
-            return Some(reached);
-        }
-        // Without the timescale an age means nothing: it is on its way.
-        let timescale = track.info?.timescale;
         let millis = u64::try_from(self.max_age.as_millis()).unwrap_or(u64::MAX);
-        let reach = u128::from(millis) * u128::from(timescale) / 1000;
-        for (sequence, begins, ends) in groups {
-            let back = newest.zip(first).map(|(newest, first)| newest.saturating_sub(first));
-            if back.is_some_and(|back| u128::from(back) > reach) {
-                return Some(reached);
+        let reach = u128::from(millis) * u128::from(track.info?.timescale) / 1000;
+        let (mut reached, mut newest, mut end) = (None, None, None);
+        for (sequence, id) in track.newest_first() {
+            let Some(group) = store.groups.get(id) else { continue };
+            let age = newest.zip(end).map(|(newest, end): (u64, u64)| newest.saturating_sub(end));
+            if age.is_some_and(|age| u128::from(age) > reach) {
+                break;
             }
-            reached = sequence;
-            first = begins.or(first);
-            newest = newest.or(ends);
+            reached = Some(sequence);
+            newest = newest.or(group.last_timestamp());
+            end = group.first_timestamp().or(end);
         }
-        // Nothing held is too old, so what is promised and not here yet may not be either.
-        Some(track.begins().map_or(reached, |begins| begins.min(reached)))
+        reached
     }
 }

@@ -187,6 +187,15 @@ impl Track {
         unsaid && !self.trimmed && self.ended == Ended::No
     }
 
+    /// The lowest sequence from which on nothing is held up to `sequence`, and which the source
+    /// promised: what lies between may have been overtaken.
+    pub(super) fn awaited_below(&self, sequence: u64) -> u64 {
+        let at = self.position(sequence).unwrap_or_else(|at| at);
+        let below = at.checked_sub(1).map(|at| self.groups[at].0 + 1);
+        let awaited = below.max(self.start.filter(|start| *start <= sequence));
+        awaited.filter(|_| self.start.is_some()).unwrap_or(sequence)
+    }
+
     pub(super) fn oldest(&self) -> Option<Id<Group>> {
         self.groups.front().map(|(_, id)| *id)
     }
