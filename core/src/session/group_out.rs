@@ -110,6 +110,8 @@ impl Node {
                 chunks.clear();
                 session.reset(id, code);
                 self.close_group_out(session_id, id);
+                // The reset is a command, which the transport is to look for again.
+                self.touch(session_id);
                 None
             }
             (bytes, ahead) => Some((taken + bytes, ahead == Ahead::End)),
