@@ -85,10 +85,7 @@ impl Node {
                 Ok(())
             }
             First::Subscribe(subscribe) => self.serve_subscribe(session_id, id, subscribe),
-            First::Track(track) => {
-                self.serve_track(session_id, id, &track);
-                Ok(())
-            }
+            First::Track(track) => self.serve_track(session_id, id, &track),
             First::Unserved => {
                 self.refuse(session_id, id, StreamCode::CANCEL);
                 Ok(())

@@ -2,16 +2,25 @@
 
 use super::Kind;
 use crate::{
-    Id, Node, Session, node,
+    Id, Node, Session, Violation,
+    node::{self, Offence},
     session::Stream,
     wire::{Message, StreamCode, Track},
 };
 
 impl Node {
     /// The peer asked. Answers at once if it can, else when the source has answered.
-    pub(crate) fn serve_track(&mut self, session_id: Id<Session>, id: Id<Stream>, request: &Track) {
-        let Some(session) = self.sessions.get(session_id) else { return };
-        let path = session.mount.to_local(&request.broadcast).filter(|_| session.may_subscribe);
+    pub(crate) fn serve_track(
+        &mut self,
+        session_id: Id<Session>,
+        id: Id<Stream>,
+        request: &Track,
+    ) -> Result<(), Offence> {
+        let Some(session) = self.sessions.get(session_id) else { return Ok(()) };
+        if !session.may_subscribe {
+            return Err(Offence::Stream(Violation::Unauthorized));
+        }
+        let path = session.mount.to_local(&request.broadcast);
         let track = path
             .ok_or(StreamCode::NOT_FOUND)
             .and_then(|path| self.demand(&path, &request.track, Some(session_id)));
@@ -25,6 +34,7 @@ impl Node {
                 self.answer_askers(track_id);
             }
         }
+        Ok(())
     }
 
     /// Answers those who wait for what is known now.
