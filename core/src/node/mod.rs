@@ -330,8 +330,9 @@ impl Node {
     /// Gives a group up. Those who have not read it all are told so when they come to it.
     pub(crate) fn evict(&mut self, group_id: Id<Group>) {
         self.wake_followers(group_id);
-        if self.store.remove_group(group_id).is_some() {
+        if let Some(group) = self.store.remove_group(group_id) {
             self.store.evicted += 1;
+            self.tell_drop(group.track, group.sequence, group.sequence, StreamCode::EVICTED);
         }
     }
 

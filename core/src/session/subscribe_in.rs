@@ -8,7 +8,7 @@ use crate::{
     Id, Node, Session, Start, SubscribeOptions, Version, Violation,
     node::{Offence, Sub, Target},
     session::Stream,
-    store::Ended,
+    store::{Ended, Track},
     wire::{
         Message, StreamCode, Subscribe, SubscribeOk, SubscribeParams, SubscribeResponse, varint,
     },
@@ -22,6 +22,9 @@ pub(crate) struct SubscribeIn {
     pub(crate) started: bool,
     end_sent: bool,
 }
+
+/// Bytes that may wait in the stream of a subscription before drops are no longer told.
+const DROPS: usize = 4 << 10;
 
 /// From this age on a subscriber of 06 is taken to want everything held: a hundred days.
 const EVERYTHING_MS: u64 = 100 * 24 * 3600 * 1000;
@@ -184,6 +187,38 @@ impl Node {
         // The subscription is over when the end itself has arrived.
         stream.fin = finished;
         if finished || stream.out.len() > before {
+            session.wake(id);
+            self.touch(session_id);
+        }
+    }
+
+    /// Tells the subscribers of a track that groups which they have not got will not come.
+    pub(crate) fn tell_drop(
+        &mut self,
+        track_id: Id<Track>,
+        first: u64,
+        last: u64,
+        code: StreamCode,
+    ) {
+        let reorder = self.config.limits.reorder;
+        let Some(track) = self.store.tracks.get(track_id) else { return };
+        for sub_id in track.subs.clone() {
+            let Some(sub) = self.subs.get_mut(sub_id) else { continue };
+            let Target::Peer { session: session_id, stream: id, .. } = sub.target else { continue };
+            let Some(session) = self.sessions.get_mut(session_id) else { continue };
+            let version = session.version();
+            let Some(stream) = session.streams.get_mut(id) else { continue };
+            let Kind::SubscribeIn(SubscribeIn { started, .. }) = stream.kind else { continue };
+            // Before its first answer a subscription has no range to drop from, and a stream that the
+            // peer does not read is not filled with them.
+            if !started || !sub.selection.lacks(first, last) || stream.out.len() > DROPS {
+                continue;
+            }
+            if first == last {
+                sub.selection.take(first, reorder);
+            }
+            let drop = SubscribeResponse::Drop { first, last, code: code.0 };
+            drop.encode(&mut stream.out, version);
             session.wake(id);
             self.touch(session_id);
         }

@@ -136,8 +136,9 @@ impl Node {
                 track.start = Some(track.start.map_or(group, |start| start.min(group)));
             }
             SubscribeResponse::End { group } => track.end = Some(group),
-            // What is dropped is simply not there; the end of the track accounts for it.
-            SubscribeResponse::Drop { .. } => {}
+            SubscribeResponse::Drop { first, last, code } => {
+                self.tell_drop(track_id, first, last, StreamCode(code));
+            }
         }
         self.advance_track(track_id);
     }

@@ -52,6 +52,13 @@ impl Selection {
             .map(|(_, id)| id)
     }
 
+    /// Whether it wants a group of this range that it has not taken.
+    pub(crate) fn lacks(&self, first: u64, last: u64) -> bool {
+        let wanted = |floor: u64| last >= floor && self.end.is_none_or(|end| first <= end);
+        let taken = first == last && self.ahead.binary_search(&first).is_ok();
+        self.floor.is_some_and(wanted) && !taken
+    }
+
     /// Marks a group as taken. At most `reorder` groups are remembered beyond a missing one.
     pub(crate) fn take(&mut self, sequence: u64, reorder: usize) {
         if let Err(at) = self.ahead.binary_search(&sequence) {
