@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use common::*;
 use smoq_core::{
-    Admission, Announced, Carrier, ClosedBy, Config, Discover, Event, Grant, SessionConfig, Version,
+    Admission, Announced, Carrier, ClosedBy, Config, Discover, Event, Grant, SessionConfig,
+    Version,
     wire::{SessionCode, StreamCode},
 };
 use smoq_sim::{LinkConfig, NodeId, Viewer, World};
@@ -97,7 +98,10 @@ fn a_triangle_of_relays_does_not_go_in_circles() {
             world.run_until_idle();
             for (index, relay) in relays.into_iter().enumerate() {
                 let seen = announced(&mut world, relay, watchers[index]);
-                assert!(matches!(seen.last(), Some(Announced::Ended { .. })), "{version}: {seen:?}");
+                assert!(
+                    matches!(seen.last(), Some(Announced::Ended { .. })),
+                    "{version}: {seen:?}"
+                );
                 let stats = world[relay].stats();
                 assert_eq!((stats.routes, stats.tracks, stats.violations), (0, 0, 0), "{version}");
             }

@@ -1,6 +1,8 @@
 //! What several tests share.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+pub mod script;
+
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use bytes::Bytes;
