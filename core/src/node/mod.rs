@@ -252,7 +252,7 @@ impl Node {
             }
             Kind::SubscribeOut(state) => {
                 let track = state.track;
-                self.lose_feed(track, code);
+                self.lose_feed_by(track, id, code);
             }
             Kind::TrackIn(track) => {
                 let track = *track;
@@ -260,7 +260,7 @@ impl Node {
             }
             Kind::TrackOut(track) => {
                 let track = *track;
-                self.lose_feed(track, code);
+                self.lose_feed_by(track, id, code);
             }
             Kind::GroupIn(_) => self.close_group_in(session_id, id, GroupEnd::Reset(code)),
             Kind::GroupOut(_) => self.close_group_out(session_id, id),

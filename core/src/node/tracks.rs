@@ -175,6 +175,15 @@ impl Node {
         self.refresh_track(track_id);
     }
 
+    /// [`Self::lose_feed`] because of one of its streams, which is left to the caller to be ended.
+    pub(crate) fn lose_feed_by(&mut self, track_id: Id<Track>, id: Id<Stream>, code: StreamCode) {
+        if let Some(feed) = self.store.tracks.get_mut(track_id).and_then(Track::feed_mut) {
+            feed.stream.take_if(|stream| *stream == id);
+            feed.asking.take_if(|stream| *stream == id);
+        }
+        self.lose_feed(track_id, code);
+    }
+
     /// Loses every feed from a session that is over.
     pub(crate) fn lose_feeds_of(&mut self, session: Id<Session>) {
         for track_id in self.store.tracks.ids() {
