@@ -1,7 +1,7 @@
 //! What moq-net spends to hand one group to N subscribers, in one process and without a network.
 //!
 //! One publisher writes whole groups to one track; the time and the allocations of a group are
-//! divided by the number of subscribers. Two depths:
+//! divided by the number of subscribers. Three depths:
 //!
 //! - `model`: the track hands frames to N readers, which take each one as a value. No session, no
 //!   bytes for a wire, no executor: readers are polled in turn.
@@ -12,7 +12,9 @@
 //!   sessions run on one current-thread tokio runtime. Reading a group from an upstream session is
 //!   not included.
 //!
-//! The payload of all frames is one shared buffer at both depths. Groups are 33 ms apart, so that
+//! - `live`: the same, with each frame on its way as soon as it is written.
+//!
+//! The payload of all frames is one shared buffer at all depths. Groups are 33 ms apart, so that
 //! moq-net keeps the last 5 s of them, as it does live. Times are the median of several batches;
 //! allocations are counted in a run of their own.
 //!
@@ -27,7 +29,7 @@ mod transport;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use moq_net::{Timestamp, track};
+use moq_net::{Timestamp, group, track};
 
 use counter::Allocations;
 
@@ -72,13 +74,33 @@ impl Writer {
     }
 
     fn write(&mut self, shape: Shape, payload: &Bytes) {
+        let mut group = self.begin();
+        for _ in 0..shape.frames {
+            group.frame(payload);
+        }
+        group.finish();
+    }
+
+    fn begin(&mut self) -> GroupWriter {
         let timestamp = Timestamp::from_millis(self.millis).expect("a small timestamp");
         self.millis += 33;
-        let mut group = self.track.append_group().expect("the track is open");
-        for _ in 0..shape.frames {
-            group.write_frame(timestamp, payload.clone()).expect("the group is open");
-        }
-        group.finish().expect("the group is open");
+        GroupWriter { group: self.track.append_group().expect("the track is open"), timestamp }
+    }
+}
+
+/// Writes the frames of one group.
+struct GroupWriter {
+    group: group::Producer,
+    timestamp: Timestamp,
+}
+
+impl GroupWriter {
+    fn frame(&mut self, payload: &Bytes) {
+        self.group.write_frame(self.timestamp, payload.clone()).expect("the group is open");
+    }
+
+    fn finish(self) {
+        self.group.finish().expect("the group is open");
     }
 }
 
@@ -151,6 +173,10 @@ fn main() {
         }
         for subscribers in SUBSCRIBERS {
             report(&measure(publisher::Publisher::new(subscribers), shape, subscribers));
+        }
+        for subscribers in SUBSCRIBERS {
+            let live = publisher::Live(publisher::Publisher::new(subscribers));
+            report(&measure(live, shape, subscribers));
         }
     }
 }

@@ -62,18 +62,48 @@ async fn accept(origin: &origin::Producer) -> (Session, Sent) {
     (session, sent)
 }
 
-impl Fanout for Publisher {
-    const DEPTH: &'static str = "publisher";
+/// The same, each frame on its way as soon as it is written.
+pub(crate) struct Live(pub(crate) Publisher);
+
+impl Fanout for Live {
+    const DEPTH: &'static str = "live";
 
     fn group(&mut self, shape: Shape, payload: &Bytes) {
-        self.writer.write(shape, payload);
-        let sessions = &self.sessions;
+        let Publisher { runtime, writer, sessions, .. } = &mut self.0;
+        let mut group = writer.begin();
+        runtime.block_on(async {
+            for frame in 1..=shape.frames {
+                group.frame(payload);
+                for (_, sent) in &*sessions {
+                    while !sent.has(frame * shape.frame_size) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        });
+        group.finish();
+        self.0.wait(shape);
+    }
+}
+
+impl Publisher {
+    /// Returns when every subscriber has the whole group.
+    fn wait(&self, shape: Shape) {
         self.runtime.block_on(async {
-            for (_, sent) in sessions {
+            for (_, sent) in &self.sessions {
                 while !sent.take_finished(shape.frames * shape.frame_size) {
                     tokio::task::yield_now().await;
                 }
             }
         });
+    }
+}
+
+impl Fanout for Publisher {
+    const DEPTH: &'static str = "publisher";
+
+    fn group(&mut self, shape: Shape, payload: &Bytes) {
+        self.writer.write(shape, payload);
+        self.wait(shape);
     }
 }

@@ -24,6 +24,11 @@ struct Counters {
 }
 
 impl Sent {
+    /// Whether at least these bytes of the group on its way have arrived.
+    pub(crate) fn has(&self, payload: usize) -> bool {
+        self.0.bytes.load(Relaxed) >= payload
+    }
+
     /// Whether one group stream has finished since the last time, with at least these bytes.
     pub(crate) fn take_finished(&self, payload: usize) -> bool {
         if self.0.finished.load(Relaxed) == 0 {
