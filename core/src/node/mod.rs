@@ -227,7 +227,11 @@ impl Node {
                 self.abandon(session_id, id, code);
                 self.refuse(session_id, id, code);
             }
-            (Offence::Stream(error) | Offence::Session(error), _) => {
+            (offence, _) => {
+                let error = match offence {
+                    Offence::Stream(_) if too_many => Violation::TooManyViolations,
+                    Offence::Stream(error) | Offence::Session(error) => error,
+                };
                 let (code, reason) = (error.session_code(), error.to_string());
                 self.events.push_back(Event::Violation {
                     session: session_id,

@@ -60,7 +60,8 @@ impl Node {
     /// ones are served to the end to those who have subscribed. Fails with [`Misuse::Stale`].
     pub fn unpublish(&mut self, now: Time, broadcast: Id<Broadcast>) -> Result<(), Misuse> {
         self.advance(now);
-        let Broadcast { path, tracks, .. } = self.broadcasts.remove(broadcast).ok_or(Misuse::Stale)?;
+        let Broadcast { path, tracks, .. } =
+            self.broadcasts.remove(broadcast).ok_or(Misuse::Stale)?;
         self.routes.remove(&path, Via::Local(broadcast));
         self.route_changed(&path);
         for (name, track) in tracks {
@@ -172,8 +173,7 @@ impl Node {
         self.advance(now);
         let (now, limits) = (self.now, &self.config.limits);
         let state = self.store.groups.get_mut(group).ok_or(Misuse::Stale)?;
-        state.start_frame(now, timestamp, payload.len() as u64, limits)?;
-        state.append_owned(now, payload)?;
+        state.write_frame(now, timestamp, payload, limits)?;
         let track = state.track;
         self.group_grew(group, track);
         Ok(())

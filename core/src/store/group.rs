@@ -168,6 +168,39 @@ impl Group {
         size: u64,
         limits: &Limits,
     ) -> Result<(), GroupError> {
+        let header = self.mark_frame(timestamp, size, limits)?;
+        self.missing = size;
+        self.copy(header.timed());
+        self.touched = now;
+        Ok(())
+    }
+
+    /// Adds a whole frame; keeps a large payload as it is.
+    pub(crate) fn write_frame(
+        &mut self,
+        now: Time,
+        timestamp: u64,
+        payload: Bytes,
+        limits: &Limits,
+    ) -> Result<(), GroupError> {
+        let size = payload.len() as u64;
+        if payload.len() < KEEP {
+            self.start_frame(now, timestamp, size, limits)?;
+            return self.append(now, &payload);
+        }
+        let header = self.mark_frame(timestamp, size, limits)?;
+        // The payload is not missing yet: nothing is to be reserved for it behind its header.
+        self.copy(header.timed());
+        self.missing = size;
+        self.append_owned(now, payload)
+    }
+
+    fn mark_frame(
+        &mut self,
+        timestamp: u64,
+        size: u64,
+        limits: &Limits,
+    ) -> Result<Header, GroupError> {
         if self.end.is_some() {
             return Err(GroupError::Finished);
         }
@@ -192,10 +225,7 @@ impl Group {
             header: header.len,
             delta: header.delta,
         });
-        self.missing = size;
-        self.copy(header.timed());
-        self.touched = now;
-        Ok(())
+        Ok(header)
     }
 
     /// Adds payload of the frame started last, by copying it.
