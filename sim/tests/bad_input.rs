@@ -267,7 +267,8 @@ fn a_subscribe_id_is_used_once_at_a_time() {
     for version in Version::ALL {
         let mut scene = Scene::new(version);
         subscribe(&mut scene.bench, scene.hostile, 7, "cam", SubscribeParams::default());
-        let again = subscribe(&mut scene.bench, scene.hostile, 7, "cam", SubscribeParams::default());
+        let again =
+            subscribe(&mut scene.bench, scene.hostile, 7, "cam", SubscribeParams::default());
         scene.lost_stream(again, Violation::DuplicateSubscribe(7), StreamCode::INTERNAL);
     }
 }
@@ -387,7 +388,8 @@ fn malformed_answers_cost_the_request() {
             subscribe(&mut scene.bench, viewer, 0, "evil", SubscribeParams::default());
             scene.bench.events();
             let stream = scene.bench.requests(scene.hostile, 6)[0];
-            let bytes = if error == Violation::Unexpected { [bytes, vec![0]].concat() } else { bytes };
+            let bytes =
+                if error == Violation::Unexpected { [bytes, vec![0]].concat() } else { bytes };
             scene.bench.send(scene.hostile, stream, &bytes);
             let found = violations(&mut scene.bench);
             assert_eq!(found, [(Some(stream), error)], "{version}");
@@ -462,13 +464,8 @@ fn an_announcement_of_ones_own_hop_or_of_too_many_is_left_out() {
             let cost = smoq_core::wire::Cost::UNKNOWN;
             let looped = Announce::Start { suffix: path("loop"), hops, cost };
             say(&mut scene.bench, scene.hostile, stream, &looped);
-            let heard = subscribe(
-                &mut scene.bench,
-                scene.bystander,
-                5,
-                "loop",
-                SubscribeParams::default(),
-            );
+            let heard =
+                subscribe(&mut scene.bench, scene.bystander, 5, "loop", SubscribeParams::default());
             let refused = scene.bench.sent(scene.bystander, heard).reset;
             if ids.len() == 1 {
                 assert_eq!(scene.bench.node.stats().routes, routes, "{version}");
