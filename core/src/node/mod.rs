@@ -9,7 +9,7 @@ mod timers;
 mod tracks;
 mod transport;
 
-use alloc::{collections::BTreeMap, collections::VecDeque, string::ToString, vec::Vec};
+use alloc::{collections::BTreeMap, collections::VecDeque, string::ToString};
 
 pub(crate) use self::{
     changes::Changes,
@@ -25,6 +25,8 @@ pub use crate::{
     session::Session,
     store::{Group, Track},
 };
+
+use smallvec::SmallVec;
 
 use crate::{
     Closed, ClosedBy, Command, Config, Event, Grant, Id, Misuse, Path, SessionConfig, Time,
@@ -326,7 +328,7 @@ impl Node {
         group.finish(now, end);
         self.wake_followers(group_id);
         if let Some(group) = self.store.groups.get_mut(group_id) {
-            group.followers = Vec::new();
+            group.followers = SmallVec::new();
         }
         self.arm();
     }

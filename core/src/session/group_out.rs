@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::{Half, Kind, Priority};
 use crate::{
@@ -20,7 +21,7 @@ pub(crate) struct GroupOut {
     pub(crate) sub: Id<Sub>,
     pub(crate) sequence: u64,
     pub(crate) group: Id<Group>,
-    header: Bytes,
+    header: SmallVec<[u8; 28]>,
     cursor: Cursor,
 }
 
@@ -68,13 +69,13 @@ impl Node {
         let version = session.version();
         let (first, last) = sub.frames_of(sequence);
         let cursor = Cursor::new(version.into(), first, last);
-        let mut header = BytesMut::with_capacity(32);
-        varint::encode(UniType::Group.to_varint(), &mut header);
         let first_frame = cursor.first_frame(group);
-        GroupHeader { subscribe, sequence, first_frame }.encode(&mut header, version);
+        session.header.clear();
+        varint::encode(UniType::Group.to_varint(), &mut session.header);
+        GroupHeader { subscribe, sequence, first_frame }.encode(&mut session.header, version);
+        let header = SmallVec::from_slice(&session.header);
         let priority = Priority::group(sub.options.priority, sub.age, sub.options.order, sequence);
-        let out =
-            GroupOut { sub: sub_id, sequence, group: group_id, header: header.freeze(), cursor };
+        let out = GroupOut { sub: sub_id, sequence, group: group_id, header, cursor };
         let id = session.open(now, stream, Dir::Uni, Kind::GroupOut(out), priority);
         if group.end.is_none() {
             group.followers.push(Follower::Stream(session_id, id));
@@ -96,7 +97,7 @@ impl Node {
         let Kind::GroupOut(out) = &mut stream.kind else { return None };
         let taken = out.header.len().min(max);
         if taken > 0 {
-            chunks.push(out.header.slice(..taken));
+            chunks.push(Bytes::copy_from_slice(&out.header[..taken]));
         }
         if taken < out.header.len() {
             return Some((taken, false));
@@ -124,11 +125,7 @@ impl Node {
         let Some(stream) = session.streams.get_mut(id) else { return };
         let Kind::GroupOut(out) = &mut stream.kind else { return };
         let header = out.header.len().min(bytes);
-        if header == out.header.len() {
-            out.header = Bytes::new();
-        } else {
-            out.header = out.header.slice(header..);
-        }
+        out.header.drain(..header);
         if let Some(group) = self.store.groups.get_mut(out.group) {
             out.cursor.advance(group, bytes - header);
         }

@@ -182,6 +182,8 @@ pub struct Session {
     by_id: BTreeMap<StreamId, Id<Stream>>,
     ready: BinaryHeap<Ready>,
     buffered: usize,
+    /// Where group headers are made, kept for the next one.
+    pub(crate) header: BytesMut,
 }
 
 impl Session {
@@ -213,6 +215,7 @@ impl Session {
             by_id: BTreeMap::new(),
             ready: BinaryHeap::new(),
             buffered: 0,
+            header: BytesMut::new(),
         }
     }
 

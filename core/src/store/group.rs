@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::Track;
@@ -124,8 +125,8 @@ pub struct Group {
     pub(crate) end: Option<GroupEnd>,
     /// When it was last written to.
     pub(crate) touched: Time,
-    pub(crate) followers: Vec<Follower>,
-    pub(super) chunks: Vec<Chunk>,
+    pub(crate) followers: SmallVec<[Follower; 1]>,
+    pub(super) chunks: SmallVec<[Chunk; 1]>,
     pub(super) frames: Vec<FrameMark>,
     /// Wire bytes so far, `tail` included.
     pub(super) len: usize,
@@ -146,8 +147,8 @@ impl Group {
             first_frame,
             end: None,
             touched: Time::ZERO,
-            followers: Vec::new(),
-            chunks: Vec::new(),
+            followers: SmallVec::new(),
+            chunks: SmallVec::new(),
             frames: Vec::new(),
             len: 0,
             tail: BytesMut::new(),
