@@ -98,7 +98,7 @@ fn a_changed_input_is_noticed() {
     let tape = world[nodes[0]].tape();
     let (mut noticed, mut tried) = (0, 0);
     let inputs = tape.match_indices("> handle_recv").map(|(at, _)| at);
-    for at in inputs.step_by(40) {
+    for at in inputs.step_by(7) {
         let end = at + tape[at..].find('\n').unwrap();
         let data = at + tape[at..end].rfind(" x").unwrap() + 2;
         if tape.as_bytes()[data] == b' ' {
