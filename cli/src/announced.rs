@@ -1,0 +1,81 @@
+//! `smoq announced`
+
+use std::io::{self, Write};
+
+use smoq_core::{Announced, Path};
+use smoq_tokio::Connection;
+
+use crate::{
+    client::{self, ClientArgs},
+    failure::Failure,
+    interrupt::interrupted,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  smoq announced moqt://localhost:4443
+  smoq announced moqt://relay.example/room camera";
+
+/// List broadcasts as they come (+) and go (-), a line each
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// Only broadcasts at this path or below
+    #[arg(default_value = "", hide_default_value = true)]
+    prefix: String,
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let prefix = Path::new(&args.prefix)?;
+    let list = async |connection: &mut Connection| list(connection, &prefix).await;
+    client::run(&args.client, list).await
+}
+
+async fn list(connection: &mut Connection, prefix: &Path) -> Result<(), Failure> {
+    let stop = interrupted();
+    tokio::pin!(stop);
+    let mut announced = connection.origin().announced(prefix).await?;
+    loop {
+        let change = tokio::select! {
+            biased;
+            () = &mut stop => return Ok(()),
+            Some(change) = announced.next() => change,
+            reason = connection.closed() => return Err(Failure::Disconnected(reason)),
+        };
+        match write(&change) {
+            // Whoever read it had enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            result => result?,
+        }
+    }
+}
+
+fn write(change: &Announced) -> io::Result<()> {
+    let (sign, path) = match change {
+        Announced::Active { path, .. } => ('+', path),
+        Announced::Ended { path } => ('-', path),
+    };
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{sign} {}", printable(&path.to_string()))?;
+    stdout.flush()
+}
+
+/// A publisher chooses the path: it must not forge lines or command the terminal.
+fn printable(path: &str) -> String {
+    let escape = |c: char| {
+        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+    };
+    path.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_cannot_forge_a_line() {
+        assert_eq!(printable("a/b\n- c\u{1b}[2J/ü"), "a/b\\n- c\\u{1b}[2J/ü");
+    }
+}

@@ -1,0 +1,174 @@
+//! What every command has that connects to a relay.
+
+use std::path::{Path, PathBuf};
+
+use smoq_core::{Version, wire::SessionCode};
+use smoq_quic::{
+    Trust,
+    rustls::{
+        RootCertStore,
+        pki_types::{CertificateDer, pem::PemObject},
+    },
+};
+use smoq_tokio::{ClientOptions, Connection, Url};
+
+use crate::{failure::Failure, interrupt::interrupted};
+
+#[derive(clap::Args)]
+pub(crate) struct ClientArgs {
+    /// The relay: moqt://HOST[:PORT][/PATH][?QUERY], port 443 by default. All names of broadcasts are
+    /// relative to the path
+    pub(crate) url: Url,
+    /// Trust servers whose certificate one of the roots in this PEM file has signed, instead of the
+    /// roots of the system
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "insecure"])]
+    tls_root: Option<PathBuf>,
+    /// Trust the server whose certificate has this SHA-256 fingerprint, and no other one
+    #[arg(long, value_name = "HEX", value_parser = fingerprint, conflicts_with = "insecure")]
+    tls_fingerprint: Option<[u8; 32]>,
+    /// Trust every server. Whoever is on the way can read and change everything
+    #[arg(long)]
+    insecure: bool,
+    /// Speak this version only: moq-lite-06, moq-lite-05, moq-lite-04 or moq-lite-03
+    #[arg(long, value_name = "VERSION")]
+    moq_version: Option<Version>,
+}
+
+/// Connects, does `work`, and closes. What `work` fails with is less than why the connection ended.
+pub(crate) async fn run(
+    args: &ClientArgs,
+    work: impl AsyncFnOnce(&mut Connection) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut connection = tokio::select! {
+        connection = connect(args) => connection?,
+        () = interrupted() => return Ok(()),
+    };
+    let result = work(&mut connection).await;
+    let result = result.map_err(|failure| match (failure, connection.try_closed()) {
+        (Failure::Handle(_) | Failure::Subscribe { .. }, Some(reason)) => {
+            Failure::Disconnected(reason)
+        }
+        (failure, _) => failure,
+    });
+    connection.close(SessionCode::NO_ERROR, "").await;
+    result
+}
+
+async fn connect(args: &ClientArgs) -> Result<Connection, Failure> {
+    let mut options = ClientOptions::new(args.trust()?);
+    if let Some(version) = args.moq_version {
+        options.versions = vec![version];
+    }
+    let connection = smoq_tokio::connect(&args.url, options)
+        .await
+        .map_err(|error| Failure::Connect { url: without_query(&args.url), error })?;
+    if connection.path_in_names() {
+        eprintln!(
+            "smoq: {} cannot carry the path of the URL on raw QUIC: {} is put in front of the names of \
+             broadcasts instead",
+            connection.version(),
+            args.url.path_only(),
+        );
+    }
+    Ok(connection)
+}
+
+impl ClientArgs {
+    fn trust(&self) -> Result<Trust, Failure> {
+        if self.insecure {
+            eprintln!(
+                "smoq: WARNING: --insecure trusts every server: whoever is on the way can read and \
+                 change everything"
+            );
+            return Ok(Trust::Insecure);
+        }
+        if let Some(fingerprint) = self.tls_fingerprint {
+            return Ok(Trust::Fingerprints(vec![fingerprint]));
+        }
+        if let Some(file) = &self.tls_root {
+            return roots_in(file).map(Trust::Roots);
+        }
+        let mut roots = RootCertStore::empty();
+        // A system without roots has nothing to add; the handshake tells that it trusts nobody.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if is_loopback(self.url.host()) {
+            roots.add_parsable_certificates(smoq_relay::development_certificate());
+        }
+        Ok(Trust::Roots(roots))
+    }
+}
+
+fn roots_in(file: &Path) -> Result<RootCertStore, Failure> {
+    let failed = |error: String| Failure::Roots { path: file.to_owned(), error };
+    let mut roots = RootCertStore::empty();
+    let certificates =
+        CertificateDer::pem_file_iter(file).map_err(|error| failed(error.to_string()))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(failed("there is no certificate in it".into()));
+    }
+    Ok(roots)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+/// For messages: a query may carry a secret.
+pub(crate) fn without_query(url: &Url) -> String {
+    url.clone().with_path(url.path_only()).to_string()
+}
+
+/// Hexadecimal digits, with or without colons.
+fn fingerprint(text: &str) -> Result<[u8; 32], String> {
+    let digits: Vec<u8> = text
+        .bytes()
+        .filter(|&byte| byte != b':')
+        .map(digit)
+        .collect::<Option<_>>()
+        .ok_or(NO_FINGERPRINT)?;
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | d)).collect();
+    if digits.len() != 64 {
+        return Err(NO_FINGERPRINT.into());
+    }
+    bytes.try_into().map_err(|_| NO_FINGERPRINT.into())
+}
+
+const NO_FINGERPRINT: &str =
+    "a SHA-256 fingerprint has 64 hexadecimal digits; the relay prints its own when it starts";
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|digit| digit as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_hexadecimal() {
+        let bytes: [u8; 32] = std::array::from_fn(|index| 0xa0 + index as u8);
+        let plain: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let colons = bytes.map(|byte| format!("{byte:02X}")).join(":");
+        assert_eq!(fingerprint(&plain), Ok(bytes));
+        assert_eq!(fingerprint(&colons), Ok(bytes));
+        for bad in ["", "a0", &plain[1..], &format!("{plain}00"), &plain.replace('a', "g")] {
+            assert!(fingerprint(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "::1"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.example", "10.0.0.1", "::2", "0.0.0.0"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

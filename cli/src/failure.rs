@@ -1,0 +1,64 @@
+//! Why a command failed, in words, and as an exit status.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use smoq_quic::{CertificateProblem, ConnectError as QuicError};
+use smoq_tokio::{ConnectError, Error, Reason, SubscribeError, core::PathError};
+use thiserror::Error as ThisError;
+
+#[derive(Debug, ThisError)]
+pub(crate) enum Failure {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Relay(#[from] smoq_relay::BindError),
+    #[error("cannot read the roots in {path}: {error}; it must be a PEM file with certificates")]
+    Roots { path: PathBuf, error: String },
+    #[error("cannot connect to {url}: {error}{}", hint(.error))]
+    Connect { url: String, error: ConnectError },
+    #[error("the connection to the relay is over: {0}")]
+    Disconnected(Reason),
+    #[error("this cannot be the path of a broadcast: {0}")]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    Handle(#[from] Error),
+    #[error("cannot get track {track:?} of {broadcast:?}: {error}")]
+    Subscribe { broadcast: String, track: String, error: SubscribeError },
+    #[error(
+        "{count} groups are missing in the output: the relay no longer had them, or they were cut off"
+    )]
+    Gap { count: u64 },
+    #[error("subscriber {0} got nothing")]
+    DemoSilence(usize),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => 2.into(),
+            Self::Gap { .. } => 3.into(),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// What an option can do about it.
+fn hint(error: &ConnectError) -> &'static str {
+    match error {
+        ConnectError::Quic(QuicError::Unreachable(_)) => "; `smoq relay` starts one",
+        ConnectError::Quic(QuicError::NoCommonVersion) => "; without --moq-version all are offered",
+        ConnectError::Quic(QuicError::Certificate { problem, .. }) => match problem {
+            CertificateProblem::UnknownIssuer | CertificateProblem::Name => {
+                "; give its root with --tls-root FILE, or the fingerprint that the relay prints when \
+                 it starts with --tls-fingerprint HEX"
+            }
+            CertificateProblem::Fingerprint => {
+                "; the relay prints its fingerprint when it starts, for --tls-fingerprint"
+            }
+            CertificateProblem::Expired | CertificateProblem::Other => "",
+        },
+        _ => "",
+    }
+}

@@ -1,0 +1,43 @@
+//! The log: lines on standard error.
+
+use std::io;
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+/// How log lines look.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Args)]
+pub(crate) struct LogArgs {
+    /// What to log: a level (error, warn, info, debug, trace), or levels by module, as in
+    /// `warn,smoq_relay=debug` [default: info for the relay, warn for the rest]
+    #[arg(long, global = true, value_name = "LEVEL", env = "RUST_LOG")]
+    log: Option<Targets>,
+    /// How log lines look; they go to standard error
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: Format,
+}
+
+impl LogArgs {
+    /// Logs from now on, what is at or above `level` unless the user wants something else.
+    pub(crate) fn init(self, level: LevelFilter) {
+        let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+        let targets = self.log.unwrap_or_else(|| Targets::new().with_default(level));
+        let registry = tracing_subscriber::registry().with(targets);
+        match self.log_format {
+            Format::Text => registry.with(layer.with_ansi(false)).init(),
+            Format::Json => registry.with(layer.json().flatten_event(true)).init(),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `smoq`: everything that a person types.
+#![forbid(unsafe_code)]
+
+mod announced;
+mod client;
+mod demo;
+mod failure;
+mod input;
+mod interrupt;
+mod log;
+mod output;
+mod publish;
+mod relay;
+mod reorder;
+mod subscribe;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
+
+use failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  smoq demo
+      See it work: relay, publisher and subscribers in one process
+  smoq relay
+      A relay on this machine; it prints its URL
+  ffmpeg ... -f mpegts - | smoq publish --wait moqt://localhost:4443 tv
+      Publish what comes from standard input
+  smoq subscribe moqt://localhost:4443 tv | ffplay -
+      Watch it
+
+Exit status:
+  0  done, or ended by Ctrl-C
+  1  failed; standard error says why
+  2  the command line is not right
+  3  `subscribe --all` had to leave something out";
+
+/// Live media over QUIC: publish, relay and watch (moq-lite)
+#[derive(Parser)]
+#[command(name = "smoq", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    log: log::LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Relay(relay::Args),
+    Publish(publish::Args),
+    Subscribe(subscribe::Args),
+    Announced(announced::Args),
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let Cli { log, command } = Cli::parse();
+    // Whoever runs a relay wants to see who comes; the other commands have something else to show.
+    log.init(match command {
+        Command::Relay(_) => LevelFilter::INFO,
+        _ => LevelFilter::WARN,
+    });
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("smoq: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Relay(args) => relay::run(args).await,
+            Command::Publish(args) => publish::run(args).await,
+            Command::Subscribe(args) => subscribe::run(args).await,
+            Command::Announced(args) => announced::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+        }
+    });
+    // A thread may still wait for standard input; nobody waits for it.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,425 @@
+//! Puts groups, which arrive side by side and in any order, into one sequence of bytes.
+//!
+//! No IO and no clock in here: what arrived and the time go in, [`Step`]s come out.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+/// Groups that a lossless reader asks for ahead of the one it writes.
+const WINDOW: u64 = 8;
+
+/// Bytes beyond which a lossless reader asks for no further groups.
+const BUDGET: usize = 32 << 20;
+
+/// How long nothing may arrive before a lossless reader takes a missing group for lost.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long nothing may be in hand before a lossless reader stops limiting how far ahead it asks: the
+/// numbers may have gone on beyond its window.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// How long a lossless reader that was not told the first group waits for one before those it has.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// What to do about groups that are late or missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Give them up when a later one has waited this long.
+    Live(Duration),
+    /// Wait for them.
+    Lossless,
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Write these bytes.
+    Write(Bytes),
+    /// These groups (inclusive) are not written, or not to their end. Nobody needs to read them.
+    Skip { first: u64, last: u64 },
+    /// Wait for an arrival, or until then.
+    Wait(Option<Instant>),
+    /// All was written.
+    Done,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Complete,
+    Cut,
+}
+
+struct Group {
+    chunks: VecDeque<Bytes>,
+    state: State,
+    arrived: Instant,
+}
+
+pub(crate) struct Reorder {
+    policy: Policy,
+    /// The group being written, or to be written next; `None` until the first one is known.
+    head: Option<u64>,
+    /// What has arrived and is not written, all at or after `head`.
+    groups: BTreeMap<u64, Group>,
+    /// Payload bytes in `groups`.
+    bytes: usize,
+    /// When something arrived last, or was written last.
+    active: Instant,
+    /// The last group asked for.
+    window: Option<u64>,
+    ended: bool,
+}
+
+impl Reorder {
+    pub(crate) fn new(policy: Policy, now: Instant) -> Self {
+        let window = match policy {
+            Policy::Live(_) => None,
+            Policy::Lossless => Some(WINDOW - 1),
+        };
+        let groups = BTreeMap::new();
+        Self { policy, head: None, groups, bytes: 0, active: now, window, ended: false }
+    }
+
+    /// Whether nothing may be left out.
+    pub(crate) fn is_lossless(&self) -> bool {
+        self.policy == Policy::Lossless
+    }
+
+    /// A group has begun to arrive. False if it comes too late to be written.
+    pub(crate) fn open(&mut self, sequence: u64, now: Instant) -> bool {
+        if self.head.is_some_and(|head| sequence < head) {
+            return false;
+        }
+        // None comes before the first one, and a live reader does not ask for it.
+        if sequence == 0 || !self.is_lossless() {
+            self.head.get_or_insert(sequence);
+        }
+        self.active = now;
+        let group = Group { chunks: VecDeque::new(), state: State::Open, arrived: now };
+        self.groups.insert(sequence, group);
+        true
+    }
+
+    /// Bytes of a group.
+    pub(crate) fn data(&mut self, sequence: u64, data: Bytes, now: Instant) {
+        if let Some(group) = self.groups.get_mut(&sequence) {
+            self.active = now;
+            self.bytes += data.len();
+            group.chunks.push_back(data);
+        }
+    }
+
+    /// A group has arrived, or was cut off.
+    pub(crate) fn close(&mut self, sequence: u64, complete: bool, now: Instant) {
+        if let Some(group) = self.groups.get_mut(&sequence) {
+            self.active = now;
+            group.state = if complete { State::Complete } else { State::Cut };
+        }
+    }
+
+    /// No further group begins.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// The last group to ask for (inclusive), `None` for no limit. Changes as groups are written.
+    pub(crate) fn window(&mut self, now: Instant) -> Option<u64> {
+        match self.window {
+            _ if !self.is_lossless() => {}
+            None if self.groups.len() as u64 > WINDOW => {
+                self.window = self.groups.keys().next_back().copied();
+            }
+            Some(_) if self.groups.is_empty() && now >= self.active + IDLE => self.window = None,
+            Some(last) if self.bytes < BUDGET => {
+                let wanted = self.head.unwrap_or(0) + WINDOW - 1;
+                // Half a window at a time: an update for each group would be chatter.
+                if wanted >= last + WINDOW / 2 {
+                    self.window = Some(wanted);
+                }
+            }
+            _ => {}
+        }
+        self.window
+    }
+
+    /// What to do now.
+    pub(crate) fn next(&mut self, now: Instant) -> Step {
+        loop {
+            let Some((&first, group)) = self.groups.first_key_value() else {
+                return self.nothing_in_hand(now);
+            };
+            let Some(head) = self.head else {
+                let settled = group.arrived + SETTLE;
+                if !self.ended && now < settled {
+                    return Step::Wait(Some(settled));
+                }
+                self.head = Some(first);
+                continue;
+            };
+            let late = self.late(head);
+            if late.is_some_and(|late| late <= now) {
+                return self.give_up(head);
+            }
+            if first > head {
+                return Step::Wait(late);
+            }
+            let Some(group) = self.groups.get_mut(&head) else {
+                return Step::Wait(late);
+            };
+            match (group.chunks.pop_front(), group.state) {
+                (Some(data), _) => {
+                    self.active = now;
+                    self.bytes -= data.len();
+                    return Step::Write(data);
+                }
+                (None, State::Open) => return Step::Wait(late),
+                (None, State::Complete) => {
+                    self.groups.remove(&head);
+                    self.head = Some(head + 1);
+                }
+                (None, State::Cut) => return self.give_up(head),
+            }
+        }
+    }
+
+    fn nothing_in_hand(&self, now: Instant) -> Step {
+        let idle = self.active + IDLE;
+        if self.ended {
+            Step::Done
+        } else if self.window.is_some() && now < idle {
+            Step::Wait(Some(idle))
+        } else {
+            Step::Wait(None)
+        }
+    }
+
+    /// When the group at the head has to be given up, if it makes no progress.
+    fn late(&self, head: u64) -> Option<Instant> {
+        let missing = !self.groups.contains_key(&head);
+        let arriving = self.groups.values().any(|group| group.state == State::Open);
+        if missing && self.ended && !arriving {
+            return Some(self.active);
+        }
+        match self.policy {
+            Policy::Live(max_latency) => {
+                let later = self.groups.range(head + 1..).map(|(_, group)| group.arrived).min();
+                later.map(|arrived| arrived + max_latency)
+            }
+            Policy::Lossless => (missing && !arriving).then_some(self.active + GRACE),
+        }
+    }
+
+    /// Goes on with the next group in hand.
+    fn give_up(&mut self, head: u64) -> Step {
+        if let Some(group) = self.groups.remove(&head) {
+            self.bytes -= group.chunks.iter().map(Bytes::len).sum::<usize>();
+        }
+        let next = self.groups.keys().next().copied().unwrap_or(head + 1);
+        self.head = Some(next);
+        Step::Skip { first: head, last: next - 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Test {
+        reorder: Reorder,
+        now: Instant,
+        written: Vec<u8>,
+        skipped: Vec<(u64, u64)>,
+    }
+
+    impl Test {
+        fn new(policy: Policy) -> Self {
+            let now = Instant::now();
+            let reorder = Reorder::new(policy, now);
+            Self { reorder, now, written: Vec::new(), skipped: Vec::new() }
+        }
+
+        /// A group of one byte, its sequence number.
+        fn arrive(&mut self, sequence: u64) {
+            self.begin(sequence);
+            self.reorder.close(sequence, true, self.now);
+        }
+
+        fn begin(&mut self, sequence: u64) {
+            if self.reorder.open(sequence, self.now) {
+                self.reorder.data(sequence, Bytes::from(vec![sequence as u8]), self.now);
+            }
+        }
+
+        /// Takes steps until it has to wait; true when all is done.
+        fn drain(&mut self) -> bool {
+            loop {
+                match self.reorder.next(self.now) {
+                    Step::Write(data) => self.written.extend_from_slice(&data),
+                    Step::Skip { first, last } => self.skipped.push((first, last)),
+                    Step::Wait(Some(at)) => {
+                        assert!(at > self.now, "waits for the past");
+                        return false;
+                    }
+                    Step::Wait(None) => return false,
+                    Step::Done => return true,
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn groups_are_written_in_order() {
+        for policy in [Policy::Lossless, Policy::Live(SECOND)] {
+            let mut test = Test::new(policy);
+            for sequence in [0, 2, 1, 4, 3] {
+                test.arrive(sequence);
+                test.drain();
+            }
+            test.reorder.end();
+            assert!(test.drain());
+            assert_eq!((test.written, test.skipped), (vec![0, 1, 2, 3, 4], vec![]));
+        }
+    }
+
+    #[test]
+    fn a_group_is_written_while_it_arrives() {
+        let mut test = Test::new(Policy::Lossless);
+        test.begin(0);
+        test.drain();
+        assert_eq!(test.written, [0]);
+        test.reorder.data(0, Bytes::from_static(&[9]), test.now);
+        test.drain();
+        assert_eq!(test.written, [0, 9]);
+    }
+
+    #[test]
+    fn lossless_waits_for_a_missing_group_as_long_as_something_arrives() {
+        let mut test = Test::new(Policy::Lossless);
+        test.arrive(0);
+        test.begin(2);
+        test.drain();
+        test.now += 10 * GRACE;
+        assert!(!test.drain(), "group 2 is arriving");
+        test.reorder.close(2, true, test.now);
+        test.arrive(1);
+        test.drain();
+        assert_eq!((test.written, test.skipped), (vec![0, 1, 2], vec![]));
+    }
+
+    #[test]
+    fn lossless_tells_of_a_group_that_never_comes() {
+        let mut test = Test::new(Policy::Lossless);
+        test.arrive(0);
+        test.arrive(3);
+        test.drain();
+        assert_eq!(test.skipped, []);
+        test.now += GRACE;
+        test.drain();
+        assert_eq!((test.written, test.skipped), (vec![0, 3], vec![(1, 2)]));
+    }
+
+    #[test]
+    fn lossless_tells_of_a_missing_group_at_once_when_the_track_has_ended() {
+        let mut test = Test::new(Policy::Lossless);
+        test.arrive(0);
+        test.arrive(2);
+        test.reorder.end();
+        assert!(test.drain());
+        assert_eq!((test.written, test.skipped), (vec![0, 2], vec![(1, 1)]));
+    }
+
+    #[test]
+    fn lossless_tells_of_a_group_that_was_cut_off() {
+        let mut test = Test::new(Policy::Lossless);
+        test.begin(0);
+        test.reorder.close(0, false, test.now);
+        test.arrive(1);
+        test.drain();
+        assert_eq!((test.written, test.skipped), (vec![0, 1], vec![(0, 0)]));
+    }
+
+    #[test]
+    fn lossless_begins_with_the_lowest_group_that_comes_first() {
+        let mut test = Test::new(Policy::Lossless);
+        test.arrive(101);
+        test.drain();
+        test.arrive(100);
+        test.drain();
+        assert!(test.written.is_empty());
+        test.now += SETTLE;
+        test.drain();
+        assert_eq!((test.written, test.skipped), (vec![100, 101], vec![]));
+    }
+
+    #[test]
+    fn lossless_asks_for_a_window_that_slides_with_what_is_written() {
+        let mut test = Test::new(Policy::Lossless);
+        assert_eq!(test.reorder.window(test.now), Some(WINDOW - 1));
+        for sequence in 0..WINDOW {
+            test.arrive(sequence);
+        }
+        assert_eq!(test.reorder.window(test.now), Some(WINDOW - 1), "nothing is written yet");
+        test.drain();
+        assert_eq!(test.reorder.window(test.now), Some(2 * WINDOW - 1));
+    }
+
+    #[test]
+    fn lossless_asks_for_no_more_than_its_budget() {
+        let mut test = Test::new(Policy::Lossless);
+        test.arrive(0);
+        test.drain();
+        for sequence in 1..WINDOW {
+            test.begin(sequence);
+            test.reorder.data(sequence, Bytes::from(vec![0; BUDGET]), test.now);
+            test.reorder.close(sequence, true, test.now);
+        }
+        while let Step::Write(_) = test.reorder.next(test.now) {
+            if test.reorder.bytes >= BUDGET {
+                assert_eq!(test.reorder.window(test.now), Some(WINDOW - 1));
+            }
+        }
+        assert!(test.reorder.window(test.now) > Some(WINDOW - 1));
+    }
+
+    #[test]
+    fn lossless_asks_for_anything_when_nothing_comes() {
+        let mut test = Test::new(Policy::Lossless);
+        test.now += IDLE;
+        assert_eq!(test.reorder.window(test.now), None);
+        for sequence in 100..=100 + WINDOW {
+            test.begin(sequence);
+        }
+        assert_eq!(test.reorder.window(test.now), Some(100 + WINDOW));
+    }
+
+    #[test]
+    fn live_skips_a_group_when_a_later_one_has_waited() {
+        let mut test = Test::new(Policy::Live(SECOND));
+        test.begin(5);
+        test.drain();
+        test.arrive(7);
+        test.now += SECOND / 2;
+        test.drain();
+        assert_eq!(test.written, [5]);
+        test.now += SECOND / 2;
+        test.drain();
+        assert_eq!((test.written, test.skipped), (vec![5, 7], vec![(5, 6)]));
+        assert!(!test.reorder.open(6, test.now), "too late");
+    }
+
+    #[test]
+    fn live_begins_with_what_comes_first() {
+        let mut test = Test::new(Policy::Live(SECOND));
+        test.arrive(5);
+        test.arrive(4);
+        test.drain();
+        assert_eq!(test.written, [5]);
+    }
+}

@@ -1,0 +1,300 @@
+//! What a person sees of the commands, with real processes and sockets.
+#![cfg(unix)]
+
+mod support;
+
+use std::{
+    net::UdpSocket,
+    time::{Duration, Instant},
+};
+
+use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use support::{User, noise};
+
+const VERSIONS: [&str; 4] = ["moq-lite-06", "moq-lite-05", "moq-lite-04", "moq-lite-03"];
+
+#[test]
+fn a_relay_prints_its_url_and_fingerprint_and_ends_cleanly() {
+    let relay = User::new().relay(&[]);
+    assert!(relay.url.starts_with("moqt://127.0.0.1:"), "{}", relay.url);
+    assert!(!relay.url.ends_with(":0"), "the port that was chosen");
+    assert_eq!(relay.fingerprint.len(), 64);
+    assert!(relay.fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    relay.running.interrupt();
+    let done = relay.running.done().expect(0);
+    assert!(done.stdout.is_empty(), "one line only");
+}
+
+#[test]
+fn what_goes_in_comes_out() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let input = noise(3_000_000);
+    for version in VERSIONS {
+        let args = ["--moq-version", version, &relay.url, "a/b"];
+        let done = user.transfer(&[&["--all"], &args[..]].concat(), &args, &input);
+        assert!(done.expect(0).stdout == input, "{version}");
+    }
+}
+
+#[test]
+fn live_output_begins_at_the_latest_group() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let mut first = user.start(&["subscribe", &relay.url, "tv"]);
+    let frames = ["--frame-size", "4", "--group-frames", "2"];
+    let args = [&["publish", "--wait"], &frames[..], &[&relay.url, "tv"]].concat();
+    let mut publisher = user.start(&args);
+    for part in [&b"aaaabbbb"[..], b"ccccdddd", b"eeee"] {
+        publisher.write(part);
+        assert_eq!(first.read(part.len()), part);
+    }
+    let mut late = user.start(&["subscribe", &relay.url, "tv"]);
+    assert_eq!(late.read(4), b"eeee", "where the latest group begins");
+    publisher.write(b"ffff");
+    publisher.done().expect(0);
+    assert_eq!(late.done().expect(0).stdout, b"ffff");
+    assert_eq!(first.done().expect(0).stdout, b"ffff");
+}
+
+#[test]
+fn all_begins_at_the_oldest_group_held() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let mut first = user.start(&["subscribe", "--all", &relay.url, "tv"]);
+    let frames = ["--frame-size", "10", "--group-frames", "1"];
+    let args = [&["publish", "--wait"], &frames[..], &[&relay.url, "tv"]].concat();
+    let mut publisher = user.start(&args);
+    let (early, rest) = (noise(400), noise(100));
+    publisher.write(&early);
+    assert!(first.read(early.len()) == early);
+
+    let mut late = user.start(&["subscribe", "--all", &relay.url, "tv"]);
+    assert!(late.read(early.len()) == early);
+    publisher.write(&rest);
+    publisher.done().expect(0);
+    assert!(late.done().expect(0).stdout == rest);
+}
+
+#[test]
+fn a_gap_is_told_and_is_the_exit_status() {
+    let user = User::new();
+    let relay = user.relay(&["--store", "1"]);
+    // Nobody reads what this one writes until the relay has given up most of it.
+    let slow = user.start(&["subscribe", "--all", &relay.url, "file"]);
+    let input = noise(20_000_000);
+    let fast = user.transfer(&[&relay.url, "file"], &[&relay.url, "file"], &input);
+    fast.expect(0);
+    let done = slow.done().expect(3).says("gap: groups").says("missing");
+    assert!(done.stdout.len() < input.len());
+}
+
+#[test]
+fn announced_writes_a_line_for_each_change() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let mut all = user.start(&["announced", &relay.url]);
+    let mut below = user.start(&["announced", &relay.url, "room"]);
+    let other = user.start(&["publish", &relay.url, "other/a"]);
+    assert_eq!(all.line(), "+ other/a");
+    let publisher = user.start(&["publish", &format!("{}/room", relay.url), "cam"]);
+    assert_eq!(all.line(), "+ room/cam");
+    assert_eq!(below.line(), "+ room/cam", "nothing of other/a");
+    publisher.done().expect(0);
+    assert_eq!(all.line(), "- room/cam");
+    assert_eq!(below.line(), "- room/cam");
+    other.interrupt();
+    other.done().expect(0);
+    assert_eq!(all.line(), "- other/a");
+    all.interrupt();
+    assert!(all.done().expect(0).stdout.is_empty());
+}
+
+#[test]
+fn a_path_that_cannot_travel_is_put_before_the_names() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let mut watch = user.start(&["announced", &relay.url]);
+    let room = format!("{}/room?jwt=secret", relay.url);
+    for version in VERSIONS {
+        let publisher = user.start(&["publish", "--moq-version", version, &room, "cam"]);
+        assert_eq!(watch.line(), "+ room/cam");
+        let done = publisher.done().expect(0);
+        assert_eq!(watch.line(), "- room/cam");
+        let told = done.stderr.contains("put in front of the names");
+        assert_eq!(told, ["moq-lite-04", "moq-lite-03"].contains(&version), "{version}");
+        assert!(!done.stderr.contains("secret"));
+    }
+}
+
+#[test]
+fn nobody_listens_is_told_at_once() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("moqt://{}", socket.local_addr().unwrap());
+    drop(socket);
+    let start = Instant::now();
+    let done = User::new().run(&["announced", &url]).expect(1);
+    assert!(start.elapsed() < Duration::from_secs(3), "took {:?}", start.elapsed());
+    done.says("nobody listens").says("smoq relay");
+}
+
+#[test]
+fn a_relay_of_another_user_is_not_trusted() {
+    let relay = User::new().relay(&[]);
+    let other = User::new();
+    let done = other.run(&["announced", &relay.url]).expect(1);
+    done.says("certificate is not trusted").says("--tls-root").says("--tls-fingerprint");
+    let wrong = "0".repeat(64);
+    let done = other.run(&["announced", "--tls-fingerprint", &wrong, &relay.url]).expect(1);
+    done.says("fingerprint");
+
+    let pinned = ["--tls-fingerprint", &relay.fingerprint];
+    other.run(&[&["publish"], &pinned[..], &[&relay.url, "a"]].concat()).expect(0);
+    let done = other.run(&["publish", "--insecure", &relay.url, "a"]).expect(0);
+    done.says("WARNING");
+}
+
+#[test]
+fn certificates_come_from_files() {
+    let user = User::new();
+    let mut root = CertificateParams::new([]).unwrap();
+    root.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf =
+        CertificateParams::new(["127.0.0.1".into()]).unwrap().signed_by(&key, &root).unwrap();
+    let (ca, cert) = (user.write("ca.pem", &root.pem()), user.write("cert.pem", &leaf.pem()));
+    let key = user.write("key.pem", &key.serialize_pem());
+    let relay = user.relay(&["--tls-cert", &cert, "--tls-key", &key]);
+
+    user.run(&["publish", "--tls-root", &ca, &relay.url, "a"]).expect(0);
+    user.run(&["publish", &relay.url, "a"]).expect(1).says("no trusted root");
+    user.run(&["publish", "--tls-root", &key, &relay.url, "a"]).expect(1).says("key.pem");
+    let missing = user.path("missing.pem");
+    let done = user.run(&["relay", "--tls-cert", &missing, "--tls-key", &key]).expect(1);
+    done.says("missing.pem");
+    user.run(&["relay", "--tls-cert", &key, "--tls-key", &key]).expect(1).says("a certificate");
+    user.run(&["relay", "--tls-cert", &cert]).expect(2).says("--tls-key");
+}
+
+#[test]
+fn a_taken_port_is_told() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let address = relay.url.trim_start_matches("moqt://");
+    user.run(&["relay", "--listen", address]).expect(1).says(address).says("--listen");
+}
+
+#[test]
+fn a_wrong_command_line_is_told() {
+    let user = User::new();
+    for (args, part) in [
+        (&["announced", "--moq-version", "moq-lite-99", "moqt://h"][..], "moq-lite-06"),
+        (&["announced", "localhost:4443"], "moqt://"),
+        (&["announced", "moqt://host:99999"], "port"),
+        (&["announced", "--tls-fingerprint", "abc", "moqt://h"], "64 hexadecimal digits"),
+        (&["publish", "moqt://h", "a", "--max-age", "soon"], "--max-age"),
+        (&["publish", "moqt://h", "a", "--frame-size", "1000000"], "--group-frames"),
+        (&["subscribe", "moqt://h", "a", "--all", "--max-latency", "1s"], "--all"),
+        (&["subscribe", "moqt://h", "a", "--log-format", "loud"], "--log-format"),
+    ] {
+        user.run(args).expect(2).says(part);
+    }
+}
+
+#[test]
+fn publishing_to_nobody_ends_at_once_with_a_note() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let mut publisher = user.start(&["publish", &relay.url, "a"]);
+    publisher.write(b"hello");
+    publisher.done().expect(0).says("nobody subscribes").says("--wait");
+}
+
+#[test]
+fn an_unknown_broadcast_is_waited_for_with_a_note() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let mut subscriber = user.start(&["subscribe", &relay.url, "missing"]);
+    let note = subscriber.told("not announced yet");
+    assert!(note.contains(&format!("smoq announced {}", relay.url)), "{note}");
+    subscriber.interrupt();
+    subscriber.done().expect(0);
+}
+
+#[test]
+fn an_unknown_track_is_told() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let _publisher = user.start(&["publish", "--wait", &relay.url, "a"]);
+    let done = user.run(&["subscribe", "--track", "nope", &relay.url, "a"]).expect(1);
+    done.says("nope").says("check the names");
+}
+
+#[test]
+fn an_interrupted_publisher_ends_its_track() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let mut subscriber = user.start(&["subscribe", &relay.url, "a"]);
+    let mut publisher = user.start(&["publish", "--wait", &relay.url, "a"]);
+    publisher.write(b"hello");
+    assert_eq!(subscriber.read(5), b"hello");
+    publisher.interrupt();
+    publisher.done().expect(0);
+    subscriber.done().expect(0);
+}
+
+#[test]
+fn a_lost_relay_is_told() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let mut watch = user.start(&["announced", &relay.url]);
+    let publisher = user.start(&["publish", "--wait", &relay.url, "a"]);
+    assert_eq!(watch.line(), "+ a");
+    relay.running.interrupt();
+    relay.running.done().expect(0);
+    watch.done().expect(1).says("the relay shuts down");
+    publisher.done().expect(1).says("the relay shuts down");
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let mut subscriber = user.start(&["subscribe", &relay.url, "a"]);
+    let mut publisher = user.start(&["publish", "--wait", &relay.url, "a"]);
+    publisher.write(b"hello");
+    assert_eq!(subscriber.read(5), b"hello");
+    drop(subscriber.stdout.take());
+    publisher.write(b"world");
+    assert_eq!(subscriber.done().expect(0).stderr, "");
+}
+
+#[test]
+fn each_line_of_the_log_says_who_it_was() {
+    let user = User::new();
+    let mut relay = user.relay(&["--log-format", "json"]);
+    let room = format!("{}/room", relay.url);
+    user.run(&["publish", &room, "cam"]).expect(0);
+    for event in ["\"connected\"", "\"closed\""] {
+        let line = relay.running.told(event);
+        for part in [
+            "\"session\":",
+            "\"remote\":\"127.0.0.1:",
+            "\"version\":\"moq-lite-06\"",
+            "\"path\":\"/room\"",
+        ] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+        assert!(event == "\"connected\"" || line.contains("no error (0x0)"), "{line}");
+    }
+}
+
+#[test]
+fn the_demo_ends_by_itself() {
+    let done = User::new().run(&["demo", "--duration", "3s"]).expect(0);
+    let text = String::from_utf8(done.stdout).unwrap();
+    for part in ["subscribe moqt://127.0.0.1:", "publisher", "subscriber 3", "lost 0", "latency"] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+}

@@ -1,0 +1,143 @@
+//! The relay: what turns a [`Server`] into a program. Its configuration, its certificate, and the log
+//! of what happens on it.
+#![forbid(unsafe_code)]
+
+mod certificate;
+mod log;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    pin::pin,
+};
+
+use smoq_core::{
+    Limits,
+    wire::{Hop, SessionCode},
+};
+use smoq_quic::{ServerTls, TlsError, TransportOptions, fingerprint};
+use smoq_tokio::{ListenError, Server, ServerOptions};
+use thiserror::Error;
+
+pub use certificate::{CertificateError, Identity, development_certificate};
+
+/// The UDP port of a relay that is told no other.
+pub const DEFAULT_PORT: u16 = 4443;
+
+/// Where the relay's certificate comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// One for development, kept in the user's data folder: clients of the same user on the same
+    /// machine trust it by themselves.
+    #[default]
+    Development,
+    /// PEM files.
+    Files {
+        /// The chain, the relay's own certificate first.
+        chain: PathBuf,
+        /// The private key.
+        key: PathBuf,
+    },
+}
+
+/// How a relay is run.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Where to listen (UDP); port 0 is any port. `None` is port [`DEFAULT_PORT`], of all addresses
+    /// with a certificate from files, and of 127.0.0.1 alone with one for development, which nobody
+    /// elsewhere trusts.
+    pub listen: Option<SocketAddr>,
+    /// The relay's certificate.
+    pub certificate: CertificateSource,
+    /// Bounds on what peers can make the relay keep.
+    pub limits: Limits,
+    /// QUIC parameters.
+    pub transport: TransportOptions,
+}
+
+/// Why a relay does not start.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// No certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The certificate does not work.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// No socket.
+    #[error("{0}; is another relay running there? choose another address or port with --listen")]
+    Listen(#[from] ListenError),
+}
+
+/// A relay that accepts sessions: whoever connects may publish and subscribe below the path of its URL.
+pub struct Relay {
+    server: Server,
+    fingerprint: [u8; 32],
+}
+
+impl Relay {
+    /// Opens the socket. To be called within a tokio runtime.
+    pub fn bind(config: Config) -> Result<Self, BindError> {
+        let Config { listen, certificate, limits, transport } = config;
+        let identity = match &certificate {
+            CertificateSource::Development => Identity::development()?,
+            CertificateSource::Files { chain, key } => Identity::from_files(chain, key)?,
+        };
+        let listen = listen.unwrap_or_else(|| match certificate {
+            CertificateSource::Development => (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(),
+            CertificateSource::Files { .. } => (Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into(),
+        });
+        let fingerprint = fingerprint(&identity.chain[0]);
+        let tls = ServerTls::new(identity.chain, identity.key)?;
+        let node = smoq_core::Config { hop: random_hop(), seed: random(), limits };
+        let options = ServerOptions { transport, node, ..ServerOptions::new(listen, tls) };
+        Ok(Self { server: Server::bind(&smoq_tokio::Tokio, options)?, fingerprint })
+    }
+
+    /// Where it listens, with the port that was chosen.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// The SHA-256 of its certificate, for clients that pin it.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
+    }
+
+    /// What to type to connect to it from the same machine.
+    pub fn url(&self) -> String {
+        let address = self.local_addr();
+        if address.ip().is_unspecified() {
+            format!("moqt://localhost:{}", address.port())
+        } else {
+            format!("moqt://{address}")
+        }
+    }
+
+    /// Relays, and logs what happens, until `shutdown` is done. Returns when the peers were told.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut log = log::Log::default();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                event = self.server.next() => match event {
+                    Some(event) => log.event(event, self.server.missed()),
+                    None => return,
+                },
+            }
+        }
+        self.server.shutdown(SessionCode::NO_ERROR, "the relay shuts down").await;
+    }
+}
+
+/// An identity for this process. JavaScript peers of old keep ids in a double, hence the 53 bits.
+fn random_hop() -> Hop {
+    Hop::new((random() >> (64 - 53)).max(1)).unwrap_or_default()
+}
+
+fn random() -> u64 {
+    // The standard library's own keys are random, which spares a dependency.
+    RandomState::new().hash_one(0)
+}
