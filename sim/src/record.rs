@@ -9,7 +9,7 @@ use std::{cell::RefCell, fmt::Write, ops::Deref};
 
 use bytes::Bytes;
 use smoq_core::{
-    Announced, Broadcast, Closed, Config, Dir, Event, Grant, Group, GroupReader, Id, Misuse,
+    Announced, Broadcast, Closed, Command, Config, Dir, Event, Grant, Group, GroupReader, Id, Misuse,
     NextGroup, Node, Path, Read, Reader, Session, SessionConfig, StreamId, SubscribeOptions, Time,
     Track, Watcher,
     binding::{self, Transport},
@@ -179,6 +179,7 @@ inputs! {
     handle_writable(now: Time, session: Id<Session>, stream: StreamId);
     handle_closed(now: Time, session: Id<Session>, closed: Closed);
     poll_session() -> Option<Id<Session>>;
+    poll_command(session: Id<Session>) -> Option<Command>;
 }
 
 /// Feeds the inputs of a recording to a new node, and returns the recording of that. The two are

@@ -282,6 +282,8 @@ impl Node {
         }
         session.state = State::Closed;
         self.closed_sessions += 1;
+        // What was decided before is still told, however late it is asked for.
+        let commands = core::mem::take(&mut session.commands);
         for stream in session.in_order() {
             self.abandon(id, stream, StreamCode::SESSION_CLOSED);
         }
@@ -291,11 +293,10 @@ impl Node {
         last.state = State::Closed;
         last.setup_sent = true;
         last.dirty = session.dirty;
-        match closed.by {
-            ClosedBy::Local => last
-                .commands
-                .push_back(Command::Close { code: closed.code, reason: closed.reason.clone() }),
-            ClosedBy::Peer | ClosedBy::Transport => {}
+        if closed.by == ClosedBy::Local {
+            let close = Command::Close { code: closed.code, reason: closed.reason.clone() };
+            last.commands = commands;
+            last.commands.push_back(close);
         }
         *session = last;
         self.touch(id);
