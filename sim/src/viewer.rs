@@ -31,7 +31,8 @@ impl GroupLog {
 /// A subscription whose groups are all read and kept.
 #[derive(Clone, Debug)]
 pub struct Viewer {
-    node: NodeId,
+    /// Where it is.
+    pub node: NodeId,
     /// The subscription.
     pub reader: Id<Reader>,
     /// What came, by group sequence.

@@ -203,25 +203,38 @@ impl Node {
         let reorder = self.config.limits.reorder;
         let Some(track) = self.store.tracks.get(track_id) else { return };
         for sub_id in track.subs.clone() {
-            let Some(sub) = self.subs.get_mut(sub_id) else { continue };
-            let Target::Peer { session: session_id, stream: id, .. } = sub.target else { continue };
-            let Some(session) = self.sessions.get_mut(session_id) else { continue };
-            let version = session.version();
-            let Some(stream) = session.streams.get_mut(id) else { continue };
-            let Kind::SubscribeIn(SubscribeIn { started, .. }) = stream.kind else { continue };
-            // Before its first answer a subscription has no range to drop from, and a stream that the
-            // peer does not read is not filled with them.
-            if !started || !sub.selection.lacks(first, last) || stream.out.len() > DROPS {
-                continue;
-            }
-            if first == last {
+            let Some(sub) = self.subs.get(sub_id) else { continue };
+            let told = sub.selection.lacks(first, last)
+                && self.drop_group(sub_id, first, last, code);
+            if let Some(sub) = self.subs.get_mut(sub_id).filter(|_| told && first == last) {
                 sub.selection.take(first, reorder);
             }
-            let drop = SubscribeResponse::Drop { first, last, code: code.0 };
-            drop.encode(&mut stream.out, version);
-            session.wake(id);
-            self.touch(session_id);
         }
+    }
+
+    /// Tells a peer that groups of its subscription will not come. Says whether it was told: before
+    /// its first answer a subscription has no range to drop from, and a stream that the peer does not
+    /// read is not filled with them.
+    pub(crate) fn drop_group(
+        &mut self,
+        sub_id: Id<Sub>,
+        first: u64,
+        last: u64,
+        code: StreamCode,
+    ) -> bool {
+        let Some(sub) = self.subs.get(sub_id) else { return false };
+        let Target::Peer { session: session_id, stream: id, .. } = sub.target else { return false };
+        let Some(session) = self.sessions.get_mut(session_id) else { return false };
+        let version = session.version();
+        let Some(stream) = session.streams.get_mut(id) else { return false };
+        let Kind::SubscribeIn(SubscribeIn { started: true, .. }) = stream.kind else { return false };
+        if stream.fin || stream.out.len() > DROPS {
+            return false;
+        }
+        SubscribeResponse::Drop { first, last, code: code.0 }.encode(&mut stream.out, version);
+        session.wake(id);
+        self.touch(session_id);
+        true
     }
 
     /// Ends a subscription of a peer before it has got everything.

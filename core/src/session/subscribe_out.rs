@@ -168,7 +168,8 @@ impl Node {
         let now = self.now;
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
         let Some(feed) = track.feed() else { return };
-        let Some(tail) = feed.tail else { return };
+        // Groups may overtake the answer that says how to read them.
+        let Some(tail) = feed.tail.filter(|_| track.info.is_some()) else { return };
         let version = self.sessions.get(feed.session).map(Session::version);
         // A publisher that says END waits for acknowledgements before it closes. Others do not.
         let all_here = track.end.is_some_and(|end| track.next_sequence() >= end)

@@ -78,5 +78,6 @@ impl Node {
         track.info.get_or_insert(info);
         self.answer_askers(track_id);
         self.advance_track(track_id);
+        self.settle_feed(track_id);
     }
 }

@@ -86,7 +86,7 @@ impl Cursor {
                 return (taken, self.after(group, span.start));
             }
             offset = span.start;
-            let end = span.end.min(offset + (max - taken));
+            let end = span.end.min(offset.saturating_add(max - taken));
             while offset < end {
                 let (bytes, start) = chunk_at(group, offset, &mut chunk);
                 let upto = end.min(start + bytes.len());
