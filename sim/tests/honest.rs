@@ -121,7 +121,19 @@ impl Stage {
         world.run_until_idle();
         let open = [None, None];
         let (viewers, gone, counter) = (Vec::new(), Vec::new(), 0);
-        Self { world, sources, open, nodes, relay, versions, link, connections, viewers, gone, counter }
+        Self {
+            world,
+            sources,
+            open,
+            nodes,
+            relay,
+            versions,
+            link,
+            connections,
+            viewers,
+            gone,
+            counter,
+        }
     }
 
     fn open(&mut self, source: usize) {
@@ -263,7 +275,11 @@ impl Stage {
                     assert!(!stamped || got.0 == original.0, "{} is not {}", got.0, original.0);
                 }
                 if log.end == Some(Ok(())) {
-                    assert_eq!(log.frames.len(), published.len(), "group {sequence} is not complete");
+                    assert_eq!(
+                        log.frames.len(),
+                        published.len(),
+                        "group {sequence} is not complete"
+                    );
                 }
             }
         }

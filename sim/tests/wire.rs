@@ -377,3 +377,44 @@ fn a_route_that_changes_is_updated_or_told_again() {
         assert_eq!(violations(&mut bench), [], "{version}");
     }
 }
+
+#[test]
+fn a_subscription_that_was_not_sent_yet_is_forgotten_with_its_subscriber() {
+    for version in [Version::Lite05, Version::Lite06] {
+        let (mut bench, publisher, [a, b]) = relay(version);
+        bench.grant(publisher, |peer| peer.credit[0] = 0);
+        let gone = subscribe(&mut bench, a, 0, "cam", params(77, 0));
+        ask_track(&mut bench, b, "cam");
+        bench.finish(a, gone, &[]);
+        bench.grant(publisher, |peer| peer.credit[0] = 9);
+        assert!(bench.requests(publisher, 2).is_empty(), "{version}: nobody listens");
+        subscribe(&mut bench, b, 0, "cam", SubscribeParams { start: Some(3), ..params(5, 0) });
+        let stream = bench.requests(publisher, 2)[0];
+        let (first, updates) = heard_subscribe(bench.sent(publisher, stream), version);
+        assert_eq!((first.params.priority, first.params.start), (5, Some(3)), "{version}");
+        assert_eq!(updates, [], "{version}");
+    }
+}
+
+#[test]
+fn a_description_that_comes_last_is_waited_for() {
+    use smoq_core::NextGroup;
+    for version in [Version::Lite05, Version::Lite06] {
+        let mut bench = Bench::new(Config::default());
+        let peer = bench.server(version);
+        let now = bench.now();
+        let reader = bench.node.subscribe(now, &path("cam"), "video", from(0)).unwrap();
+        bench.run();
+        let stream = bench.requests(peer, 2)[0];
+        respond(&mut bench, peer, stream, &SubscribeResponse::Start { group: 0 });
+        send_group(&mut bench, peer, 0, 0, b"x");
+        respond(&mut bench, peer, stream, &SubscribeResponse::End { group: 1 });
+        bench.finish(peer, stream, &[]);
+        let pending = bench.node.next_group(now, reader).unwrap();
+        assert_eq!(pending, NextGroup::Pending, "{version}: nobody knows what its times mean");
+        answer_tracks(&mut bench, peer);
+        let next = bench.node.next_group(now, reader).unwrap();
+        assert!(matches!(next, NextGroup::Group { sequence: 0, .. }), "{version}: {next:?}");
+        assert_eq!(bench.node.next_group(now, reader).unwrap(), NextGroup::End, "{version}");
+    }
+}

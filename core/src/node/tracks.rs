@@ -22,17 +22,25 @@ impl Node {
         from: Option<Id<Session>>,
     ) -> Result<Id<Track>, StreamCode> {
         let key = (path.clone(), Arc::from(name));
-        if let Some(id) = self.names.get(&key).copied() {
-            let track = self.store.tracks.get(id);
-            let usable = |track: &Track| !matches!(track.ended, Ended::Failed(_));
-            if let Some(track) = track.filter(|track| usable(track)) {
-                let back = track.feed().is_some_and(|feed| Some(feed.session) == from);
-                return if back { Err(StreamCode::UNROUTABLE) } else { Ok(id) };
+        if let Some(id) = self.names.get(&key).copied()
+            && let Some(track) = self.store.tracks.get(id)
+        {
+            match track.feed() {
+                None if !matches!(track.ended, Ended::Failed(_)) => return Ok(id),
+                Some(feed) if self.leads_to(feed, path) => {
+                    let back = self.is_peer(feed.session, from);
+                    return if back { Err(StreamCode::UNROUTABLE) } else { Ok(id) };
+                }
+                Some(_) | None => {}
             }
         }
         let session = self.source_of(path, from)?;
-        let version = self.sessions.get(session).ok_or(StreamCode::UNROUTABLE)?.version();
-        let mut track = Track::new(key.clone(), Source::Peer(Feed::new(session)));
+        let known = self.sessions.get(session);
+        let reached = known.filter(|session| session.mount.to_wire(path).is_some());
+        let version = reached.ok_or(StreamCode::UNROUTABLE)?.version();
+        let blind = self.routes.covering(path, Viewer::LOCAL).is_none();
+        let feed = Feed::new(session, self.now, blind);
+        let mut track = Track::new(key.clone(), Source::Peer(feed));
         track.says_start = version.has_end();
         if !version.has_track() {
             // Nobody can be asked: frames are stamped here, in the default scale.
@@ -42,12 +50,33 @@ impl Node {
         self.names.insert(key, id);
         if version.has_track() {
             self.request(session, Request::Track(id));
+            self.arm();
         }
         Ok(id)
     }
 
-    /// The session to ask for a broadcast: the best that announces it, else, for the application or a
-    /// peer without an announcement, a server that this node dialed.
+    /// Whether a feed still leads to the broadcast that it was made for.
+    fn leads_to(&self, feed: &Feed, path: &Path) -> bool {
+        feed.blind || self.routes.leads_to(path, feed.session)
+    }
+
+    /// Whether two sessions are with the same peer.
+    fn is_peer(&self, one: Id<Session>, other: Option<Id<Session>>) -> bool {
+        let hop = |id| self.sessions.get(id).filter(|session| session.hop_named).map(|s| s.hop);
+        other.is_some_and(|other| one == other || hop(one).is_some() && hop(one) == hop(other))
+    }
+
+    /// Nobody else finds a track under its name any more: the next one asks anew.
+    pub(crate) fn forget_name(&mut self, track_id: Id<Track>) {
+        let Some(track) = self.store.tracks.get(track_id) else { return };
+        if self.names.get(&track.name) == Some(&track_id) {
+            self.names.remove(&track.name);
+        }
+    }
+
+    /// The session to ask for a broadcast: the best that announces it, else, for the application, a
+    /// server that this node dialed. A peer is not asked on behalf of another without a route: two
+    /// nodes would ask each other for ever.
     fn source_of(&self, path: &Path, from: Option<Id<Session>>) -> Result<Id<Session>, StreamCode> {
         let hop = from.and_then(|id| Some(self.sessions.get(id)?.hop)).unwrap_or_default();
         let viewer = Viewer { session: from, hops: [hop, Default::default()] };
@@ -56,10 +85,10 @@ impl Node {
             Some(Via::Local(_)) => return Err(StreamCode::NOT_FOUND),
             None => {}
         }
-        let dialed = self.sessions.iter().find(|(id, session)| {
+        let dialed = self.sessions.iter().find(|(_, session)| {
             session.config.side == Side::Client
                 && session.state == State::Up
-                && Some(*id) != from
+                && from.is_none()
                 && session.mount.to_wire(path).is_some()
         });
         dialed.map(|(id, _)| id).ok_or(StreamCode::UNROUTABLE)
@@ -125,6 +154,12 @@ impl Node {
                     self.touch(session_id);
                 }
             }
+            Source::Peer(feed) if running && feed.subscribe.is_none() => {
+                // Only asked about by now. Who subscribes next may want something else.
+                let session_id = feed.session;
+                feed.requested = false;
+                self.withdraw_request(session_id, &Request::Subscribe(track_id));
+            }
             Source::Peer(_) => {}
         }
     }
@@ -147,6 +182,7 @@ impl Node {
             session.stop(id, StreamCode::CANCEL);
             session.reap(id);
         }
+        self.touch(session_id);
         let Some(session) = self.sessions.get_mut(session_id) else { return };
         let Some(subscribe) = subscribe else { return };
         session.feeds.remove(&subscribe);
@@ -154,7 +190,6 @@ impl Node {
             self.close_group_in(session_id, id, GroupEnd::Reset(StreamCode::CANCEL));
             self.refuse(session_id, id, StreamCode::CANCEL);
         }
-        self.touch(session_id);
     }
 
     /// The publisher failed, left, or gave the track back: its subscribers are told, and may ask again.
@@ -170,6 +205,7 @@ impl Node {
             });
         // A publisher that leaves after it has said everything takes nothing away.
         track.ended = if complete { Ended::Finished } else { Ended::Failed(code) };
+        self.forget_name(track_id);
         self.refuse_askers(track_id, code);
         self.advance_track(track_id);
         self.refresh_track(track_id);
@@ -196,17 +232,14 @@ impl Node {
 
     /// Forgets a track and its groups.
     pub(crate) fn remove_track(&mut self, track_id: Id<Track>) {
+        self.forget_name(track_id);
         let Some(track) = self.store.tracks.get(track_id) else { return };
-        let name = track.name.clone();
         let groups: Vec<_> = track.from(0).map(|(_, id)| id).collect();
         for group in groups {
             self.wake_followers(group);
             self.store.remove_group(group);
         }
         self.store.tracks.remove(track_id);
-        if self.names.get(&name) == Some(&track_id) {
-            self.names.remove(&name);
-        }
     }
 }
 
