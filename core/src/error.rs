@@ -16,6 +16,9 @@ pub enum Misuse {
     /// Paths and names have rules.
     #[error("this path cannot be used: {0}")]
     Path(#[from] PathError),
+    /// Track names are bounded.
+    #[error("the track name is too long: use at most {max} bytes", max = crate::wire::MAX_TRACK_NAME)]
+    TrackName,
     /// A path has one local broadcast at a time.
     #[error("this node publishes that path already: unpublish it first or choose another path")]
     DuplicateBroadcast,
@@ -88,12 +91,12 @@ pub enum Violation {
     /// An end or update of something that is not active.
     #[error("an announcement was ended or updated that is not active")]
     UnknownAnnouncement,
-    /// ANNOUNCE_OK comes first and once.
-    #[error("ANNOUNCE_OK is missing or came twice")]
-    AnnounceOk,
-    /// SUBSCRIBE_OK comes first (03, 04); START comes once (05 on).
-    #[error("an answer to SUBSCRIBE came out of turn")]
+    /// SUBSCRIBE_OK comes first (03, 04).
+    #[error("another answer to SUBSCRIBE came before SUBSCRIBE_OK")]
     SubscribeResponse,
+    /// The end lies behind what there was, or is another one than before.
+    #[error("END {0} contradicts the groups or the END that came before")]
+    End(u64),
     /// Subscribe ids are used once.
     #[error("subscribe id {0} was used before")]
     DuplicateSubscribe(u64),
@@ -103,9 +106,6 @@ pub enum Violation {
     /// A group at or after the announced end of its track.
     #[error("group {0} is at or after the announced end of the track")]
     GroupAfterEnd(u64),
-    /// The same group twice.
-    #[error("group {0} came twice")]
-    DuplicateGroup(u64),
     /// A frame's bytes do not match its declared size.
     #[error("the group ended inside a frame")]
     FrameSize,
@@ -121,9 +121,9 @@ pub enum Violation {
     /// More waiting bytes than [`Limits::session_buffer`](crate::Limits::session_buffer).
     #[error("too many bytes in unfinished messages")]
     TooMuchBuffered,
-    /// More announcements than [`Limits::announcements`](crate::Limits::announcements).
-    #[error("too many announcements")]
-    TooManyAnnouncements,
+    /// More than [`Limits::announce_requests`](crate::Limits::announce_requests).
+    #[error("too many requests for announcements at a time")]
+    TooManyAnnounceRequests,
     /// More broken streams than [`Limits::violations`](crate::Limits::violations).
     #[error("too many streams broke a rule")]
     TooManyViolations,
@@ -136,9 +136,11 @@ impl Violation {
     /// The code a stream ends with (moqdev registry, stream codes).
     pub const fn stream_code(&self) -> StreamCode {
         match self {
-            Self::Decode(_) | Self::Truncated | Self::GroupAfterEnd(_) | Self::Timestamp => {
-                StreamCode::MALFORMED_TRACK
-            }
+            Self::Decode(_)
+            | Self::Truncated
+            | Self::End(_)
+            | Self::GroupAfterEnd(_)
+            | Self::Timestamp => StreamCode::MALFORMED_TRACK,
             Self::FrameSize => StreamCode::WRONG_SIZE,
             Self::GroupTooLarge => StreamCode::GROUP_TOO_LARGE,
             Self::OpeningTimeout => StreamCode::CONTROL_TIMEOUT,

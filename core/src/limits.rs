@@ -22,12 +22,15 @@ pub struct Limits {
     /// Bytes of unfinished or waiting control messages of one session, over all its streams. Default
     /// 256 KiB: four largest messages. Beyond it the session is closed.
     pub session_buffer: usize,
-    /// Streams one peer may have open at a time. Default 4096; the transport normally allows fewer.
+    /// Streams one peer may have open at a time. Default 8192; the transport normally allows fewer.
     /// A stream beyond it is refused.
     pub peer_streams: usize,
-    /// Announcements one peer may have active at a time. Default 10,000. Beyond it the session is
-    /// closed.
+    /// Announcements of one peer that are kept at a time. Default 10,000. What is beyond it is
+    /// declined: a relay between has no fault in how many its own peers make.
     pub announcements: usize,
+    /// Prefixes of which one peer may be told at a time. Default 64: each costs an entry for every
+    /// broadcast below it. A request beyond it is refused.
+    pub announce_requests: usize,
     /// Groups of one track that may overtake a late one before a subscription gives the late one up.
     /// Default 64: more than the streams that a publisher has open on one track.
     pub reorder: usize,
@@ -50,8 +53,9 @@ impl Default for Limits {
             group_frames: 8192,
             message_bytes: 64 << 10,
             session_buffer: 256 << 10,
-            peer_streams: 4096,
+            peer_streams: 8192,
             announcements: 10_000,
+            announce_requests: 64,
             reorder: 64,
             violations: 64,
             opening_timeout: Duration::from_secs(10),

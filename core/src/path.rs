@@ -18,6 +18,9 @@ pub enum PathError {
     /// More segments than [`Path::MAX_SEGMENTS`].
     #[error("path has more than {max} segments, shorten it", max = Path::MAX_SEGMENTS)]
     TooManySegments,
+    /// More bytes than [`Path::MAX_BYTES`].
+    #[error("path has more than {max} bytes, shorten it", max = Path::MAX_BYTES)]
+    TooLong,
     /// A segment is a wildcard, which names no single broadcast.
     #[error("path has a segment `*` or `**`, which only patterns may have; rename it")]
     Pattern,
@@ -27,12 +30,16 @@ impl Path {
     /// How many segments a path may have.
     pub const MAX_SEGMENTS: usize = 32;
 
+    /// How many bytes a path may have. Paths are compared, kept and sent again by every relay, and
+    /// must fit into any message that somebody else makes of them.
+    pub const MAX_BYTES: usize = 1024;
+
     /// The empty path: the prefix of all paths.
     pub fn root() -> Self {
         Self(Arc::from(""))
     }
 
-    /// Normalises `text`. Fails with [`PathError::TooManySegments`].
+    /// Normalises `text`. Fails with [`PathError::TooManySegments`] and [`PathError::TooLong`].
     pub fn new(text: &str) -> Result<Self, PathError> {
         let trimmed = text.trim_matches('/');
         let segments = || trimmed.split('/').filter(|segment| !segment.is_empty());
@@ -40,7 +47,7 @@ impl Path {
             return Err(PathError::TooManySegments);
         }
         if !trimmed.contains("//") {
-            return Ok(Self(Arc::from(trimmed)));
+            return Self::bounded(trimmed);
         }
         let mut normal = String::new();
         for segment in segments() {
@@ -48,6 +55,13 @@ impl Path {
                 normal.push('/');
             }
             normal.push_str(segment);
+        }
+        Self::bounded(&normal)
+    }
+
+    fn bounded(normal: &str) -> Result<Self, PathError> {
+        if normal.len() > Self::MAX_BYTES {
+            return Err(PathError::TooLong);
         }
         Ok(Self(Arc::from(normal)))
     }
@@ -67,7 +81,8 @@ impl Path {
         self.0.split('/').filter(|segment| !segment.is_empty())
     }
 
-    /// `other` below this path. Fails with [`PathError::TooManySegments`].
+    /// `other` below this path. Fails with [`PathError::TooManySegments`] and
+    /// [`PathError::TooLong`].
     pub fn join(&self, other: &Self) -> Result<Self, PathError> {
         if self.is_root() {
             return Ok(other.clone());
@@ -82,7 +97,7 @@ impl Path {
         joined.push_str(&self.0);
         joined.push('/');
         joined.push_str(&other.0);
-        Ok(Self(Arc::from(joined)))
+        Self::bounded(&joined)
     }
 
     /// The part below `prefix`, which may be empty; `None` if this path is not covered by it.

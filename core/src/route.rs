@@ -136,6 +136,21 @@ impl Routes {
         }
     }
 
+    /// Whether a session announces a path, or one above it.
+    pub(crate) fn leads_to(&self, path: &Path, session: Id<Session>) -> bool {
+        let mut path = path.clone();
+        loop {
+            let mut routes = self.by_path.get(&path).into_iter().flatten();
+            if routes.any(|route| route.session() == Some(session)) {
+                return true;
+            }
+            match path.parent() {
+                Some(parent) => path = parent,
+                None => return false,
+            }
+        }
+    }
+
     /// Whether this announcement is still there.
     pub(crate) fn has_epoch(&self, path: &Path, epoch: u64) -> bool {
         self.by_path.get(path).is_some_and(|routes| routes.iter().any(|route| route.epoch == epoch))

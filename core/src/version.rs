@@ -142,6 +142,11 @@ impl Version {
         self >= Self::Lite05
     }
 
+    /// Some peers send the END of a track inclusively.
+    pub fn tolerates_inclusive_end(self) -> bool {
+        self == Self::Lite05
+    }
+
     /// Paths are sent with slashes around them: the Go peers of this version refuse others.
     pub fn slashed_paths(self) -> bool {
         self == Self::Lite04

@@ -9,9 +9,9 @@ use std::{cell::RefCell, fmt::Write, ops::Deref};
 
 use bytes::Bytes;
 use smoq_core::{
-    Announced, Broadcast, Closed, Command, Config, Dir, Event, Grant, Group, GroupReader, Id, Misuse,
-    NextGroup, Node, Path, Read, Reader, Session, SessionConfig, StreamId, SubscribeOptions, Time,
-    Track, Watcher,
+    Announced, Broadcast, Closed, Command, Config, Dir, Event, Grant, Group, GroupReader, Id,
+    Misuse, NextGroup, Node, Path, Read, Reader, Session, SessionConfig, StreamId,
+    SubscribeOptions, Time, Track, Watcher,
     binding::{self, Transport},
     wire::{SessionCode, StreamCode, TrackInfo},
 };

@@ -321,7 +321,7 @@ structs! {
     Grant { root publish subscribe }
     Limits {
         store_bytes store_age group_bytes group_frames message_bytes session_buffer peer_streams
-        announcements reorder violations opening_timeout request_timeout
+        announcements announce_requests reorder violations opening_timeout request_timeout
     }
     SessionConfig { side version carrier path admission discover }
     SubscribeOptions { priority max_age order start end }

@@ -58,6 +58,7 @@ fn no_limit_is_without_a_test() {
         session_buffer: _,
         peer_streams: _,
         announcements: _,
+        announce_requests: _,
         reorder: _,
         violations: _,
         opening_timeout: _,
@@ -231,9 +232,24 @@ fn announcements() {
         }
         assert_eq!((violations(&mut bench), bench.node.stats().routes), (vec![], 5), "{version}");
         say(&mut bench, publisher, stream, &start("x5", version));
-        assert_eq!(violations(&mut bench), [(None, Violation::TooManyAnnouncements)]);
-        assert_eq!(closed(&bench, publisher), SessionCode::PROTOCOL_VIOLATION, "{version}");
-        assert_eq!(bench.node.stats().routes, 0, "{version}");
+        assert_eq!((violations(&mut bench), bench.node.stats().routes), (vec![], 5), "{version}");
+        assert_eq!(bench[publisher].closed, None, "{version}: it is declined, no more");
+    }
+}
+
+#[test]
+fn announce_requests() {
+    for version in Version::ALL {
+        let limits = Limits { announce_requests: 3, ..Limits::default() };
+        let (mut bench, _, hostile) = relay(version, limits);
+        let open: Vec<_> = (0..3).map(|_| ask_announcements(&mut bench, hostile, "")).collect();
+        assert_eq!(violations(&mut bench), [], "{version}");
+        let stream = ask_announcements(&mut bench, hostile, "");
+        let refused = (Some(stream), Violation::TooManyAnnounceRequests);
+        assert_eq!(violations(&mut bench), [refused], "{version}");
+        bench.reset(hostile, open[0], StreamCode::CANCEL);
+        ask_announcements(&mut bench, hostile, "");
+        assert_eq!(violations(&mut bench), [], "{version}: a place was free again");
     }
 }
 

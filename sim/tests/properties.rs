@@ -366,6 +366,7 @@ fn small() -> Limits {
         session_buffer: 600,
         peer_streams: 12,
         announcements: 3,
+        announce_requests: 2,
         reorder: 2,
         violations: 12,
         opening_timeout: Duration::from_secs(5),

@@ -340,6 +340,7 @@ impl Node {
         if let Some(group) = self.store.remove_group(group_id) {
             self.store.evicted += 1;
             self.tell_drop(group.track, group.sequence, group.sequence, StreamCode::EVICTED);
+            self.complete_track(group.track);
         }
     }
 

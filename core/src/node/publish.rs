@@ -10,7 +10,7 @@ use crate::{
     route::Via,
     session::{Half, Kind},
     store::{Ended, Group, GroupEnd, GroupError, Source, Track},
-    wire::{Cost, Hops, StreamCode, TrackInfo, varint},
+    wire::{Cost, Hops, MAX_TRACK_NAME, StreamCode, TrackInfo, varint},
 };
 
 /// A broadcast of the application. Outside, only its id is seen.
@@ -78,7 +78,8 @@ impl Node {
     /// Adds a track to a broadcast.
     ///
     /// Fails with [`Misuse::Stale`], with [`Misuse::DuplicateTrack`] if the broadcast has one of that
-    /// name, and with [`Misuse::Timescale`] if the timescale is zero.
+    /// name, with [`Misuse::TrackName`] if the name is too long, and with [`Misuse::Timescale`] if the
+    /// timescale is zero.
     pub fn create_track(
         &mut self,
         now: Time,
@@ -88,6 +89,9 @@ impl Node {
     ) -> Result<Id<Track>, Misuse> {
         self.advance(now);
         let state = self.broadcasts.get_mut(broadcast).ok_or(Misuse::Stale)?;
+        if name.len() > MAX_TRACK_NAME {
+            return Err(Misuse::TrackName);
+        }
         if info.timescale == 0 {
             return Err(Misuse::Timescale);
         }
@@ -266,14 +270,17 @@ impl Node {
         Ok(backlog)
     }
 
-    /// A finished track is over when its last group is.
-    fn complete_track(&mut self, track_id: Id<Track>) {
-        let Some(track) = self.store.tracks.get(track_id) else { return };
+    /// A finished track is over when its last group is. Lets its subscribers see what is left.
+    pub(crate) fn complete_track(&mut self, track_id: Id<Track>) {
+        let Some(track) = self.store.tracks.get(track_id).filter(|track| track.end.is_some())
+        else {
+            return;
+        };
         let open = |(_, id)| self.store.groups.get(id).is_some_and(|group| group.end.is_none());
-        let finished = track.end.is_some() && !track.from(0).any(open);
-        if finished {
+        let own = matches!(track.source, Source::Local { .. });
+        if own && track.ended == Ended::No && !track.from(0).any(open) {
             self.end_track(track_id, Ended::Finished);
-        } else if track.end.is_some() {
+        } else {
             self.advance_track(track_id);
         }
     }

@@ -1,9 +1,11 @@
 //! Subscriptions to tracks: of peers and of the application alike.
 
+use core::cmp::Reverse;
+
 use super::{Node, Reader, Track};
 use crate::{
     Event, Id, SubscribeOptions,
-    session::{Session, Stream},
+    session::{Hungry, Session, Stream},
     store::{Selection, Source},
     wire::SubscribeParams,
 };
@@ -28,8 +30,6 @@ pub(crate) struct Sub {
     pub(crate) age: u32,
     /// Group streams that are not acknowledged.
     pub(crate) open: usize,
-    /// In the session's list of those that may have a group to open.
-    pub(crate) hungry: bool,
     /// First frame of a group, and last frame of a group (06 on).
     first: Option<(u64, u64)>,
     last: Option<(u64, u64)>,
@@ -44,7 +44,12 @@ impl Sub {
     ) -> Self {
         let selection = Selection::new(options.start, options.max_age, options.end);
         let (first, last) = (None, None);
-        Self { track, options, selection, target, age, open: 0, hungry: false, first, last }
+        Self { track, options, selection, target, age, open: 0, first, last }
+    }
+
+    /// Its place among those of its session that have a group to open.
+    pub(crate) fn hungry(&self, id: Id<Sub>) -> Hungry {
+        Hungry { priority: self.options.priority, age: Reverse(self.age), sub: id }
     }
 
     /// Notes the frames that bound the first and the last group.
@@ -76,12 +81,20 @@ impl Node {
     pub(crate) fn change_sub(&mut self, sub_id: Id<Sub>, options: SubscribeOptions) {
         let Some(sub) = self.subs.get_mut(sub_id) else { return };
         let moved = (sub.options.priority, sub.options.order) != (options.priority, options.order);
+        let before = sub.hungry(sub_id);
         sub.selection.end = options.end;
         // Where it begins is settled; the publisher is told what it was told first.
         sub.options = SubscribeOptions { start: sub.options.start, ..options };
-        let track = sub.track;
-        if moved {
-            self.reprioritise(sub_id);
+        let (track, after) = (sub.track, sub.hungry(sub_id));
+        if let (true, Target::Peer { session: session_id, .. }) = (moved, sub.target)
+            && let Some(session) = self.sessions.get_mut(session_id)
+        {
+            if session.hungry.remove(&before) {
+                session.hungry.insert(after);
+            }
+            // However often it changes its mind, the transport is told once.
+            session.moved.insert(sub_id);
+            self.touch(session_id);
         }
         self.refresh_track(track);
         self.advance_sub(sub_id);
@@ -94,7 +107,8 @@ impl Node {
             && let Some(session) = self.sessions.get_mut(session)
         {
             session.served.remove(&subscribe);
-            session.hungry.retain(|other| *other != sub_id);
+            session.hungry.remove(&sub.hungry(sub_id));
+            session.moved.remove(&sub_id);
         }
         if let Some(track) = self.store.tracks.get_mut(sub.track) {
             track.subs.retain(|other| *other != sub_id);
@@ -128,9 +142,9 @@ impl Node {
                 let track = self.store.tracks.get(sub.track);
                 let next = track.and_then(|track| sub.selection.next(&self.store, track));
                 let session = self.sessions.get_mut(session_id);
-                if let (Some(_), false, Some(session)) = (next, sub.hungry, session) {
-                    sub.hungry = true;
-                    session.hungry.push(sub_id);
+                if let (Some(_), Some(session)) = (next, session)
+                    && session.hungry.insert(sub.hungry(sub_id))
+                {
                     self.touch(session_id);
                 }
                 self.answer_sub(sub_id);

@@ -6,7 +6,7 @@ use super::{Node, Sub, Target};
 use crate::{
     Event, Id, Misuse, NextGroup, Path, Read, SubscribeOptions, Time,
     store::{Cursor, Ended, Follower, Form, Group, GroupEnd},
-    wire::{StreamCode, TrackInfo},
+    wire::{MAX_TRACK_NAME, StreamCode, TrackInfo},
 };
 
 /// A subscription of the application. Outside, only its id is seen.
@@ -43,7 +43,7 @@ impl Node {
     /// dialed is asked. If nobody can be asked, or the publisher refuses,
     /// [`next_group`](Self::next_group) says so.
     ///
-    /// Fails never so far; the result leaves room for it.
+    /// Fails with [`Misuse::TrackName`].
     pub fn subscribe(
         &mut self,
         now: Time,
@@ -52,6 +52,9 @@ impl Node {
         options: SubscribeOptions,
     ) -> Result<Id<Reader>, Misuse> {
         self.advance(now);
+        if track.len() > MAX_TRACK_NAME {
+            return Err(Misuse::TrackName);
+        }
         let open = Vec::new();
         let failed = StreamCode::UNROUTABLE;
         let reader = Reader { id: None, sub: None, failed, open, signalled: false };

@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use super::{Node, Offence, Track};
 use crate::{
-    Id, Session, Time, Violation,
+    Dir, Id, Session, Time, Violation,
     session::{Kind, State},
+    store::Ended,
     wire::StreamCode,
 };
 
@@ -60,7 +61,10 @@ impl Node {
         for id in session.in_order() {
             let Some(session) = self.sessions.get(session_id) else { return };
             let Some(stream) = session.streams.get(id) else { continue };
-            if !matches!(stream.kind, Kind::Opening | Kind::SetupIn) || asking {
+            // A group stream without a byte is no sign of bad will: QUIC opens it with a later one,
+            // and its sender may have more urgent ones.
+            let silent = stream.dir == Dir::Uni && stream.inbox.is_empty();
+            if !matches!(stream.kind, Kind::Opening | Kind::SetupIn) || asking || silent {
                 continue;
             }
             if self.now.since(stream.opened) >= limit {
@@ -79,7 +83,10 @@ impl Node {
         if track.len() > 1 {
             self.sweep.get_or_insert(self.now.after(TICK));
         }
-        if !track.knows_start() && track.len() > 0 {
+        let waited = track.begun.filter(|_| !track.knows_start());
+        if waited.is_some_and(|begun| self.now.since(begun) < TICK) {
+            self.sweep.get_or_insert(self.now.after(TICK));
+        } else if waited.is_some() {
             // It does not say where it starts, so it starts with what is here.
             if let Some(track) = self.store.tracks.get_mut(track_id) {
                 track.says_start = false;
@@ -87,16 +94,13 @@ impl Node {
             self.advance_track(track_id);
         }
         let Some(track) = self.store.tracks.get(track_id) else { return };
-        let Some(feed) = track.feed() else { return };
-        let asked = feed.asking.and_then(|id| self.sessions.get(feed.session)?.streams.get(id));
-        match asked.map(|stream| self.now.since(stream.opened) >= limit) {
-            Some(true) => return self.lose_feed(track_id, StreamCode::CONTROL_TIMEOUT),
-            Some(false) => self.arm(),
-            None => {}
+        let Some(feed) = track.feed().filter(|_| track.ended == Ended::No) else { return };
+        if track.info.is_none() {
+            if self.now.since(feed.since) >= limit {
+                return self.lose_feed(track_id, StreamCode::CONTROL_TIMEOUT);
+            }
+            self.sweep.get_or_insert(self.now.after(TICK));
         }
-        let Some(feed) = self.store.tracks.get(track_id).and_then(|track| track.feed()) else {
-            return;
-        };
         if feed.tail.is_some() {
             self.arm();
             self.settle_feed(track_id);

@@ -36,19 +36,37 @@ impl Node {
     pub fn handle_granted(&mut self, now: Time, session: Id<Session>, stream: StreamId, dir: Dir) {
         self.advance(now);
         let Some(state) = self.live(session) else { return };
-        match dir {
-            Dir::Uni if !state.setup_sent => self.send_setup(session, stream),
+        let used = match dir {
+            Dir::Uni if !state.setup_sent => {
+                self.send_setup(session, stream);
+                true
+            }
             Dir::Uni => self.send_group(session, stream),
             Dir::Bi => match state.requests.pop_front() {
-                Some(Request::Announce(prefix)) => {
-                    self.send_announce_request(session, stream, prefix);
+                Some(request) => {
+                    self.send_request(session, stream, request);
+                    true
                 }
-                Some(Request::Track(track)) => self.send_track(session, stream, track),
-                Some(Request::Subscribe(track)) => self.send_subscribe(session, stream, track),
-                None => {}
+                None => false,
             },
+        };
+        if let (false, Some(state)) = (used, self.live(session)) {
+            // What it was for has gone meanwhile.
+            let code = StreamCode::CANCEL;
+            state.commands.push_back(Command::Reset { stream, code });
+            if dir == Dir::Bi {
+                state.commands.push_back(Command::Stop { stream, code });
+            }
         }
         self.touch(session);
+    }
+
+    fn send_request(&mut self, session: Id<Session>, stream: StreamId, request: Request) {
+        match request {
+            Request::Announce(prefix) => self.send_announce_request(session, stream, prefix),
+            Request::Track(track) => self.send_track(session, stream, track),
+            Request::Subscribe(track) => self.send_subscribe(session, stream, track),
+        }
     }
 
     /// Bytes of a stream have come, in order; `fin` with the last of them, which may be none.
@@ -159,6 +177,8 @@ impl Node {
             Kind::SubscribeIn(served) => {
                 let sub = served.sub;
                 stream.kind = Kind::Over;
+                // Some peers take only STOP_SENDING for the end of a subscription.
+                state.stop(id, StreamCode::CANCEL);
                 self.forget_sub(sub);
             }
             _ => {}
@@ -198,6 +218,12 @@ impl Node {
     /// The next thing that the transport of a session has to do.
     pub fn poll_command(&mut self, session: Id<Session>) -> Option<Command> {
         let state = self.sessions.get_mut(session)?;
+        if state.commands.is_empty() {
+            for sub in core::mem::take(&mut state.moved) {
+                self.reprioritise(sub);
+            }
+        }
+        let state = self.sessions.get_mut(session)?;
         let command = state.commands.pop_front();
         if state.state == State::Closed && state.commands.is_empty() {
             self.forget_session(session);
@@ -209,7 +235,7 @@ impl Node {
     pub fn wants_open(&mut self, session: Id<Session>, dir: Dir) -> bool {
         let Some(state) = self.live(session) else { return false };
         match dir {
-            Dir::Uni => !state.setup_sent || self.has_group_to_open(session),
+            Dir::Uni => !state.setup_sent || self.most_hungry(session).is_some(),
             Dir::Bi => !state.requests.is_empty(),
         }
     }
@@ -250,7 +276,8 @@ impl Node {
         self.advance(now);
         let Some(state) = self.live(session) else { return };
         let Some(Offer { stream: id, bytes: offered, fin }) = state.offer.take() else { return };
-        let Some(found) = state.streams.get_mut(id).filter(|found| found.id == stream) else {
+        let same = |found: &&mut Stream| found.id == stream && found.send == Half::Open;
+        let Some(found) = state.streams.get_mut(id).filter(same) else {
             return;
         };
         let bytes = bytes.min(offered);
@@ -297,6 +324,12 @@ impl Node {
                 // What a request was followed by is for its new kind to judge.
                 if opening && matches!(kind, Some(Kind::AnnounceOut(_) | Kind::TrackIn(_))) {
                     return self.process(session, id);
+                }
+                if let Some(stream) = state.streams.get_mut(id)
+                    && matches!(stream.kind, Kind::Over)
+                    && stream.inbox_fin
+                {
+                    stream.recv = Half::Done;
                 }
                 state.reap(id);
             }

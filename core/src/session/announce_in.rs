@@ -5,7 +5,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{Half, Kind, Priority, Request};
+use super::{Kind, Priority, Request};
 use crate::{
     Dir, Discover, Id, Node, Path, Session, StreamId, Violation,
     node::Offence,
@@ -29,9 +29,11 @@ pub(crate) struct AnnounceIn {
     ok: Option<Hop>,
     /// Active announcements, as node paths.
     active: BTreeSet<Path>,
-    /// The same by announce id (06 on). An announcement that cannot be used has an id all the same.
-    ids: BTreeMap<u64, Option<Path>>,
+    /// The same by announce id (06 on).
+    ids: BTreeMap<u64, Path>,
     next_id: u64,
+    /// Announcements that were declined, and not ended yet.
+    declined: u64,
 }
 
 impl Node {
@@ -66,6 +68,7 @@ impl Node {
             active: BTreeSet::new(),
             ids: BTreeMap::new(),
             next_id: 0,
+            declined: 0,
         });
         let id = session.open(now, stream, Dir::Bi, kind, Priority::CONTROL);
         if let Some(stream) = session.streams.get_mut(id) {
@@ -105,19 +108,18 @@ impl Node {
             let Some(announce) = announce else { break };
             self.announced(session_id, id, announce).map_err(Offence::Session)?;
         }
-        let session = self.sessions.get(session_id);
-        let ended = session
-            .and_then(|session| session.streams.get(id))
-            .is_some_and(|stream| stream.inbox_fin);
-        if ended {
-            // An orderly end of the prefix: everything below it is withdrawn.
-            self.end_announcements(session_id, id);
-            let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
-            if let Some(stream) = session.streams.get_mut(id) {
-                stream.recv = Half::Done;
-            }
-            session.finish(id);
+        let Some(session) = self.sessions.get(session_id) else { return Ok(()) };
+        let Some(stream) = session.streams.get(id).filter(|stream| stream.inbox_fin) else {
+            return Ok(());
+        };
+        if !stream.inbox.is_empty() {
+            return Err(Offence::Session(Violation::Truncated));
         }
+        // An orderly end of the prefix: everything below it is withdrawn, and nothing more is said.
+        self.end_announcements(session_id, id);
+        self.set_kind(session_id, id, Kind::Over);
+        let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
+        session.finish(id);
         Ok(())
     }
 
@@ -127,7 +129,7 @@ impl Node {
         id: Id<Stream>,
         announce: Announce,
     ) -> Result<(), Violation> {
-        let (own, limit) = (self.config.hop, self.config.limits.announcements);
+        let limit = self.config.limits.announcements;
         let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
         let (version, named) = (session.version(), session.hop);
         let Some(stream) = session.streams.get_mut(id) else { return Ok(()) };
@@ -137,26 +139,27 @@ impl Node {
             Announce::Start { suffix, hops, cost } => {
                 let path = state.prefix.join(&suffix).ok();
                 let path = path.and_then(|path| session.mount.to_local(&path));
-                let route = complete(&hops, state.ok.unwrap_or_default(), named, version)
-                    .filter(|hops| !hops.contains(own));
-                if version.has_announce_ids() {
-                    state.ids.insert(state.next_id, path.clone());
-                    state.next_id += 1;
-                }
-                let Some(path) = path else { return Ok(()) };
-                if state.active.insert(path.clone()) {
-                    session.announcements += 1;
-                    if session.announcements > limit {
-                        return Err(Violation::TooManyAnnouncements);
-                    }
-                } else if version.sender_appends_hop() || version.has_announce_ids() {
+                let known = path.as_ref().is_some_and(|path| state.active.contains(path));
+                if known && (version.sender_appends_hop() || version.has_announce_ids()) {
                     return Err(Violation::DuplicateAnnouncement);
                 }
-                match route {
-                    Some(hops) => self.routes.add(path.clone(), via, hops, cost.plus(LINK)),
-                    None => _ = self.routes.remove(&path, via),
+                let id = state.next_id;
+                state.next_id += 1;
+                // What cannot be used, or is too much, is declined without a word.
+                let usable = |path: &Path| path.for_announce().is_ok();
+                let room = known || session.announcements < limit;
+                let Some(path) = path.filter(usable).filter(|_| room) else {
+                    state.declined += 1;
+                    return Ok(());
+                };
+                if state.active.insert(path.clone()) {
+                    session.announcements += 1;
                 }
-                self.route_changed(&path);
+                if version.has_announce_ids() {
+                    state.ids.insert(id, path.clone());
+                }
+                let hops = complete(&hops, state.ok.unwrap_or_default(), named, version);
+                self.route_announced(&path, via, hops, cost);
             }
             Announce::End { suffix } => {
                 let path = state.prefix.join(&suffix).ok();
@@ -164,37 +167,51 @@ impl Node {
                 // Up to 05 some peers end what they never announced: nothing is lost by it.
                 if let Some(path) = path.filter(|path| state.active.remove(path)) {
                     session.announcements -= 1;
-                    self.routes.remove(&path, via);
-                    self.route_changed(&path);
+                    self.route_withdrawn(&path, via);
                 }
             }
-            Announce::EndId { id } => {
-                let path = state.ids.remove(&id).ok_or(Violation::UnknownAnnouncement)?;
-                if let Some(path) = path.filter(|path| state.active.remove(path)) {
+            Announce::EndId { id } => match state.ids.remove(&id) {
+                Some(path) => {
+                    state.active.remove(&path);
                     session.announcements -= 1;
-                    self.routes.remove(&path, via);
-                    self.route_changed(&path);
+                    self.route_withdrawn(&path, via);
                 }
-            }
-            Announce::Update { id, hops, cost } => {
-                let path = state.ids.get(&id).ok_or(Violation::UnknownAnnouncement)?;
-                let Some(path) = path.clone() else { return Ok(()) };
-                let hops = complete(&hops, state.ok.unwrap_or_default(), named, version)
-                    .filter(|hops| !hops.contains(own));
-                match hops {
-                    Some(hops) => {
-                        let cost: Cost = cost.plus(LINK);
-                        if !self.routes.update(&path, via, hops.clone(), cost) {
-                            self.routes.add(path.clone(), via, hops, cost);
-                        }
-                    }
-                    None => _ = self.routes.remove(&path, via),
+                // It may be one that was declined. Which, is not remembered.
+                None if id < state.next_id && state.declined > 0 => state.declined -= 1,
+                None => return Err(Violation::UnknownAnnouncement),
+            },
+            Announce::Update { id, hops, cost } => match state.ids.get(&id).cloned() {
+                Some(path) => {
+                    let hops = complete(&hops, state.ok.unwrap_or_default(), named, version);
+                    self.route_announced(&path, via, hops, cost);
                 }
-                self.route_changed(&path);
-            }
+                None if id < state.next_id && state.declined > 0 => {}
+                None => return Err(Violation::UnknownAnnouncement),
+            },
             Announce::Other { .. } => {}
         }
         Ok(())
+    }
+
+    /// A broadcast is reached by a peer over these hops. Without any it cannot be used: it went in a
+    /// circle, or too far.
+    fn route_announced(&mut self, path: &Path, via: Via, hops: Option<Hops>, cost: Cost) {
+        let own = self.config.hop;
+        match hops.filter(|hops| !hops.contains(own)) {
+            Some(hops) => {
+                let cost = cost.plus(LINK);
+                if !self.routes.update(path, via, hops.clone(), cost) {
+                    self.routes.add(path.clone(), via, hops, cost);
+                }
+            }
+            None => _ = self.routes.remove(path, via),
+        }
+        self.route_changed(path);
+    }
+
+    fn route_withdrawn(&mut self, path: &Path, via: Via) {
+        self.routes.remove(path, via);
+        self.route_changed(path);
     }
 
     /// Takes back all that the peer announced on a stream.
@@ -208,8 +225,7 @@ impl Node {
             session.announcements -= gone.len();
         }
         for path in gone {
-            self.routes.remove(&path, Via::Peer(session_id, id));
-            self.route_changed(&path);
+            self.route_withdrawn(&path, Via::Peer(session_id, id));
         }
     }
 

@@ -7,8 +7,8 @@ use alloc::collections::BTreeMap;
 
 use super::{Kind, Mount};
 use crate::{
-    Id, Node, Path, Session,
-    node::Changes,
+    Id, Node, Path, Session, Violation,
+    node::{Changes, Offence},
     route::{Route, Viewer},
     session::Stream,
     wire::{Announce, AnnounceOk, AnnounceRequest, Cost, Hop, Hops, Message},
@@ -49,8 +49,18 @@ impl Node {
         session_id: Id<Session>,
         id: Id<Stream>,
         request: &AnnounceRequest,
-    ) {
-        let Some(session) = self.sessions.get_mut(session_id) else { return };
+    ) -> Result<(), Offence> {
+        let limit = self.config.limits.announce_requests;
+        let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
+        let running = |id: &Id<Stream>| {
+            let stream = session.streams.get(*id);
+            stream.is_some_and(|stream| matches!(stream.kind, Kind::AnnounceOut(_)))
+        };
+        session.announcing.retain(running);
+        if session.announcing.len() >= limit {
+            return Err(Offence::Stream(Violation::TooManyAnnounceRequests));
+        }
+        session.announcing.push(id);
         if request.exclude_hop.is_known() && !session.hop_named {
             session.hop = request.exclude_hop;
         }
@@ -74,6 +84,7 @@ impl Node {
         }
         session.wake(id);
         self.touch(session_id);
+        Ok(())
     }
 
     /// Tells the streams whose prefix covers a path that its routes have changed.
@@ -81,7 +92,8 @@ impl Node {
         for session_id in self.sessions.ids() {
             let Some(session) = self.sessions.get_mut(session_id) else { continue };
             let mut touched = false;
-            for id in session.in_order() {
+            for index in 0..session.announcing.len() {
+                let id = session.announcing[index];
                 let Some(stream) = session.streams.get_mut(id) else { continue };
                 let Kind::AnnounceOut(state) = &mut stream.kind else { continue };
                 if state.prefix.as_ref().is_some_and(|prefix| path.starts_with(prefix)) {
@@ -130,10 +142,9 @@ impl Node {
                     if route.is_some() {
                         state.changes.add(path.clone());
                     }
-                    if version.has_announce_ids() {
-                        Announce::EndId { id: told.id }
-                    } else {
-                        Announce::End { suffix: state.suffix(&session.mount, &path) }
+                    match state.suffix(&session.mount, &path) {
+                        Some(suffix) if !version.has_announce_ids() => Announce::End { suffix },
+                        _ => Announce::EndId { id: told.id },
                     }
                 }
                 (_, Some(route)) => {
@@ -142,7 +153,8 @@ impl Node {
                     if version.sender_appends_hop() && own.is_known() && hops.push(own).is_err() {
                         continue;
                     }
-                    let suffix = state.suffix(&session.mount, &path);
+                    // A path that is too long for this peer does not exist for it.
+                    let Some(suffix) = state.suffix(&session.mount, &path) else { continue };
                     Announce::Start { suffix, hops, cost: route.cost }
                 }
                 (Some(_), None) => continue,
@@ -161,9 +173,8 @@ impl Told {
 
 impl AnnounceOut {
     /// The peer asked with its own words for the prefix, and gets the rest in the same.
-    fn suffix(&self, mount: &Mount, path: &Path) -> Path {
-        let wire = mount.to_wire(path).and_then(|wire| wire.strip_prefix(&self.wire));
-        wire.unwrap_or_default()
+    fn suffix(&self, mount: &Mount, path: &Path) -> Option<Path> {
+        mount.to_wire(path)?.strip_prefix(&self.wire)
     }
 
     fn remember(&mut self, path: Path, message: &Announce, route: Option<&Route>) {

@@ -43,7 +43,7 @@ impl Node {
         let Some(track) = self.store.tracks.get_mut(track_id) else { return Ok(()) };
         let sequence = header.sequence;
         if track.end.is_some_and(|end| sequence >= end) {
-            if version.has_group_order() && track.end == Some(sequence) {
+            if version.tolerates_inclusive_end() && track.end == Some(sequence) {
                 // Some peers of 05 send an END that includes the last group.
                 self.refuse(session_id, id, StreamCode::CANCEL);
                 return Ok(());
@@ -66,6 +66,9 @@ impl Node {
         let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
         let fin = session.streams.get(id).is_some_and(|stream| stream.inbox_fin);
         let frames = session.take_inbox(id);
+        if let Some(track) = self.store.tracks.get_mut(track_id) {
+            track.begun.get_or_insert(self.now);
+        }
         self.arm();
         self.advance_track(track_id);
         self.receive_group(session_id, id, &frames, fin)

@@ -1,8 +1,6 @@
 //! A group on its way out.
 
 use alloc::vec::Vec;
-use core::cmp::Reverse;
-
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -26,46 +24,41 @@ pub(crate) struct GroupOut {
 }
 
 impl Node {
-    /// Whether a subscription of this peer has a group to open.
-    pub(crate) fn has_group_to_open(&mut self, session_id: Id<Session>) -> bool {
-        let Some(session) = self.sessions.get_mut(session_id) else { return false };
-        while let Some(sub_id) = session.hungry.last() {
-            let Some(sub) = self.subs.get_mut(*sub_id) else {
-                session.hungry.pop();
-                continue;
-            };
+    /// The most urgent subscription of this peer that has a group to open.
+    pub(crate) fn most_hungry(&mut self, session_id: Id<Session>) -> Option<Id<Sub>> {
+        let session = self.sessions.get_mut(session_id)?;
+        loop {
+            let sub_id = session.hungry.last()?.sub;
+            let sub = self.subs.get_mut(sub_id)?;
             let track = self.store.tracks.get(sub.track);
             if track.is_some_and(|track| sub.selection.next(&self.store, track).is_some()) {
-                return true;
+                return Some(sub_id);
             }
-            sub.hungry = false;
-            session.hungry.pop();
+            session.hungry.pop_last();
         }
-        false
     }
 
-    /// Gives the most urgent waiting group a stream.
-    pub(crate) fn send_group(&mut self, session_id: Id<Session>, stream: StreamId) {
+    /// Gives the most urgent waiting group a stream. Says whether there was one.
+    pub(crate) fn send_group(&mut self, session_id: Id<Session>, stream: StreamId) -> bool {
+        let sub_id = self.most_hungry(session_id);
+        sub_id.is_some_and(|sub_id| self.open_group_out(session_id, stream, sub_id).is_some())
+    }
+
+    fn open_group_out(
+        &mut self,
+        session_id: Id<Session>,
+        stream: StreamId,
+        sub_id: Id<Sub>,
+    ) -> Option<()> {
         let (now, reorder) = (self.now, self.config.limits.reorder);
-        let Some(session) = self.sessions.get_mut(session_id) else { return };
-        let best = session
-            .hungry
-            .iter()
-            .filter_map(|id| {
-                let sub = self.subs.get_mut(*id)?;
-                let track = self.store.tracks.get(sub.track)?;
-                sub.selection.next(&self.store, track)?;
-                Some((sub.options.priority, Reverse(sub.age), *id))
-            })
-            .max();
-        let Some((.., sub_id)) = best else { return };
-        let Some(sub) = self.subs.get_mut(sub_id) else { return };
-        let Target::Peer { subscribe, .. } = sub.target else { return };
-        let Some(track) = self.store.tracks.get(sub.track) else { return };
-        let Some((sequence, group_id)) = sub.selection.next(&self.store, track) else { return };
+        let session = self.sessions.get_mut(session_id)?;
+        let sub = self.subs.get_mut(sub_id)?;
+        let Target::Peer { subscribe, .. } = sub.target else { return None };
+        let track = self.store.tracks.get(sub.track)?;
+        let (sequence, group_id) = sub.selection.next(&self.store, track)?;
+        let group = self.store.groups.get_mut(group_id)?;
         sub.selection.take(sequence, reorder);
         sub.open += 1;
-        let Some(group) = self.store.groups.get_mut(group_id) else { return };
         let version = session.version();
         let (first, last) = sub.frames_of(sequence);
         let cursor = Cursor::new(version.into(), first, last);
@@ -82,6 +75,7 @@ impl Node {
         }
         session.wake(id);
         self.answer_sub(sub_id);
+        Some(())
     }
 
     /// Collects what a group stream has to send. `None` when the stream was reset instead.

@@ -17,9 +17,10 @@ mod track_in;
 mod track_out;
 
 use alloc::{
-    collections::{BTreeMap, BinaryHeap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
+use core::cmp::Reverse;
 
 use bytes::{Buf, BytesMut};
 
@@ -113,7 +114,7 @@ pub(crate) struct Stream {
     pub(crate) out: BytesMut,
     /// FIN follows `out`.
     pub(crate) fin: bool,
-    /// In the heap of streams to be asked for bytes.
+    /// In the set of streams to be asked for bytes.
     ready: bool,
     /// The transport took fewer bytes than offered.
     blocked: bool,
@@ -123,6 +124,14 @@ pub(crate) struct Stream {
 struct Ready {
     priority: Priority,
     stream: Id<Stream>,
+}
+
+/// A subscription that may have a group to open. The most urgent one compares highest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Hungry {
+    pub(crate) priority: u8,
+    pub(crate) age: Reverse<u32>,
+    pub(crate) sub: Id<Sub>,
 }
 
 /// A bidirectional stream that we want opened.
@@ -163,7 +172,11 @@ pub struct Session {
     pub(crate) streams: Arena<Stream>,
     pub(crate) requests: VecDeque<Request>,
     /// Subscriptions of the peer that may have a group to open.
-    pub(crate) hungry: Vec<Id<Sub>>,
+    pub(crate) hungry: BTreeSet<Hungry>,
+    /// Those whose priority has changed since the streams on their way were told.
+    pub(crate) moved: BTreeSet<Id<Sub>>,
+    /// Streams on which the peer is told of announcements.
+    pub(crate) announcing: Vec<Id<Stream>>,
     /// Our subscriptions, by subscribe id.
     pub(crate) feeds: BTreeMap<u64, Id<Track>>,
     pub(crate) next_subscribe: u64,
@@ -180,7 +193,7 @@ pub struct Session {
     /// In the node's queue of sessions with output.
     pub(crate) dirty: bool,
     by_id: BTreeMap<StreamId, Id<Stream>>,
-    ready: BinaryHeap<Ready>,
+    ready: BTreeSet<Ready>,
     buffered: usize,
     /// Where group headers are made, kept for the next one.
     pub(crate) header: BytesMut,
@@ -201,7 +214,9 @@ impl Session {
             setup_received: false,
             streams: Arena::new(),
             requests: VecDeque::new(),
-            hungry: Vec::new(),
+            hungry: BTreeSet::new(),
+            moved: BTreeSet::new(),
+            announcing: Vec::new(),
             feeds: BTreeMap::new(),
             next_subscribe: 0,
             served: BTreeMap::new(),
@@ -213,7 +228,7 @@ impl Session {
             offer: None,
             dirty: false,
             by_id: BTreeMap::new(),
-            ready: BinaryHeap::new(),
+            ready: BTreeSet::new(),
             buffered: 0,
             header: BytesMut::new(),
         }
@@ -293,7 +308,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(id) else { return };
         if stream.send == Half::Open && !stream.ready && !stream.blocked {
             stream.ready = true;
-            self.ready.push(Ready { priority: stream.priority, stream: id });
+            self.ready.insert(Ready { priority: stream.priority, stream: id });
         }
     }
 
@@ -307,28 +322,22 @@ impl Session {
 
     /// The transport takes no more bytes for this stream now.
     pub(crate) fn block(&mut self, id: Id<Stream>) {
+        self.rest(id);
         if let Some(stream) = self.streams.get_mut(id) {
             stream.blocked = true;
-            stream.ready = false;
         }
     }
 
     /// The most urgent stream that may have something to send.
-    pub(crate) fn most_urgent(&mut self) -> Option<Id<Stream>> {
-        loop {
-            let top = self.ready.peek()?;
-            let current = self.streams.get(top.stream);
-            if current.is_some_and(|stream| stream.ready && stream.priority == top.priority) {
-                return Some(top.stream);
-            }
-            self.ready.pop();
-        }
+    pub(crate) fn most_urgent(&self) -> Option<Id<Stream>> {
+        self.ready.last().map(|ready| ready.stream)
     }
 
     /// The stream has nothing to send for now.
     pub(crate) fn rest(&mut self, id: Id<Stream>) {
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.ready = false;
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        if core::mem::take(&mut stream.ready) {
+            self.ready.remove(&Ready { priority: stream.priority, stream: id });
         }
     }
 
@@ -338,11 +347,14 @@ impl Session {
         if stream.priority == priority || stream.send != Half::Open {
             return;
         }
+        let ready = stream.ready;
+        self.rest(id);
+        let Some(stream) = self.streams.get_mut(id) else { return };
         stream.priority = priority;
         let priority = priority.to_transport();
         self.commands.push_back(Command::Priority { stream: stream.id, priority });
-        if stream.ready {
-            self.ready.push(Ready { priority: stream.priority, stream: id });
+        if ready {
+            self.wake(id);
         }
     }
 
@@ -359,9 +371,9 @@ impl Session {
         let Some(stream) = self.streams.get_mut(id) else { return };
         if stream.send != Half::Done {
             stream.send = Half::Done;
-            stream.ready = false;
             stream.out.clear();
             self.commands.push_back(Command::Reset { stream: stream.id, code });
+            self.rest(id);
         }
     }
 
@@ -422,6 +434,7 @@ impl Session {
             self.by_id.remove(&stream.id);
             self.peer_streams -= usize::from(stream.theirs);
             self.forget_inbox(id);
+            self.rest(id);
             self.streams.remove(id);
         }
     }

@@ -80,10 +80,7 @@ impl Node {
                 self.read_setup(session_id, id)
             }
             First::Group(header) => self.open_group_in(session_id, id, header),
-            First::Announce(request) => {
-                self.serve_announce(session_id, id, &request);
-                Ok(())
-            }
+            First::Announce(request) => self.serve_announce(session_id, id, &request),
             First::Subscribe(subscribe) => self.serve_subscribe(session_id, id, subscribe),
             First::Track(track) => self.serve_track(session_id, id, &track),
             First::Unserved => {

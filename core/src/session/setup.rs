@@ -147,6 +147,7 @@ impl Node {
             self.request_announcements(session_id);
         }
         self.open_waiting_streams(session_id);
+        self.arm();
         self.touch(session_id);
     }
 

@@ -122,29 +122,32 @@ impl Node {
         id: Id<Stream>,
     ) -> Result<(), Offence> {
         let limit = self.config.limits.message_bytes;
-        loop {
-            let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
-            let version = session.version();
-            let update = session
-                .next(id, |buffer, version| SubscribeParams::take(buffer, limit, version))
-                .map_err(|error| Offence::Stream(error.into()))?;
-            let Some(stream) = session.streams.get(id) else { return Ok(()) };
-            let Kind::SubscribeIn(SubscribeIn { sub, .. }) = stream.kind else { return Ok(()) };
-            let Some(update) = update else {
-                if !stream.inbox_fin {
-                    return Ok(());
-                }
-                if !stream.inbox.is_empty() {
-                    return Err(Offence::Stream(Violation::Truncated));
-                }
-                self.leave_sub(sub);
-                return Ok(());
-            };
-            let options = options(&update, version);
-            if let Some(sub) = self.subs.get_mut(sub) {
-                sub.bound_frames(&update);
+        let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
+        let version = session.version();
+        let mut newest = None;
+        let take = |buffer: &[u8], version| SubscribeParams::take(buffer, limit, version);
+        while let Some(update) =
+            session.next(id, take).map_err(|error| Offence::Stream(error.into()))?
+        {
+            // Each says everything, so only the last one counts.
+            newest = Some(update);
+        }
+        let Some(stream) = session.streams.get(id) else { return Ok(()) };
+        let Kind::SubscribeIn(SubscribeIn { sub: sub_id, .. }) = stream.kind else { return Ok(()) };
+        let (ended, inside) = (stream.inbox_fin, !stream.inbox.is_empty());
+        if let Some(update) = newest
+            && let Some(sub) = self.subs.get_mut(sub_id)
+        {
+            sub.bound_frames(&update);
+            self.change_sub(sub_id, options(&update, version));
+        }
+        match (ended, inside) {
+            (true, true) => Err(Offence::Stream(Violation::Truncated)),
+            (true, false) => {
+                self.leave_sub(sub_id);
+                Ok(())
             }
-            self.change_sub(sub, options);
+            (false, _) => Ok(()),
         }
     }
 
@@ -204,8 +207,8 @@ impl Node {
         let Some(track) = self.store.tracks.get(track_id) else { return };
         for sub_id in track.subs.clone() {
             let Some(sub) = self.subs.get(sub_id) else { continue };
-            let told = sub.selection.lacks(first, last)
-                && self.drop_group(sub_id, first, last, code);
+            let told =
+                sub.selection.lacks(first, last) && self.drop_group(sub_id, first, last, code);
             if let Some(sub) = self.subs.get_mut(sub_id).filter(|_| told && first == last) {
                 sub.selection.take(first, reorder);
             }
@@ -227,7 +230,9 @@ impl Node {
         let Some(session) = self.sessions.get_mut(session_id) else { return false };
         let version = session.version();
         let Some(stream) = session.streams.get_mut(id) else { return false };
-        let Kind::SubscribeIn(SubscribeIn { started: true, .. }) = stream.kind else { return false };
+        let Kind::SubscribeIn(SubscribeIn { started: true, .. }) = stream.kind else {
+            return false;
+        };
         if stream.fin || stream.out.len() > DROPS {
             return false;
         }

@@ -2,14 +2,11 @@
 
 use super::{Half, Kind, Priority};
 use crate::{
-    Dir, Id, Node, Session, StreamId, Violation,
+    Dir, Id, Node, Session, StreamId, Version, Violation,
     node::{Offence, TAIL, Track},
     session::Stream,
     store::Ended,
-    wire::{
-        BidiType, GroupOrder, Message, StreamCode, Subscribe, SubscribeOk, SubscribeResponse,
-        TrackInfo, varint,
-    },
+    wire::{BidiType, Message, StreamCode, Subscribe, SubscribeOk, SubscribeResponse, varint},
 };
 
 /// A subscription that we made.
@@ -108,39 +105,44 @@ impl Node {
                 return Ok(());
             };
             let first = !core::mem::replace(&mut state.answered, true);
-            let out_of_turn = match &response {
-                SubscribeResponse::Ok(_) => !first,
-                // Groups may end, or be missing, before one has started.
-                SubscribeResponse::Drop { .. } => first && version.has_subscribe_ok(),
-                SubscribeResponse::Start { .. } | SubscribeResponse::End { .. } => false,
-            };
-            if out_of_turn && version.has_subscribe_ok() && first {
+            if first && version.has_subscribe_ok() && !matches!(response, SubscribeResponse::Ok(_))
+            {
                 return Err(Offence::Stream(Violation::SubscribeResponse));
             }
-            self.responded(track_id, response);
+            self.responded(track_id, response, version).map_err(Offence::Stream)?;
         }
     }
 
-    fn responded(&mut self, track_id: Id<Track>, response: SubscribeResponse) {
-        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+    fn responded(
+        &mut self,
+        track_id: Id<Track>,
+        response: SubscribeResponse,
+        version: Version,
+    ) -> Result<(), Violation> {
+        let Some(track) = self.store.tracks.get_mut(track_id) else { return Ok(()) };
         match response {
-            SubscribeResponse::Ok(SubscribeOk { priority, max_age_ms, start, .. }) => {
-                let default = TrackInfo::default();
-                let max_age_ms = if max_age_ms == 0 { default.max_age_ms } else { max_age_ms };
+            SubscribeResponse::Ok(SubscribeOk { start, .. }) => {
+                track.accepted = true;
                 track.start = track.start.or(start);
-                let order = GroupOrder::default();
-                let info = TrackInfo { priority, order, max_age_ms, ..default };
-                self.track_informed(track_id, info);
             }
             SubscribeResponse::Start { group } => {
                 track.start = Some(track.start.map_or(group, |start| start.min(group)));
             }
-            SubscribeResponse::End { group } => track.end = Some(group),
+            SubscribeResponse::End { group } => {
+                let inclusive = version.tolerates_inclusive_end() && track.latest == Some(group);
+                let end = if inclusive { group + 1 } else { group };
+                if end < track.next_sequence() || track.end.is_some_and(|known| known != end) {
+                    return Err(Violation::End(group));
+                }
+                track.end = Some(end);
+            }
             SubscribeResponse::Drop { first, last, code } => {
                 self.tell_drop(track_id, first, last, StreamCode(code));
+                return Ok(());
             }
         }
         self.advance_track(track_id);
+        Ok(())
     }
 
     /// The publisher has closed its side of the subscription in good order.
@@ -149,12 +151,9 @@ impl Node {
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
         let Some(feed) = track.feed() else { return };
         let version = self.sessions.get(feed.session).map(Session::version);
-        if track.end.is_none() {
-            if version.is_some_and(|version| version.has_end()) {
-                // It gave the track back without ending it.
-                return self.lose_feed(track_id, StreamCode::CANCEL);
-            }
-            track.end = Some(track.next_sequence());
+        if track.end.is_none() && version.is_some_and(|version| version.has_end()) {
+            // It gave the track back without ending it.
+            return self.lose_feed(track_id, StreamCode::CANCEL);
         }
         if let Some(feed) = track.feed_mut() {
             feed.tail = Some(now.after(TAIL));
@@ -170,11 +169,9 @@ impl Node {
         let Some(feed) = track.feed() else { return };
         // Groups may overtake the answer that says how to read them.
         let Some(tail) = feed.tail.filter(|_| track.info.is_some()) else { return };
-        let version = self.sessions.get(feed.session).map(Session::version);
-        // A publisher that says END waits for acknowledgements before it closes. Others do not.
-        let all_here = track.end.is_some_and(|end| track.next_sequence() >= end)
-            && version.is_some_and(|version| version.has_end());
-        if feed.receiving > 0 && tail > now || feed.receiving == 0 && !all_here && tail > now {
+        // What has opened comes to its end, however long that takes. What has not may have been
+        // overtaken by the end of the subscription.
+        if feed.receiving > 0 || !track.is_whole() && tail > now {
             return;
         }
         self.detach_feed(track_id);
@@ -182,6 +179,7 @@ impl Node {
         // Without END the last group there was is the last one there is.
         track.end = track.end.max(Some(track.next_sequence()));
         track.ended = Ended::Finished;
+        self.forget_name(track_id);
         self.advance_track(track_id);
     }
 }

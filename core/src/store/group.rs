@@ -271,7 +271,7 @@ impl Group {
         self.frames.first().map(|frame| frame.timestamp)
     }
 
-    /// Ends the group. A group that ends inside a frame is cut off, whatever `end` says.
+    /// Ends the group. Whether it is inside a frame is for the caller to know.
     pub(crate) fn finish(&mut self, now: Time, end: GroupEnd) {
         if self.end.is_none() {
             self.end = Some(end);

@@ -78,23 +78,17 @@ impl Store {
     }
 
     /// The group to give up when the store is over its limit: the oldest of the track that has just
-    /// grown if that track holds more than its share, else the oldest of the largest track. The
-    /// newest group of a track is spared as long as another track has more than one.
+    /// grown if that track holds its share or more, else the oldest of the largest track. So who
+    /// holds little keeps it, whatever others do; the newest group of a track goes only if it is
+    /// large itself.
     pub(crate) fn victim(&self, grown: Id<Track>) -> Option<Id<Group>> {
         let share = self.bytes / self.tracks.len().max(1);
         let own = self.tracks.get(grown).filter(|track| track.bytes >= share);
-        if let Some(oldest) = own.and_then(Track::oldest_but_newest) {
-            return Some(oldest);
-        }
-        self.tracks
-            .iter()
-            .filter(|(_, track)| track.len() > 1)
-            .max_by_key(|(_, track)| track.bytes)
-            .and_then(|(_, track)| track.oldest_but_newest())
-            .or_else(|| {
-                let (_, largest) = self.tracks.iter().max_by_key(|(_, track)| track.bytes)?;
-                largest.oldest()
-            })
+        let own = own.and_then(Track::oldest_but_newest);
+        own.or_else(|| {
+            let (_, largest) = self.tracks.iter().max_by_key(|(_, track)| track.bytes)?;
+            largest.oldest()
+        })
     }
 
     /// Groups that finished longer ago than the limit, except the newest of each track.

@@ -21,13 +21,13 @@ pub(crate) struct Selection {
     floor: Option<u64>,
     /// Groups from `floor` on that have been taken, sorted.
     ahead: SmallVec<[u64; 4]>,
-    /// The floor is a promise to the subscriber: no lower group follows.
-    settled: bool,
+    /// What the subscriber may be promised: no lower group follows, or has come.
+    promise: Option<u64>,
 }
 
 impl Selection {
     pub(crate) fn new(start: Start, max_age: Duration, end: Option<u64>) -> Self {
-        Self { start, max_age, end, floor: None, ahead: SmallVec::new(), settled: false }
+        Self { start, max_age, end, floor: None, ahead: SmallVec::new(), promise: None }
     }
 
     /// The next group to take, if one is held.
@@ -66,15 +66,15 @@ impl Selection {
         }
         if self.ahead.len() > reorder {
             self.floor = self.ahead.first().copied();
-            self.settled = true;
+            self.promise = self.promise.or(self.floor);
         }
         self.absorb();
     }
 
     /// Fixes where the subscription begins, and says where. `None` while the track cannot tell.
     pub(crate) fn settle(&mut self, store: &Store, track: &Track) -> Option<u64> {
-        if self.settled {
-            return self.floor;
+        if self.promise.is_some() {
+            return self.promise;
         }
         let floor = self.resolve(store, track)?;
         let begins = match self.start {
@@ -86,14 +86,14 @@ impl Selection {
         let begins = self.ahead.first().map_or(begins, |first| begins.min(*first));
         let start = floor.max(begins);
         self.floor = Some(start);
-        self.settled = true;
+        self.promise = Some(start);
         self.absorb();
         Some(start)
     }
 
     /// Raises the floor over what was taken. Not before the start is settled: it is to be told.
     fn absorb(&mut self) {
-        let Some(floor) = self.floor.as_mut().filter(|_| self.settled) else { return };
+        let Some(floor) = self.floor.as_mut().filter(|_| self.promise.is_some()) else { return };
         let mut done = 0;
         for sequence in &self.ahead {
             if *sequence > *floor {

@@ -23,6 +23,10 @@ pub(crate) struct Feed {
     pub(crate) stream: Option<Id<Stream>>,
     /// The stream of TRACK, while the answer is awaited.
     pub(crate) asking: Option<Id<Stream>>,
+    /// Since when it is wanted.
+    pub(crate) since: Time,
+    /// Nobody had announced the broadcast: there is no route that could go.
+    pub(crate) blind: bool,
     /// SUBSCRIBE has been asked for.
     pub(crate) requested: bool,
     /// What the publisher was last told that we want.
@@ -34,9 +38,11 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(session: Id<Session>) -> Self {
+    pub(crate) fn new(session: Id<Session>, since: Time, blind: bool) -> Self {
         Self {
             session,
+            since,
+            blind,
             subscribe: None,
             stream: None,
             asking: None,
@@ -86,6 +92,8 @@ pub struct Track {
     /// The first group that will never exist, once known.
     pub(crate) end: Option<u64>,
     pub(crate) ended: Ended,
+    /// When the first group came.
+    pub(crate) begun: Option<Time>,
     /// Highest sequence there has been.
     pub(crate) latest: Option<u64>,
     pub(crate) subs: Vec<Id<Sub>>,
@@ -110,6 +118,7 @@ impl Track {
             start: None,
             end: None,
             ended: Ended::No,
+            begun: None,
             latest: None,
             subs: Vec::new(),
             askers: Vec::new(),
@@ -185,6 +194,14 @@ impl Track {
     pub(crate) fn may_begin_lower(&self) -> bool {
         let unsaid = self.feed().is_some() && !self.says_start && self.start.is_none();
         unsaid && !self.trimmed && self.ended == Ended::No
+    }
+
+    /// Whether every group from the start to the end is held, as far as the source has named them.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.end.is_some_and(|end| match self.start {
+            Some(start) => self.from(start).count() as u64 == end.saturating_sub(start),
+            None => self.groups.is_empty(),
+        })
     }
 
     /// The lowest sequence from which on nothing is held up to `sequence`, and which the source

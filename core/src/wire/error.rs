@@ -29,6 +29,9 @@ pub enum DecodeError {
     /// A path breaks a rule for paths.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// The name of a track is too long.
+    #[error("the track name has {0} bytes, use at most {max}", max = super::MAX_TRACK_NAME)]
+    NameTooLong(usize),
     /// A list of hops breaks a rule for such lists.
     #[error(transparent)]
     Hops(#[from] HopsError),

@@ -33,7 +33,9 @@ pub use goaway::Goaway;
 pub use group::{FrameHeader, GroupHeader, MAX_TIMESTAMP};
 pub use hop::{Hop, Hops, HopsError, MAX_HOPS};
 pub use probe::Probe;
-pub use reader::{Body, Framed, Message, TypedFramed, take_message, take_typed_message};
+pub use reader::{
+    Body, Framed, MAX_TRACK_NAME, Message, TypedFramed, take_message, take_typed_message,
+};
 pub use setup::{ProbeLevel, Setup, SetupRole};
 pub use stream::{BidiType, UniType};
 pub use subscribe::{GroupOrder, Subscribe, SubscribeOk, SubscribeParams, SubscribeResponse};

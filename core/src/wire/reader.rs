@@ -8,6 +8,9 @@ use bytes::BytesMut;
 use super::{DecodeError, varint, writer};
 use crate::{Path, Version};
 
+/// How many bytes the name of a track may have: a relay makes messages of its own of it.
+pub const MAX_TRACK_NAME: usize = 1024;
+
 /// The unread rest of one complete message body.
 #[derive(Clone, Debug)]
 pub struct Body<'a>(&'a [u8]);
@@ -53,6 +56,14 @@ impl<'a> Body<'a> {
     /// The next string, owned.
     pub fn string(&mut self) -> Result<String, DecodeError> {
         self.str().map(ToOwned::to_owned)
+    }
+
+    /// The next name of a track, of at most [`MAX_TRACK_NAME`] bytes.
+    pub fn track_name(&mut self) -> Result<String, DecodeError> {
+        match self.str()? {
+            name if name.len() > MAX_TRACK_NAME => Err(DecodeError::NameTooLong(name.len())),
+            name => Ok(name.to_owned()),
+        }
     }
 
     /// The next path, normalised.

@@ -49,7 +49,7 @@ impl Message for Subscribe {
         Ok(Self {
             id: body.varint()?,
             broadcast: body.path()?,
-            track: body.string()?,
+            track: body.track_name()?,
             params: SubscribeParams::decode_body(body, version)?,
         })
     }

@@ -18,7 +18,7 @@ pub struct Track {
 
 impl Message for Track {
     fn decode_body(body: &mut Body<'_>, _: Version) -> Result<Self, DecodeError> {
-        Ok(Self { broadcast: body.path()?, track: body.string()? })
+        Ok(Self { broadcast: body.path()?, track: body.track_name()? })
     }
 
     fn encode_body(&self, out: &mut BytesMut, version: Version) {
