@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use smoq_core::{Announced, Path};
+use smoq_core::{Announced, Limits, Path};
 use smoq_tokio::Connection;
 
 use crate::{
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let prefix = Path::new(&args.prefix)?;
     let list = async |connection: &mut Connection| list(connection, &prefix).await;
-    client::run(&args.client, list).await
+    client::run(&args.client, Limits::default(), list).await
 }
 
 async fn list(connection: &mut Connection, prefix: &Path) -> Result<(), Failure> {

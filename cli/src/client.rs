@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use smoq_core::{Version, wire::SessionCode};
+use smoq_core::{Limits, Version, wire::SessionCode};
 use smoq_quic::{
     Trust,
     rustls::{
@@ -16,31 +16,32 @@ use crate::{failure::Failure, interrupt::interrupted};
 
 #[derive(clap::Args)]
 pub(crate) struct ClientArgs {
-    /// The relay: moqt://HOST[:PORT][/PATH][?QUERY], port 443 by default. All names of broadcasts are
+    /// The relay: `moqt://HOST[:PORT][/PATH][?QUERY]`, port 443 by default. Names of broadcasts are
     /// relative to the path
     pub(crate) url: Url,
     /// Trust servers whose certificate one of the roots in this PEM file has signed, instead of the
     /// roots of the system
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "insecure"])]
+    #[arg(long, help_heading = "Connection", value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "insecure"])]
     tls_root: Option<PathBuf>,
     /// Trust the server whose certificate has this SHA-256 fingerprint, and no other one
-    #[arg(long, value_name = "HEX", value_parser = fingerprint, conflicts_with = "insecure")]
+    #[arg(long, help_heading = "Connection", value_name = "HEX", value_parser = fingerprint, conflicts_with = "insecure")]
     tls_fingerprint: Option<[u8; 32]>,
     /// Trust every server. Whoever is on the way can read and change everything
-    #[arg(long)]
+    #[arg(long, help_heading = "Connection")]
     insecure: bool,
     /// Speak this version only: moq-lite-06, moq-lite-05, moq-lite-04 or moq-lite-03
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, help_heading = "Connection", value_name = "VERSION")]
     moq_version: Option<Version>,
 }
 
 /// Connects, does `work`, and closes. What `work` fails with is less than why the connection ended.
 pub(crate) async fn run(
     args: &ClientArgs,
+    limits: Limits,
     work: impl AsyncFnOnce(&mut Connection) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut connection = tokio::select! {
-        connection = connect(args) => connection?,
+        connection = connect(args, limits) => connection?,
         () = interrupted() => return Ok(()),
     };
     let result = work(&mut connection).await;
@@ -54,8 +55,9 @@ pub(crate) async fn run(
     result
 }
 
-async fn connect(args: &ClientArgs) -> Result<Connection, Failure> {
+async fn connect(args: &ClientArgs, limits: Limits) -> Result<Connection, Failure> {
     let mut options = ClientOptions::new(args.trust()?);
+    options.node.limits = limits;
     if let Some(version) = args.moq_version {
         options.versions = vec![version];
     }

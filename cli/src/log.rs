@@ -22,10 +22,16 @@ pub(crate) enum Format {
 pub(crate) struct LogArgs {
     /// What to log: a level (error, warn, info, debug, trace), or levels by module, as in
     /// `warn,smoq_relay=debug` [default: info for the relay, warn for the rest]
-    #[arg(long, global = true, value_name = "LEVEL", env = "RUST_LOG")]
+    #[arg(long, global = true, help_heading = "Log", value_name = "LEVEL", env = "RUST_LOG")]
     log: Option<Targets>,
     /// How log lines look; they go to standard error
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Log",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     log_format: Format,
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use smoq_core::{Path, wire::TrackInfo};
+use smoq_core::{Limits, Path, wire::TrackInfo};
 use smoq_tokio::{Connection, GroupWriter, TrackWriter};
 use tokio::io::{Stdin, stdin};
 use tracing::debug;
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     let path = Path::new(&args.broadcast)?;
     let publish = async |connection: &mut Connection| publish(connection, &path, &args).await;
-    client::run(&args.client, publish).await
+    client::run(&args.client, Limits::default(), publish).await
 }
 
 async fn publish(connection: &mut Connection, path: &Path, args: &Args) -> Result<(), Failure> {

@@ -24,8 +24,8 @@ When it accepts sessions it prints one line: its URL and the SHA-256 fingerprint
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Where to listen (UDP), as in 127.0.0.1:4443 or [::]:443; port 0 is any port [default:
-    /// 127.0.0.1:4443; with --tls-cert [::]:4443, which is IPv4 too]
+    /// Where to listen (UDP), as in `127.0.0.1:4443` or `[::]:443`; port 0 is any port [default:
+    /// `127.0.0.1:4443`; with --tls-cert `[::]:4443`, which takes IPv4 too]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
     /// PEM file with the certificate chain, the relay's own certificate first; without it a

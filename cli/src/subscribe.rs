@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use smoq_core::{
-    Announced, Path, Start, SubscribeOptions,
+    Announced, Limits, Path, Start, SubscribeOptions,
     wire::{GroupOrder, StreamCode},
 };
 use smoq_tokio::{Connection, GroupError, GroupReader, Origin, SubscribeError, Subscription};
@@ -29,6 +29,12 @@ use crate::{
 
 /// Pieces of groups between those who read them and the one who puts them in order.
 const PIECES: usize = 64;
+
+/// How long a group is held that has arrived: until it is read. Nobody asks for it again.
+const STORE_AGE: Duration = Duration::from_secs(10);
+
+/// Bytes of groups that a live reader holds: two of the largest.
+const LIVE_STORE: usize = 64 << 20;
 
 /// How long a broadcast may be unannounced before the user is told what is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -69,27 +75,40 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let path = Path::new(&args.broadcast)?;
     let subscribe = async |connection: &mut Connection| {
+        let (origin, stop) = (connection.origin(), interrupted());
+        tokio::pin!(stop);
         tokio::select! {
-            result = subscribe(connection.origin(), &path, &args) => result,
-            () = interrupted() => Ok(()),
+            result = wait(&origin, &path, &args) => result?,
+            reason = connection.closed() => return Err(Failure::Disconnected(reason)),
+            () = &mut stop => return Ok(()),
+        }
+        // That the connection is over is for the subscription to tell, after what has arrived.
+        tokio::select! {
+            result = subscribe(&origin, &path, &args) => result,
+            () = &mut stop => Ok(()),
         }
     };
-    client::run(&args.client, subscribe).await
+    let store_bytes = if args.all { Limits::default().store_bytes } else { LIVE_STORE };
+    let limits = Limits { store_age: STORE_AGE, store_bytes, ..Limits::default() };
+    client::run(&args.client, limits, subscribe).await
 }
 
-async fn subscribe(origin: Origin, path: &Path, args: &Args) -> Result<(), Failure> {
-    if timeout(PATIENCE, announced(&origin, path)).await.is_err() {
-        let url = without_query(&args.client.url);
-        eprintln!(
-            "smoq: {path} is not announced yet, waiting; `smoq announced {url}` lists what is"
-        );
-        announced(&origin, path).await?;
+/// Waits until the broadcast is announced, and tells the user when that takes long.
+async fn wait(origin: &Origin, path: &Path, args: &Args) -> Result<(), Failure> {
+    if let Ok(result) = timeout(PATIENCE, announced(origin, path)).await {
+        return result;
     }
+    let url = without_query(&args.client.url);
+    eprintln!("smoq: {path} is not announced yet, waiting; `smoq announced {url}` lists what is");
+    announced(origin, path).await
+}
+
+async fn subscribe(origin: &Origin, path: &Path, args: &Args) -> Result<(), Failure> {
     let policy = if args.all { Policy::Lossless } else { Policy::Live(args.max_latency) };
     let output = Output::stdout();
     let start = Instant::now();
     let copied = loop {
-        let copied = Copy::new(&origin, path, &args.track, policy).await?.run(&output).await;
+        let copied = Copy::new(origin, path, &args.track, policy).await?.run(&output).await;
         // A publisher announces its broadcast before it adds the tracks.
         if !copied.is_unknown() || start.elapsed() > TRACK_DELAY {
             break copied;

@@ -81,3 +81,89 @@ fn by(by: ClosedBy) -> &'static str {
         ClosedBy::Transport => "network",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use smoq_core::{
+        Closed, Config, Node, SessionConfig, StreamId, Time, Violation, wire::SessionCode,
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged of these events, a line each.
+    fn logged(events: Vec<ServerEvent>) -> Vec<String> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut log = Log::default();
+            events.into_iter().for_each(|event| log.event(event, 0));
+            assert!(log.peers.is_empty());
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn session(version: Version) -> Id<Session> {
+        let carrier = smoq_core::Carrier::Raw;
+        let config = SessionConfig::server(version, carrier, "");
+        Node::new(Config::default()).add_session(Time::ZERO, config)
+    }
+
+    #[test]
+    fn every_line_says_who_it_was_and_a_violation_names_its_rule() {
+        let version = Version::Lite05;
+        let session = session(version);
+        let remote = "192.0.2.7:1234".parse().unwrap();
+        let root = Path::new("room\n").unwrap();
+        let stream = Some(StreamId(14));
+        let error = Violation::DuplicateSubscribe(7);
+        let code = SessionCode::PROTOCOL_VIOLATION;
+        let closed = Closed { by: ClosedBy::Local, code, reason: error.to_string() };
+        let lines = logged(vec![
+            ServerEvent::Connected { session, remote, version, root },
+            ServerEvent::Violation { session, remote, stream, error },
+            ServerEvent::Closed { session, remote, closed },
+        ]);
+        let id = format!("session={session}");
+        for line in &lines {
+            for part in [&id, "remote=192.0.2.7:1234", "version=moq-lite-05", r#"path="/room\n""#] {
+                assert!(line.contains(part), "{part} is not in {line}");
+            }
+        }
+        let [connected, violation, closed] = &lines[..] else { panic!("{lines:?}") };
+        assert!(connected.contains(" connected "));
+        assert!(violation.contains("WARN") && violation.contains("stream=14"));
+        assert!(violation.contains(r#"rule="DuplicateSubscribe""#), "{violation}");
+        assert!(violation.contains("subscribe id 7 was used before"), "{violation}");
+        assert!(closed.contains(r#"by="relay" code=protocol violation (0x3)"#), "{closed}");
+    }
+
+    #[test]
+    fn a_peer_that_never_came_in_is_logged_by_its_address() {
+        let session = session(Version::Lite06);
+        let remote = "192.0.2.7:1234".parse().unwrap();
+        let error = Violation::SetupTimeout;
+        let lines = logged(vec![ServerEvent::Violation { session, remote, stream: None, error }]);
+        assert!(lines[0].contains("remote=192.0.2.7:1234 version=- path=\"-\""), "{}", lines[0]);
+    }
+}

@@ -98,7 +98,14 @@ impl Running {
         line.expect("a line on standard error")
     }
 
-    #[cfg(unix)]
+    /// Bytes of memory that it uses.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
     pub(crate) fn interrupt(&self) {
         let kill = Command::new("kill").arg("-INT").arg(self.child.id().to_string()).status();
         assert!(kill.unwrap().success());
