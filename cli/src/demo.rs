@@ -81,10 +81,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let publisher = connect().await?;
     println!("relay       {url}  {}", publisher.version());
     println!("to join it  {} subscribe {url} {BROADCAST}\n", program());
-    // Before anybody subscribes: a broadcast is announced before it has a track.
-    let broadcast = publisher.origin().publish(&Path::new(BROADCAST)?).await?;
+    let broadcast = publisher.origin().create(&Path::new(BROADCAST)?).await?;
     let info = TrackInfo { timescale: 1_000_000, ..TrackInfo::default() };
     let track = broadcast.track(TRACK, info).await?;
+    broadcast.announce().await?;
     tasks.spawn(publish(track, start, published.clone()));
     for _ in 0..args.subscribers {
         let flow = Arc::new(Mutex::new(Flow::default()));

@@ -82,8 +82,9 @@ async fn publish(connection: &mut Connection, path: &Path, args: &Args) -> Resul
         timescale: 1_000_000,
         ..TrackInfo::default()
     };
-    let broadcast = connection.origin().publish(path).await?;
+    let broadcast = connection.origin().create(path).await?;
     let mut track = broadcast.track(&args.track, info).await?;
+    broadcast.announce().await?;
     if args.wait {
         tokio::select! {
             () = &mut stop => return Ok(()),

@@ -109,7 +109,7 @@ async fn subscribe(origin: &Origin, path: &Path, args: &Args) -> Result<(), Fail
     let start = Instant::now();
     let copied = loop {
         let copied = Copy::new(origin, path, &args.track, policy).await?.run(&output).await;
-        // A publisher announces its broadcast before it adds the tracks.
+        // Some publishers announce a broadcast before they add its tracks.
         if !copied.is_unknown() || start.elapsed() > TRACK_DELAY {
             break copied;
         }

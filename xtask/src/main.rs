@@ -18,51 +18,23 @@ struct Task {
 }
 
 const TASKS: &[Task] = &[
-    Task {
-        name: "fmt",
-        help: "format all code",
-        run: fmt,
-    },
-    Task {
-        name: "lint",
-        help: "clippy on every target, warnings are errors",
-        run: lint,
-    },
-    Task {
-        name: "docs",
-        help: "build the documentation, warnings are errors",
-        run: docs,
-    },
+    Task { name: "fmt", help: "format all code", run: fmt },
+    Task { name: "lint", help: "clippy on every target, warnings are errors", run: lint },
+    Task { name: "docs", help: "build the documentation, warnings are errors", run: docs },
     Task {
         name: "check",
         help: "formatting, lint and docs, without changing anything",
         run: check,
     },
-    Task {
-        name: "test",
-        help: "all tests of the workspace",
-        run: test,
-    },
-    Task {
-        name: "coverage",
-        help: "tests with a coverage report in lcov.info",
-        run: coverage,
-    },
-    Task {
-        name: "bench",
-        help: "benchmarks of core",
-        run: bench,
-    },
+    Task { name: "test", help: "all tests of the workspace", run: test },
+    Task { name: "coverage", help: "tests with a coverage report in lcov.info", run: coverage },
+    Task { name: "bench", help: "benchmarks of core", run: bench },
     Task {
         name: "build",
         help: "optimised build of everything, target/release/smoq among it",
         run: build,
     },
-    Task {
-        name: "clean",
-        help: "remove everything that was built, interop included",
-        run: clean,
-    },
+    Task { name: "clean", help: "remove everything that was built, interop included", run: clean },
     Task {
         name: "purity",
         help: "core has no clock, lock, thread, randomness or std",
@@ -83,21 +55,9 @@ const TASKS: &[Task] = &[
         help: "real media through publish, relay and subscribe (needs ffmpeg)",
         run: media,
     },
-    Task {
-        name: "interop",
-        help: "tests against foreign implementations",
-        run: interop,
-    },
-    Task {
-        name: "ci",
-        help: "everything that CI does, in its order",
-        run: ci,
-    },
-    Task {
-        name: "help",
-        help: "this list",
-        run: help,
-    },
+    Task { name: "interop", help: "tests against foreign implementations", run: interop },
+    Task { name: "ci", help: "everything that CI does, in its order", run: ci },
+    Task { name: "help", help: "this list", run: help },
 ];
 
 /// The oldest compiler that the libraries promise, as in `rust-version` of the workspace.
@@ -134,9 +94,7 @@ fn fmt() -> Outcome {
 
 fn lint() -> Outcome {
     cargo("clippy --workspace --all-targets -- -D warnings")?;
-    run(&mut foreign(
-        "clippy --workspace --all-targets -- -D warnings",
-    ))
+    run(&mut foreign("clippy --workspace --all-targets -- -D warnings"))
 }
 
 fn docs() -> Outcome {
@@ -156,11 +114,9 @@ fn test() -> Outcome {
 
 fn coverage() -> Outcome {
     if !probe("cargo", "llvm-cov --version") {
-        return Err(
-            "this needs cargo-llvm-cov: `cargo install cargo-llvm-cov --locked` and \
+        return Err("this needs cargo-llvm-cov: `cargo install cargo-llvm-cov --locked` and \
                     `rustup component add llvm-tools`"
-                .into(),
-        );
+            .into());
     }
     cargo("llvm-cov --workspace --lcov --output-path lcov.info")?;
     cargo("llvm-cov report")
@@ -214,10 +170,8 @@ fn interop() -> Outcome {
 fn foreign(args: &str) -> Command {
     let (name, rest) = args.split_once(' ').unwrap_or((args, ""));
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let mut command = command(
-        "cargo",
-        &format!("{name} --manifest-path interop/Cargo.toml {rest}"),
-    );
+    let mut command =
+        command("cargo", &format!("{name} --manifest-path interop/Cargo.toml {rest}"));
     command.env("CARGO_TARGET_DIR", target.join("interop"));
     command
 }

@@ -24,22 +24,12 @@ const CORE_TREE: &[&str] = &[
 
 /// Crates that run on every executor, so they may depend on none.
 const EXECUTOR_FREE: &[&str] = &["smoq-quic", "smoq-runtime"];
-const EXECUTORS: &[&str] = &[
-    "async-executor",
-    "async-io",
-    "async-std",
-    "mio",
-    "polling",
-    "smol",
-    "tokio",
-];
+const EXECUTORS: &[&str] =
+    &["async-executor", "async-io", "async-std", "mio", "polling", "smol", "tokio"];
 
 /// Targets that have no std at all. One that is installed gets a build of core.
-const BARE_TARGETS: &[&str] = &[
-    "thumbv7em-none-eabi",
-    "thumbv7em-none-eabihf",
-    "x86_64-unknown-none",
-];
+const BARE_TARGETS: &[&str] =
+    &["thumbv7em-none-eabi", "thumbv7em-none-eabihf", "x86_64-unknown-none"];
 
 /// Checks everything that this module promises.
 pub(crate) fn run() -> Outcome {
@@ -47,9 +37,7 @@ pub(crate) fn run() -> Outcome {
     core_links_no_std()?;
     core_builds_for_a_bare_target()?;
     only_known_crates("smoq-core", &tree("smoq-core")?)?;
-    EXECUTOR_FREE
-        .iter()
-        .try_for_each(|package| no_executor(package, &tree(package)?))
+    EXECUTOR_FREE.iter().try_for_each(|package| no_executor(package, &tree(package)?))
 }
 
 fn core_names_nothing_impure() -> Outcome {
@@ -62,40 +50,25 @@ fn core_names_nothing_impure() -> Outcome {
     let tests: Vec<PathBuf> = scans
         .iter()
         .flat_map(|(scan, file)| {
-            scan.test_modules
-                .iter()
-                .map(move |name| module_folder(file).join(name))
+            scan.test_modules.iter().map(move |name| module_folder(file).join(name))
         })
         .collect();
     let is_test = |file: &Path| {
-        tests
-            .iter()
-            .any(|test| file.starts_with(test) || file.with_extension("") == *test)
+        tests.iter().any(|test| file.starts_with(test) || file.with_extension("") == *test)
     };
     let production: Vec<_> = scans.iter().filter(|(_, file)| !is_test(file)).collect();
 
     let mut found = 0;
     for (scan, file) in &production {
         for finding in &scan.findings {
-            eprintln!(
-                "{}:{}: `{}` is {}",
-                file.display(),
-                finding.line,
-                finding.word,
-                finding.why
-            );
+            eprintln!("{}:{}: `{}` is {}", file.display(), finding.line, finding.word, finding.why);
             found += 1;
         }
     }
     if found > 0 {
-        return Err(format!(
-            "core is not pure: {found} banned words in its source"
-        ));
+        return Err(format!("core is not pure: {found} banned words in its source"));
     }
-    println!(
-        "core: {} source files name nothing impure",
-        production.len()
-    );
+    println!("core: {} source files name nothing impure", production.len());
     Ok(())
 }
 
@@ -108,10 +81,7 @@ fn core_links_no_std() -> Outcome {
     let built = built.parent().ok_or("cannot find the build folder")?;
     let args = [
         format!("-Ldependency={}", built.join("deps").display()),
-        format!(
-            "--extern=smoq_core={}",
-            built.join("libsmoq_core.rlib").display()
-        ),
+        format!("--extern=smoq_core={}", built.join("libsmoq_core.rlib").display()),
     ];
     match panic_handler_is_free("extern crate smoq_core;", &args)? {
         true => {
@@ -146,16 +116,13 @@ fn panic_handler_is_free(crates: &str, args: &[String]) -> Result<bool, String> 
         .write_all(source.as_bytes())
         .map_err(|error| format!("cannot write to rustc: {error}"))?;
     drop(stdin);
-    let output = rustc
-        .wait_with_output()
-        .map_err(|error| format!("cannot wait for rustc: {error}"))?;
+    let output =
+        rustc.wait_with_output().map_err(|error| format!("cannot wait for rustc: {error}"))?;
     let message = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
         true => Ok(true),
         false if message.contains("E0152") => Ok(false),
-        false => Err(format!(
-            "rustc failed for a reason other than std:\n{message}"
-        )),
+        false => Err(format!("rustc failed for a reason other than std:\n{message}")),
     }
 }
 
@@ -183,38 +150,26 @@ fn tree(package: &str) -> Result<Vec<String>, String> {
             "tree --package {package} --edges normal --target all --all-features --prefix none"
         ),
     )?;
-    let mut names: Vec<_> = text
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .map(str::to_owned)
-        .collect();
+    let mut names: Vec<_> =
+        text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
     names.sort_unstable();
     names.dedup();
     Ok(names)
 }
 
 fn only_known_crates(package: &str, tree: &[String]) -> Outcome {
-    let strangers: Vec<_> = tree
-        .iter()
-        .filter(|name| !CORE_TREE.contains(&name.as_str()))
-        .cloned()
-        .collect();
+    let strangers: Vec<_> =
+        tree.iter().filter(|name| !CORE_TREE.contains(&name.as_str())).cloned().collect();
     if !strangers.is_empty() {
-        return Err(format!(
-            "{package} must not depend on {}",
-            strangers.join(", ")
-        ));
+        return Err(format!("{package} must not depend on {}", strangers.join(", ")));
     }
     println!("{package}: depends on known crates only");
     Ok(())
 }
 
 fn no_executor(package: &str, tree: &[String]) -> Outcome {
-    let executors: Vec<_> = tree
-        .iter()
-        .filter(|name| EXECUTORS.contains(&name.as_str()))
-        .cloned()
-        .collect();
+    let executors: Vec<_> =
+        tree.iter().filter(|name| EXECUTORS.contains(&name.as_str())).cloned().collect();
     if !executors.is_empty() {
         return Err(format!(
             "{package} must run on any executor, but depends on {}",
@@ -272,22 +227,13 @@ mod tests {
 
     #[test]
     fn an_executor_is_noticed() {
-        assert_eq!(
-            no_executor("smoq-runtime", &names(&["smoq-runtime", "quinn-proto"])),
-            Ok(())
-        );
+        assert_eq!(no_executor("smoq-runtime", &names(&["smoq-runtime", "quinn-proto"])), Ok(()));
         assert!(no_executor("smoq-runtime", &names(&["smoq-runtime", "tokio"])).is_err());
     }
 
     #[test]
     fn modules_lie_beside_mod_rs_and_below_other_files() {
-        assert_eq!(
-            module_folder(Path::new("src/store/mod.rs")),
-            Path::new("src/store")
-        );
-        assert_eq!(
-            module_folder(Path::new("src/store/group.rs")),
-            Path::new("src/store/group")
-        );
+        assert_eq!(module_folder(Path::new("src/store/mod.rs")), Path::new("src/store"));
+        assert_eq!(module_folder(Path::new("src/store/group.rs")), Path::new("src/store/group"));
     }
 }

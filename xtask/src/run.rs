@@ -8,9 +8,7 @@ pub(crate) type Outcome = Result<(), String>;
 
 /// The root of the workspace.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
 /// A command line, to be run at the root. Words are split at spaces; nothing is quoted.
@@ -31,14 +29,9 @@ pub(crate) fn command(program: &str, args: &str) -> Command {
 
 /// Runs a command, with its output on ours.
 pub(crate) fn run(command: &mut Command) -> Outcome {
-    let status = command
-        .status()
-        .map_err(|error| format!("cannot start {}: {error}", show(command)))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{} failed", show(command)))
-    }
+    let status =
+        command.status().map_err(|error| format!("cannot start {}: {error}", show(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("{} failed", show(command))) }
 }
 
 /// Runs cargo, with its output on ours.
@@ -71,11 +64,5 @@ pub(crate) fn output(program: &str, args: &str) -> Result<String, String> {
 
 fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    format!(
-        "`{}`",
-        words
-            .map(|word| word.to_string_lossy())
-            .collect::<Vec<_>>()
-            .join(" ")
-    )
+    format!("`{}`", words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "))
 }

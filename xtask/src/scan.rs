@@ -63,11 +63,7 @@ pub(crate) fn scan(text: &str) -> Scan {
             continue;
         }
         if let Some(why) = banned(token.text) {
-            scan.findings.push(Finding {
-                line: token.line,
-                word: token.text.to_owned(),
-                why,
-            });
+            scan.findings.push(Finding { line: token.line, word: token.text.to_owned(), why });
         }
         rest = &rest[1..];
     }
@@ -76,11 +72,7 @@ pub(crate) fn scan(text: &str) -> Scan {
 
 fn banned(word: &str) -> Option<&'static str> {
     let whole = BANNED.iter().find(|(name, _)| *name == word);
-    let family = || {
-        BANNED_PREFIX
-            .iter()
-            .find(|(prefix, _)| word.starts_with(prefix))
-    };
+    let family = || BANNED_PREFIX.iter().find(|(prefix, _)| word.starts_with(prefix));
     whole.or_else(family).map(|(_, why)| *why)
 }
 
@@ -94,10 +86,7 @@ struct Token<'a> {
 fn after_cfg_test<'a, 'b>(tokens: &'b [Token<'a>]) -> Option<&'b [Token<'a>]> {
     let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
     let starts = tokens.len() >= attribute.len()
-        && tokens
-            .iter()
-            .zip(attribute)
-            .all(|(token, text)| token.text == text);
+        && tokens.iter().zip(attribute).all(|(token, text)| token.text == text);
     starts.then(|| &tokens[attribute.len()..])
 }
 
@@ -131,10 +120,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
         let rest = &text[at..];
         let len = trivia_len(rest).unwrap_or_else(|| {
             let len = word_len(rest).unwrap_or(first.len_utf8());
-            tokens.push(Token {
-                text: &rest[..len],
-                line,
-            });
+            tokens.push(Token { text: &rest[..len], line });
             len
         });
         line += rest[..len].matches('\n').count();
@@ -163,11 +149,7 @@ fn trivia_len(text: &str) -> Option<usize> {
     if raw && literal[hashes..].starts_with('"') {
         let end = format!("\"{}", "#".repeat(hashes));
         let body = prefix.len() + hashes + 1;
-        return Some(
-            text[body..]
-                .find(&end)
-                .map_or(text.len(), |at| body + at + end.len()),
-        );
+        return Some(text[body..].find(&end).map_or(text.len(), |at| body + at + end.len()));
     }
     if matches!(prefix, "" | "b" | "c") && literal.starts_with('"') {
         return Some(prefix.len() + quoted_len(literal, '"'));
@@ -238,11 +220,7 @@ mod tests {
     const CORE: &str = include_str!("../../core/src/lib.rs");
 
     fn words(text: &str) -> Vec<String> {
-        scan(text)
-            .findings
-            .into_iter()
-            .map(|finding| finding.word)
-            .collect()
+        scan(text).findings.into_iter().map(|finding| finding.word).collect()
     }
 
     #[test]
@@ -278,10 +256,7 @@ mod tests {
 
     #[test]
     fn comments_and_literals_are_passed_over() {
-        assert_eq!(
-            words("// Instant\n/* Mutex /* std */ HashMap */\n//! thread"),
-            [""; 0]
-        );
+        assert_eq!(words("// Instant\n/* Mutex /* std */ HashMap */\n//! thread"), [""; 0]);
         assert_eq!(
             words(r##"const A: &str = "std \" Mutex"; const B: &str = r#"a " std"#;"##),
             [""; 0]
@@ -296,10 +271,7 @@ mod tests {
 
     #[test]
     fn only_whole_words_count() {
-        assert_eq!(
-            words("InstantLike my_std rand_core_like std2 operand"),
-            [""; 0]
-        );
+        assert_eq!(words("InstantLike my_std rand_core_like std2 operand"), [""; 0]);
     }
 
     #[test]
@@ -316,26 +288,14 @@ mod tests {
             words("struct A { #[cfg(test)] clock: Instant, lock: Mutex<u8> } HashMap"),
             ["Mutex", "HashMap"]
         );
-        assert_eq!(
-            words("struct A { #[cfg(test)] clock: Instant } HashMap"),
-            ["HashMap"]
-        );
+        assert_eq!(words("struct A { #[cfg(test)] clock: Instant } HashMap"), ["HashMap"]);
         assert_eq!(words("#[cfg(not(test))] fn f() { Instant }"), ["Instant"]);
-        assert_eq!(
-            words("#[cfg(any(test, unix))] fn f() { Instant }"),
-            ["Instant"]
-        );
+        assert_eq!(words("#[cfg(any(test, unix))] fn f() { Instant }"), ["Instant"]);
     }
 
     #[test]
     fn test_modules_in_other_files_are_named() {
-        assert_eq!(
-            scan("#[cfg(test)]\nmod tests;\nmod real;").test_modules,
-            ["tests"]
-        );
-        assert_eq!(
-            scan("#[cfg(test)]\npub(crate) mod support;").test_modules,
-            ["support"]
-        );
+        assert_eq!(scan("#[cfg(test)]\nmod tests;\nmod real;").test_modules, ["tests"]);
+        assert_eq!(scan("#[cfg(test)]\npub(crate) mod support;").test_modules, ["support"]);
     }
 }

@@ -46,6 +46,13 @@ impl Node {
         self.sweep.get_or_insert(self.now.after(TICK));
     }
 
+    /// The same, not later than `at`, if that is yet to come.
+    pub(crate) fn arm_at(&mut self, at: Time) {
+        if at > self.now {
+            self.sweep = Some(self.sweep.map_or(at, |sweep| sweep.min(at)));
+        }
+    }
+
     /// A peer has to say where it wants to go, and what its streams are.
     fn check_opening(&mut self, session_id: Id<Session>) {
         let limit = self.config.limits.opening_timeout;
@@ -101,9 +108,9 @@ impl Node {
             }
             self.sweep.get_or_insert(self.now.after(TICK));
         }
-        if feed.tail.is_some() {
-            self.arm();
+        if let Some(tail) = feed.tail {
             self.settle_feed(track_id);
+            self.arm_at(tail);
         }
     }
 }

@@ -194,10 +194,16 @@ impl Node {
 
     /// The publisher failed, left, or gave the track back: its subscribers are told, and may ask again.
     pub(crate) fn lose_feed(&mut self, track_id: Id<Track>, code: StreamCode) {
+        let feed = self.store.tracks.get(track_id).and_then(Track::feed);
+        // Where there is no END, the end of the subscription says that everything was sent.
+        let over = feed.is_some_and(|feed| feed.tail.is_some());
         self.detach_feed(track_id);
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
         if track.ended != Ended::No {
             return;
+        }
+        if over {
+            track.end.get_or_insert(track.next_sequence());
         }
         let complete = track.end.is_some_and(|end| track.next_sequence() >= end)
             && track.from(0).all(|(_, id)| {

@@ -158,7 +158,7 @@ impl Node {
         if let Some(feed) = track.feed_mut() {
             feed.tail = Some(now.after(TAIL));
         }
-        self.arm();
+        self.arm_at(now.after(TAIL));
         self.settle_feed(track_id);
     }
 

@@ -79,7 +79,7 @@ impl FrameMark {
 
 /// First and largest size of the buffers that small pieces are gathered in. Growing from small keeps
 /// a chat message cheap; 16 KiB is where a reader's slices stop getting cheaper.
-const SEGMENT: core::ops::RangeInclusive<usize> = 128..=16 << 10;
+const SEGMENT: core::ops::RangeInclusive<usize> = 256..=16 << 10;
 
 /// Payload pieces of the application from this size on are kept as they are instead of copied.
 const KEEP: usize = 2 << 10;
@@ -306,9 +306,7 @@ impl Group {
             let spare = self.tail.capacity() - self.tail.len();
             if spare == 0 {
                 self.freeze();
-                // A whole frame in one buffer when that is not larger than a segment may be.
-                let wanted = (data.len() + self.missing as usize).min(*SEGMENT.end());
-                let size = self.segment.max(wanted);
+                let size = self.segment.max(data.len().min(*SEGMENT.end()));
                 self.tail = BytesMut::with_capacity(size);
                 self.segment = (self.segment * 2).min(*SEGMENT.end());
                 self.allocated += size;
