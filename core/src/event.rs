@@ -221,8 +221,8 @@ impl FrameChunk {
 pub struct Backlog {
     /// Subscriptions of peers to this track.
     pub subscribers: usize,
-    /// Most bytes that one of them has still to get, or has not acknowledged. A paused or unread
-    /// subscription counts too.
+    /// Most bytes of the track that wait here for one of them: what its transport has not taken. A
+    /// paused or unread subscription counts too.
     pub bytes: usize,
     /// Subscriptions that have not got everything yet, the end of the track included.
     pub unfinished: usize,

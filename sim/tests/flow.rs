@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::*;
-use smoq_core::{Announced, Event, Start, SubscribeOptions, Version, wire::StreamCode};
+use smoq_core::{
+    Announced, Config, Event, Start, SubscribeOptions, Version,
+    wire::{StreamCode, TrackInfo},
+};
 use smoq_sim::Viewer;
 
 /// Publishers before 05 do not say where a track ends: each hop waits a second or two for what may
@@ -481,5 +484,31 @@ fn everything_is_returned_when_everybody_has_left() {
             assert_eq!(held, [0; 4], "{up} {down}");
             assert_eq!((stats.routes, stats.subscriptions), (0, 0), "{up} {down}");
         }
+    }
+}
+
+#[test]
+fn an_open_group_on_its_way_is_no_backlog() {
+    for version in Version::ALL {
+        let mut world = world(1);
+        let publisher = world.node(Config::default());
+        let viewer = world.node(Config::default());
+        world.connect(viewer, publisher, version, "");
+        let now = world.now();
+        let node = &mut world[publisher];
+        let broadcast = node.publish(now, &path("cam")).unwrap();
+        let track = node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+        world.run_until_idle();
+        world[viewer].subscribe(now, &path("cam"), "video", SubscribeOptions::default()).unwrap();
+        world.run_until_idle();
+        let now = world.now();
+        let node = &mut world[publisher];
+        let (group, _) = node.create_group(now, track, None).unwrap();
+        node.write_frame(now, group, 0, Bytes::from(vec![7; 100_000])).unwrap();
+        assert!(node.backlog(track).unwrap().bytes > 100_000, "{version}");
+        world.run_until_idle();
+        // Its writer may wait for this before it writes on.
+        let backlog = world[publisher].backlog(track).unwrap();
+        assert_eq!((backlog.subscribers, backlog.bytes, backlog.unfinished), (1, 0, 1), "{version}");
     }
 }

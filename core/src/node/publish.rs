@@ -8,7 +8,7 @@ use super::Node;
 use crate::{
     Backlog, Id, Misuse, Path, Time,
     route::Via,
-    session::{Half, Kind},
+    session::Kind,
     store::{Ended, Group, GroupEnd, GroupError, Source, Track},
     wire::{Cost, Hops, MAX_TRACK_NAME, StreamCode, TrackInfo, varint},
 };
@@ -254,14 +254,13 @@ impl Node {
             if let super::Target::Peer { session, .. } = sub.target {
                 let session = self.sessions.get(session);
                 let streams = session.into_iter().flat_map(|session| session.streams.iter());
-                bytes += streams
-                    .filter_map(|(_, stream)| match &stream.kind {
-                        Kind::GroupOut(out) if out.sub == sub_id && stream.send != Half::Done => {
-                            Some(size(out.group))
-                        }
-                        _ => None,
-                    })
-                    .sum::<usize>();
+                let rest = streams.filter_map(|(_, stream)| match &stream.kind {
+                    Kind::GroupOut(out) if out.sub == sub_id => {
+                        Some(out.remaining(self.store.groups.get(out.group)?))
+                    }
+                    _ => None,
+                });
+                bytes += rest.sum::<usize>();
             }
             backlog.subscribers += 1;
             backlog.unfinished += 1;

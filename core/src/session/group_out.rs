@@ -23,6 +23,13 @@ pub(crate) struct GroupOut {
     cursor: Cursor,
 }
 
+impl GroupOut {
+    /// Bytes of the group that the transport has not taken.
+    pub(crate) fn remaining(&self, group: &Group) -> usize {
+        self.cursor.remaining(group)
+    }
+}
+
 impl Node {
     /// The most urgent subscription of this peer that has a group to open.
     pub(crate) fn most_hungry(&mut self, session_id: Id<Session>) -> Option<Id<Sub>> {

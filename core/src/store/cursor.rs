@@ -170,6 +170,11 @@ impl Cursor {
             && self.passed(group, self.frame + 1)
     }
 
+    /// Bytes of the group, as far as it has come, that this cursor has not passed.
+    pub(crate) fn remaining(&self, group: &Group) -> usize {
+        group.len.saturating_sub(self.offset)
+    }
+
     /// Finds the first frame; says whether it is there.
     fn begin(&mut self, group: &Group) -> bool {
         if self.begun {
