@@ -30,7 +30,8 @@ cleanup() {
         tail -n 20 "$work"/*.log >&2 || true
         echo "media: FAILED" >&2
     fi
-    if [[ -n $relay ]]; then kill "$relay" 2>/dev/null || true; fi
+    # Whatever still runs would keep the wait below from ending.
+    jobs -p | xargs -r kill 2>/dev/null || true
     wait
     rm -rf "$work"
     exit "$status"
