@@ -136,12 +136,12 @@ impl Routes {
         }
     }
 
-    /// Whether a session announces a path, or one above it.
-    pub(crate) fn leads_to(&self, path: &Path, session: Id<Session>) -> bool {
+    /// Whether a session announces a path, or one above it, so that the viewer sees it.
+    pub(crate) fn leads_to(&self, path: &Path, session: Id<Session>, viewer: Viewer) -> bool {
         let mut path = path.clone();
         loop {
             let mut routes = self.by_path.get(&path).into_iter().flatten();
-            if routes.any(|route| route.session() == Some(session)) {
+            if routes.any(|route| route.session() == Some(session) && viewer.sees(route)) {
                 return true;
             }
             match path.parent() {

@@ -27,8 +27,9 @@ impl Node {
         {
             match track.feed() {
                 None if !matches!(track.ended, Ended::Failed(_)) => return Ok(id),
-                Some(feed) if self.leads_to(feed, path) => {
-                    let back = self.is_peer(feed.session, from);
+                Some(feed) if self.leads_to(feed, path, Viewer::LOCAL) => {
+                    let back = self.is_peer(feed.session, from)
+                        || !self.leads_to(feed, path, self.viewer(from));
                     return if back { Err(StreamCode::UNROUTABLE) } else { Ok(id) };
                 }
                 Some(_) | None => {}
@@ -55,9 +56,16 @@ impl Node {
         Ok(id)
     }
 
-    /// Whether a feed still leads to the broadcast that it was made for.
-    fn leads_to(&self, feed: &Feed, path: &Path) -> bool {
-        feed.blind || self.routes.leads_to(path, feed.session)
+    /// Whether a feed still leads to the broadcast that it was made for, by a way that the viewer may
+    /// go.
+    fn leads_to(&self, feed: &Feed, path: &Path, viewer: Viewer) -> bool {
+        feed.blind || self.routes.leads_to(path, feed.session, viewer)
+    }
+
+    /// Who looks for a route on behalf of a session, or of the application.
+    fn viewer(&self, from: Option<Id<Session>>) -> Viewer {
+        let hop = from.and_then(|id| Some(self.sessions.get(id)?.hop)).unwrap_or_default();
+        Viewer { session: from, hops: [hop, Default::default()] }
     }
 
     /// Whether two sessions are with the same peer.
@@ -78,9 +86,7 @@ impl Node {
     /// server that this node dialed. A peer is not asked on behalf of another without a route: two
     /// nodes would ask each other for ever.
     fn source_of(&self, path: &Path, from: Option<Id<Session>>) -> Result<Id<Session>, StreamCode> {
-        let hop = from.and_then(|id| Some(self.sessions.get(id)?.hop)).unwrap_or_default();
-        let viewer = Viewer { session: from, hops: [hop, Default::default()] };
-        match self.routes.covering(path, viewer).map(|route| route.via) {
+        match self.routes.covering(path, self.viewer(from)).map(|route| route.via) {
             Some(Via::Peer(session, _)) => return Ok(session),
             Some(Via::Local(_)) => return Err(StreamCode::NOT_FOUND),
             None => {}
