@@ -357,6 +357,13 @@ fn a_finished_track_does_not_stand_in_for_the_next_one() {
         assert_eq!(bench.requests(publisher, 2).len(), 2, "{version}");
         let asked = bench.requests(publisher, 6).len();
         assert_eq!(asked, if version.has_track() { 2 } else { 0 }, "{version}: anew");
+        if version.has_track() {
+            let info = TrackInfo { timescale: 90_000, ..TrackInfo::default() };
+            let (request, info) = (bench.requests(publisher, 6)[1], message(&info, version));
+            bench.finish(publisher, request, &info);
+            let question = ask_track(&mut bench, viewer, "cam");
+            assert_eq!(bench.sent(viewer, question).bytes, info, "{version}");
+        }
         send_group(&mut bench, publisher, 1, 0, b"new");
         assert_eq!(heard_group(bench.groups(viewer)[0], version).1[0].1, b"new", "{version}");
         assert!(!bench.sent(viewer, served).fin, "{version}");

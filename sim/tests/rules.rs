@@ -244,6 +244,15 @@ fn nobody_is_told_of_what_passed_through_it() {
                 assert_eq!(told(&bench, peer, watched), expected, "{version}: without {id}");
             }
         }
+        if version.has_exclude_hop() {
+            // Each request leaves out what it says, whoever its peer is and whatever else it asks.
+            let (peer, _) = watching(&mut bench, version, 44);
+            let some = ask_without(&mut bench, peer, 33);
+            let all = ask_without(&mut bench, peer, 44);
+            say(&mut bench, publisher, stream, &far("late", version));
+            assert_eq!(told(&bench, peer, some), ["cam"], "{version}");
+            assert_eq!(told(&bench, peer, all), ["cam", "far", "late"], "{version}");
+        }
         // Nor is it told on the session itself, whatever it calls itself.
         let watched = ask_without(&mut bench, publisher, 44);
         assert_eq!(told(&bench, publisher, watched), [""; 0], "{version}");
@@ -325,6 +334,24 @@ fn subscribe_ok_comes_before_any_drop() {
         let served = subscribe(&mut bench, late, 0, "cam", everything(version));
         let responses = heard_responses(bench.sent(late, served), version);
         assert!(matches!(responses[..], [SubscribeResponse::Ok(_)]), "{version}: {responses:?}");
+    }
+}
+
+#[test]
+fn start_comes_before_any_drop() {
+    for version in WITH_SETUP {
+        let (mut bench, publisher, _) = relay(version);
+        let viewer = bench.client(version);
+        let served = subscribe(&mut bench, viewer, 0, "cam", everything(version));
+        answer_tracks(&mut bench, publisher);
+        let upstream = bench.requests(publisher, 2)[0];
+        let drop = SubscribeResponse::Drop { first: 0, last: 2, code: 3 };
+        respond(&mut bench, publisher, upstream, &drop);
+        assert_eq!(bench.sent(viewer, served).bytes, [], "{version}: no range, no hole in it");
+        let start = SubscribeResponse::Start { group: 3 };
+        respond(&mut bench, publisher, upstream, &start);
+        send_group(&mut bench, publisher, 0, 3, b"x");
+        assert_eq!(heard_responses(bench.sent(viewer, served), version), [start], "{version}");
     }
 }
 
