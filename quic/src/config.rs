@@ -37,6 +37,9 @@ pub struct ServerConfig {
     /// their address first (Retry); at the limit they are refused. Default 1000: a second of
     /// handshakes on one core.
     pub max_handshakes: usize,
+    /// Connections at a time, those that end included. At the limit new ones are refused. Default
+    /// 20,000: what one core relays to, and a bound for what peers can make it hold.
+    pub max_connections: usize,
 }
 
 impl ServerConfig {
@@ -48,6 +51,7 @@ impl ServerConfig {
             admission: Admission::Open,
             discover: Discover::Everything,
             max_handshakes: 1000,
+            max_connections: 20_000,
         }
     }
 }

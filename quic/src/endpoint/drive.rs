@@ -180,8 +180,10 @@ impl Endpoint {
     }
 
     pub(super) fn accept(&mut self, now: Instant, incoming: Incoming, mut buf: Vec<u8>) {
-        let limit = self.accept.as_ref().map_or(0, |accept| accept.max_handshakes);
-        if self.handshakes >= limit {
+        let limits = self.accept.as_ref();
+        let (limit, connections) =
+            limits.map_or((0, 0), |accept| (accept.max_handshakes, accept.max_connections));
+        if self.handshakes >= limit || self.quic.open_connections() >= connections {
             let transmit = self.quic.refuse(incoming, &mut buf);
             return self.respond(transmit, buf);
         }
@@ -206,7 +208,8 @@ impl Endpoint {
     }
 
     pub(super) fn respond(&mut self, transmit: quic::Transmit, data: Vec<u8>) {
-        if self.responses.len() < MAX_RESPONSES {
+        // A flood of strangers must not keep an endpoint that closes from coming to its end.
+        if self.accept.is_some() && self.responses.len() < MAX_RESPONSES {
             self.responses.push_back((transmit, data));
         }
     }

@@ -81,6 +81,7 @@ struct Accept {
     admission: Admission,
     discover: Discover,
     max_handshakes: usize,
+    max_connections: usize,
 }
 
 /// A [`Node`] and its QUIC connections. See the crate's documentation for how to drive it.
@@ -104,6 +105,8 @@ pub struct Endpoint {
     /// Connections that may have something to send, in turns.
     queue: VecDeque<usize>,
     responses: VecDeque<(quic::Transmit, Vec<u8>)>,
+    /// The last thing sent was one of them: a session is next, or strangers could silence all.
+    responded: bool,
     events: VecDeque<Event>,
     scratch: Vec<Bytes>,
 }
@@ -132,6 +135,7 @@ impl Endpoint {
             timers: Timers::default(),
             queue: VecDeque::new(),
             responses: VecDeque::new(),
+            responded: false,
             events: VecDeque::new(),
             scratch: Vec::new(),
         };
@@ -153,6 +157,7 @@ impl Endpoint {
             admission: server.admission,
             discover: server.discover,
             max_handshakes: server.max_handshakes,
+            max_connections: server.max_connections,
         });
     }
 
@@ -282,9 +287,11 @@ impl Endpoint {
     ) -> Option<Transmit> {
         buf.clear();
         let max_segments = max_segments.max(1);
-        if let Some((transmit, data)) = self.responses.pop_front() {
-            buf.extend_from_slice(&data);
-            return Some(public(transmit));
+        if !std::mem::take(&mut self.responded)
+            && let Some(transmit) = self.next_response(buf)
+        {
+            self.responded = true;
+            return Some(transmit);
         }
         while let Some(session) = self.node.poll_session() {
             if let Some(&index) = self.sessions.get(&session)
@@ -313,7 +320,13 @@ impl Endpoint {
                 return Some(public(transmit));
             }
         }
-        None
+        self.next_response(buf)
+    }
+
+    fn next_response(&mut self, buf: &mut Vec<u8>) -> Option<Transmit> {
+        let (transmit, data) = self.responses.pop_front()?;
+        buf.extend_from_slice(&data);
+        Some(public(transmit))
     }
 
     /// The next thing to know.
@@ -326,6 +339,7 @@ impl Endpoint {
     /// by [`Endpoint::poll_transmit`]; [`Endpoint::is_idle`] tells when they are.
     pub fn close_all(&mut self, now: Instant, code: SessionCode, reason: &str) {
         self.set_server(None);
+        self.responses.clear();
         let time = self.time(now);
         for (id, race) in std::mem::take(&mut self.races) {
             self.end_race(now, id, race);

@@ -290,6 +290,20 @@ fn a_full_server_refuses_and_a_busy_one_asks_for_proof() {
 }
 
 #[test]
+fn a_server_has_so_many_connections_and_no_more() {
+    let identity = localhost();
+    let mut world = World::pair(&identity);
+    let server = ServerConfig { max_connections: 2, ..ServerConfig::new(identity.server_tls()) };
+    world.add(SERVER, EndpointConfig { server: Some(server), ..EndpointConfig::default() });
+    for _ in 0..2 {
+        let welcome = world.connect(target(&[SERVER]), Trust::Insecure);
+        world.outcome(welcome).unwrap();
+    }
+    let late = world.connect(target(&[SERVER]), Trust::Insecure);
+    assert_eq!(world.outcome(late).unwrap_err(), ConnectError::Refused);
+}
+
+#[test]
 fn a_client_that_goes_silent_in_its_handshake_is_forgotten() {
     let mut world = World::pair(&localhost());
     world.connect(target(&[SERVER]), Trust::Insecure);

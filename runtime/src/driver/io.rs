@@ -34,6 +34,9 @@ pub(super) enum Flush {
     Idle,
     /// The socket is full. The task is woken when it is not.
     Blocked,
+    /// The socket is full and says that it is not: an executor may take a socket for writable for ever
+    /// once it has had an ICMP error. Only time tells when it has room.
+    Full,
     /// There is more, but it is somebody else's turn.
     Budget,
 }
@@ -118,16 +121,19 @@ impl<S: Socket> Io<S> {
             let Some(transmit) = next else {
                 return Flush::Idle;
             };
-            if !self.send(cx, &transmit) {
-                self.held = Some(transmit);
-                return Flush::Blocked;
+            match self.send(cx, &transmit) {
+                Flush::Idle | Flush::Budget => {}
+                full @ (Flush::Blocked | Flush::Full) => {
+                    self.held = Some(transmit);
+                    return full;
+                }
             }
         }
         Flush::Budget
     }
 
-    /// Whether the socket took it, or never will.
-    fn send(&mut self, cx: &mut Context<'_>, transmit: &Transmit) -> bool {
+    /// Idle when the socket took it, or never will.
+    fn send(&mut self, cx: &mut Context<'_>, transmit: &Transmit) -> Flush {
         let datagrams = quinn_udp::Transmit {
             destination: transmit.remote,
             ecn: EcnCodepoint::from_bits(transmit.ecn),
@@ -136,19 +142,24 @@ impl<S: Socket> Io<S> {
             src_ip: transmit.local_ip,
         };
         let mut failed = false;
+        let mut refused = false;
         loop {
             match self.socket.try_send(&datagrams) {
-                Ok(()) => return true,
+                Ok(()) => return Flush::Idle,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.socket.poll_writable(cx).is_pending() {
-                        return false;
+                        return Flush::Blocked;
                     }
+                    if refused {
+                        return Flush::Full;
+                    }
+                    refused = true;
                 }
                 // It may be a report about an earlier datagram, which kept this one from being sent.
                 // After that it is as if the network had lost it; probes of the path MTU end here.
                 Err(error) if failed => {
                     tracing::debug!(%error, remote = %transmit.remote, "send failed");
-                    return true;
+                    return Flush::Idle;
                 }
                 Err(_) => failed = true,
             }
@@ -169,6 +180,8 @@ mod tests {
     struct Fake {
         room: usize,
         failures: usize,
+        /// Says that there is room when there is none.
+        lies: bool,
         sent: Vec<Vec<u8>>,
     }
 
@@ -193,7 +206,7 @@ mod tests {
         }
 
         fn poll_writable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            if self.room > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+            if self.room > 0 || self.lies { Poll::Ready(Ok(())) } else { Poll::Pending }
         }
 
         fn poll_unreachable(&mut self, _: &mut Context<'_>) -> Poll<IpAddr> {
@@ -236,6 +249,18 @@ mod tests {
         io.socket.room = 10;
         assert_eq!(io.flush(cx, now, &mut endpoint), Flush::Idle);
         assert_eq!(io.socket.sent, [refused]);
+    }
+
+    #[test]
+    fn a_socket_that_lies_about_room_is_left_alone() {
+        let now = Instant::now();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut endpoint = dialing(now);
+        let mut io = Io::new(Fake { lies: true, ..Default::default() });
+        assert_eq!(io.flush(cx, now, &mut endpoint), Flush::Full);
+        io.socket.room = 10;
+        assert_eq!(io.flush(cx, now, &mut endpoint), Flush::Idle);
+        assert_eq!(io.socket.sent.len(), 1);
     }
 
     #[test]

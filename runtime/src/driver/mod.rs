@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use smoq_core::wire::SessionCode;
@@ -30,6 +30,11 @@ use crate::{
 /// What handles may have waiting for their driver. A driver empties it each turn, so it need not hold
 /// more than a writer makes while a driver is busy: a group of large frames, or many small ones.
 pub(crate) const CAPACITY: Capacity = Capacity { messages: 1024, bytes: 4 << 20 };
+
+/// ICMP reports per turn, which anybody on the path can forge.
+const REPORTS: usize = 32;
+/// How long to leave a socket alone that is full and does not say so.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// Runs one endpoint until its handles are gone, or until it is told to shut down.
 ///
@@ -178,8 +183,10 @@ impl<S: Socket, T: Timer> Driver<S, T> {
         while let Some(op) = self.batch.pop_front() {
             self.apply(now, op);
         }
-        while let Poll::Ready(host) = self.io.poll_unreachable(cx) {
+        for report in 0..=REPORTS {
+            let Poll::Ready(host) = self.io.poll_unreachable(cx) else { break };
             self.endpoint.handle_unreachable(now, (host, self.role.port()).into());
+            again |= report == REPORTS;
         }
         match self.io.receive(cx, now, &mut self.endpoint) {
             Ok(more) => again |= more,
@@ -200,21 +207,23 @@ impl<S: Socket, T: Timer> Driver<S, T> {
         }
         again |= self.events(now);
         self.writers.check_drains(self.endpoint.node());
+        let mut retry = None;
         match flush {
             Flush::Idle if self.closing => return Poll::Ready(()),
             Flush::Idle | Flush::Blocked => {}
+            Flush::Full => retry = Some(now + RETRY),
             Flush::Budget => again = true,
         }
-        again |= self.arm(cx).is_ready();
+        again |= self.arm(cx, retry).is_ready();
         if again {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
     }
 
-    /// Sets the timer. Ready if it is due already.
-    fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = self.endpoint.poll_timeout();
+    /// Sets the timer, to `retry` if that is sooner. Ready if it is due already.
+    fn arm(&mut self, cx: &mut Context<'_>, retry: Option<Instant>) -> Poll<()> {
+        let deadline = [self.endpoint.poll_timeout(), retry].into_iter().flatten().min();
         if let Some(at) = deadline.filter(|_| self.armed != deadline) {
             self.timer.reset(at);
         }
