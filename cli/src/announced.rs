@@ -7,7 +7,7 @@ use smoq_tokio::Connection;
 
 use crate::{
     client::{self, ClientArgs},
-    failure::Failure,
+    failure::{Failure, printable},
     interrupt::interrupted,
 };
 
@@ -60,22 +60,4 @@ fn write(change: &Announced) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{sign} {}", printable(&path.to_string()))?;
     stdout.flush()
-}
-
-/// A publisher chooses the path: it must not forge lines or command the terminal.
-fn printable(path: &str) -> String {
-    let escape = |c: char| {
-        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
-    };
-    path.chars().map(escape).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_cannot_forge_a_line() {
-        assert_eq!(printable("a/b\n- c\u{1b}[2J/ü"), "a/b\\n- c\\u{1b}[2J/ü");
-    }
 }

@@ -106,7 +106,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     tasks.shutdown().await;
     drop(end_relay);
-    let _ = relay.await;
+    if let Ok(result) = relay.await {
+        result?;
+    }
     match received.iter().position(|flow| lock(flow).frames == 0) {
         Some(silent) => Err(Failure::DemoSilence(silent + 1)),
         None => Ok(()),

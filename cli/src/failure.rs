@@ -12,6 +12,8 @@ pub(crate) enum Failure {
     Usage(String),
     #[error("{0}")]
     Relay(#[from] smoq_relay::BindError),
+    #[error("{0}")]
+    Stopped(#[from] smoq_relay::Stopped),
     #[error("cannot read the roots in {path}: {error}; it must be a PEM file with certificates")]
     Roots { path: PathBuf, error: String },
     #[error("cannot connect to {url}: {error}{}", hint(.error))]
@@ -60,5 +62,23 @@ fn hint(error: &ConnectError) -> &'static str {
             CertificateProblem::Expired | CertificateProblem::Other => "",
         },
         _ => "",
+    }
+}
+
+/// What peers choose must not forge lines or command the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let escape = |c: char| {
+        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_cannot_forge_a_line() {
+        assert_eq!(printable("a/b\n- c\u{1b}[2J/ü"), "a/b\\n- c\\u{1b}[2J/ü");
     }
 }

@@ -14,12 +14,15 @@ mod relay;
 mod reorder;
 mod subscribe;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use failure::Failure;
+use failure::{Failure, printable};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,7 +70,8 @@ fn main() -> ExitCode {
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("smoq: {failure}");
+            // Parts of it may be the peer's words. If nobody listens, the exit status says enough.
+            let _ = writeln!(io::stderr(), "smoq: {}", printable(&failure.to_string()));
             failure.exit_code()
         }
     }

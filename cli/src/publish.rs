@@ -25,6 +25,9 @@ const LOOK_EVERY: usize = 256 << 10;
 /// Bytes of a group, at most: what relays take (the default of [`smoq_core::Limits`]).
 const GROUP_BYTES: usize = 32 << 20;
 
+/// Bytes that a frame takes besides its payload, at most.
+const FRAME_HEADER: usize = 16;
+
 const EXAMPLES: &str = "\
 Examples:
   ffmpeg -re -i film.mp4 -c copy -f mpegts - | smoq publish --wait moqt://localhost:4443 tv
@@ -61,7 +64,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let size = args.frame_size as usize;
-    if size * args.group_frames as usize > GROUP_BYTES {
+    if (size + FRAME_HEADER) * args.group_frames as usize > GROUP_BYTES {
         let message = format!(
             "a group of {} frames of {size} bytes is larger than the {GROUP_BYTES} bytes that relays \
              take: lower --group-frames or --frame-size",

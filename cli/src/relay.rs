@@ -53,6 +53,5 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         relay.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect();
     // Nobody may be listening there; that is no reason not to relay.
     let _ = writeln!(io::stdout(), "{} {fingerprint}", relay.url());
-    relay.run(stop).await;
-    Ok(())
+    Ok(relay.run(stop).await?)
 }

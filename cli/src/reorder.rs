@@ -12,7 +12,8 @@ use bytes::Bytes;
 /// Groups that a lossless reader asks for ahead of the one it writes.
 const WINDOW: u64 = 8;
 
-/// Bytes beyond which a lossless reader asks for no further groups.
+/// Bytes beyond which a lossless reader asks for no further groups, and a live one takes no more of
+/// those it has: what is left in the node is given up there.
 const BUDGET: usize = 32 << 20;
 
 /// How long nothing may arrive before a lossless reader takes a missing group for lost.
@@ -198,6 +199,12 @@ impl Reorder {
         }
     }
 
+    /// Whether more pieces of the groups in hand can be taken. A lossless reader bounds itself by the
+    /// groups that it asks for; taking less of them could keep it from the one that it needs.
+    pub(crate) fn has_room(&self) -> bool {
+        self.is_lossless() || self.bytes < BUDGET
+    }
+
     /// When the group at the head has to be given up, if it makes no progress.
     fn late(&self, head: u64) -> Option<Instant> {
         let missing = !self.groups.contains_key(&head);
@@ -208,7 +215,7 @@ impl Reorder {
         match self.policy {
             Policy::Live(max_latency) => {
                 let later = self.groups.range(head + 1..).map(|(_, group)| group.arrived).min();
-                later.map(|arrived| arrived + max_latency)
+                later.and_then(|arrived| arrived.checked_add(max_latency))
             }
             Policy::Lossless => (missing && !arriving).then_some(self.active + GRACE),
         }

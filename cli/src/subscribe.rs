@@ -222,7 +222,9 @@ impl Copy {
                 Some(room) = output.room(), if unwritten.is_some() => {
                     room.send(unwritten.take().unwrap_or_default());
                 }
-                Some((sequence, piece)) = self.pieces.recv() => self.piece(sequence, piece),
+                Some((sequence, piece)) = self.pieces.recv(), if self.reorder.has_room() => {
+                    self.piece(sequence, piece);
+                }
                 group = self.subscription.next_group(), if self.ended.is_none() => match group {
                     Ok(Some(group)) => self.group(group),
                     Ok(None) => self.end(Ok(())),

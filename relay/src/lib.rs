@@ -70,6 +70,13 @@ pub enum BindError {
     Listen(#[from] ListenError),
 }
 
+/// A relay came to its end without having been told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the relay has stopped: its socket failed, or it has a bug; the log says more, start it again"
+)]
+pub struct Stopped;
+
 /// A relay that accepts sessions: whoever connects may publish and subscribe below the path of its URL.
 pub struct Relay {
     server: Server,
@@ -115,8 +122,9 @@ impl Relay {
         }
     }
 
-    /// Relays, and logs what happens, until `shutdown` is done. Returns when the peers were told.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+    /// Relays, and logs what happens, until `shutdown` is done. Returns when the peers were told; fails
+    /// when it stopped by itself.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
         let mut log = log::Log::default();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -124,11 +132,12 @@ impl Relay {
                 () = &mut shutdown => break,
                 event = self.server.next() => match event {
                     Some(event) => log.event(event, self.server.missed()),
-                    None => return,
+                    None => return Err(Stopped),
                 },
             }
         }
         self.server.shutdown(SessionCode::NO_ERROR, "the relay shuts down").await;
+        Ok(())
     }
 }
 

@@ -82,6 +82,9 @@ pub enum SubscribeError {
     /// It broke a rule of the node.
     #[error(transparent)]
     Misuse(#[from] Misuse),
+    /// The track ended before its publisher said what it is like.
+    #[error("the track ended before its publisher said what it is like")]
+    Unknown,
     /// The endpoint has been shut down.
     #[error("the endpoint is shut down")]
     Shutdown,

@@ -49,7 +49,8 @@ impl Subscription {
         self.poll(cx, |state| match (&state.info, state.end) {
             (Some(info), _) => Some(Ok(*info)),
             (None, Some(Err(error))) => Some(Err(error)),
-            (None, Some(Ok(())) | None) => None,
+            (None, Some(Ok(()))) => Some(Err(SubscribeError::Unknown)),
+            (None, None) => None,
         })
     }
 
