@@ -509,6 +509,10 @@ fn an_open_group_on_its_way_is_no_backlog() {
         world.run_until_idle();
         // Its writer may wait for this before it writes on.
         let backlog = world[publisher].backlog(track).unwrap();
-        assert_eq!((backlog.subscribers, backlog.bytes, backlog.unfinished), (1, 0, 1), "{version}");
+        assert_eq!(
+            (backlog.subscribers, backlog.bytes, backlog.unfinished),
+            (1, 0, 1),
+            "{version}"
+        );
     }
 }
