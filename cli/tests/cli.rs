@@ -38,6 +38,16 @@ fn what_goes_in_comes_out() {
 }
 
 #[test]
+fn a_group_may_be_larger_than_what_may_wait() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let input = noise(20_000_000);
+    let large = ["--frame-size", "1048576", "--group-frames", "30", &relay.url, "big"];
+    let done = user.transfer(&["--all", &relay.url, "big"], &large, &input);
+    assert!(done.expect(0).stdout == input);
+}
+
+#[test]
 fn live_output_begins_at_the_latest_group() {
     let user = User::new();
     let relay = user.relay(&[]);
