@@ -7,7 +7,7 @@ mod log;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     pin::pin,
 };
@@ -66,7 +66,7 @@ pub enum BindError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// No socket.
-    #[error("{0}; is another relay running there? choose another address or port with --listen")]
+    #[error("{0}; stop what listens there, or choose another address or port with --listen")]
     Listen(#[from] ListenError),
 }
 
@@ -91,15 +91,27 @@ impl Relay {
             CertificateSource::Development => Identity::development()?,
             CertificateSource::Files { chain, key } => Identity::from_files(chain, key)?,
         };
-        let listen = listen.unwrap_or_else(|| match certificate {
-            CertificateSource::Development => (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(),
-            CertificateSource::Files { .. } => (Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into(),
-        });
+        let everywhere = IpAddr::from(Ipv6Addr::UNSPECIFIED);
+        // The second is for machines without IPv6.
+        let addresses = match (listen, certificate) {
+            (Some(address), _) => vec![address],
+            (None, CertificateSource::Development) => {
+                vec![(Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()]
+            }
+            (None, CertificateSource::Files { .. }) => [everywhere, Ipv4Addr::UNSPECIFIED.into()]
+                .map(|ip| (ip, DEFAULT_PORT).into())
+                .into(),
+        };
         let fingerprint = fingerprint(&identity.chain[0]);
         let tls = ServerTls::new(identity.chain, identity.key)?;
         let node = smoq_core::Config { hop: random_hop(), seed: random(), limits };
-        let options = ServerOptions { transport, node, ..ServerOptions::new(listen, tls) };
-        Ok(Self { server: Server::bind(&smoq_tokio::Tokio, options)?, fingerprint })
+        let options = ServerOptions { transport, node, ..ServerOptions::new(addresses[0], tls) };
+        let bind = |listen: &SocketAddr| {
+            Server::bind(&smoq_tokio::Tokio, ServerOptions { listen: *listen, ..options.clone() })
+        };
+        let first = bind(&addresses[0]);
+        let server = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;
+        Ok(Self { server, fingerprint })
     }
 
     /// Where it listens, with the port that was chosen.
