@@ -12,9 +12,12 @@ use bytes::Bytes;
 /// Groups that a lossless reader asks for ahead of the one it writes.
 const WINDOW: u64 = 8;
 
-/// Bytes beyond which a lossless reader asks for no further groups, and a live one takes no more of
-/// those it has: what is left in the node is given up there.
+/// Bytes in hand beyond which a lossless reader asks for no further groups, and no reader takes more
+/// while it has something to write.
 const BUDGET: usize = 32 << 20;
+
+/// Groups in hand beyond which a live reader gives up the oldest, however long it would wait.
+const CROWD: usize = 1024;
 
 /// How long nothing may arrive before a lossless reader takes a missing group for lost.
 const GRACE: Duration = Duration::from_secs(2);
@@ -148,6 +151,34 @@ impl Reorder {
         self.window
     }
 
+    /// Whether so much is in hand that no more is to be taken as long as some of it can be written.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= BUDGET
+    }
+
+    /// What to give up while a write is pending: a live reader that stalls does not keep what is late.
+    pub(crate) fn stalled(&mut self, now: Instant) -> Step {
+        match self.head {
+            Some(head) if !self.is_lossless() && !self.groups.is_empty() => self.expire(head, now),
+            _ => Step::Wait(None),
+        }
+    }
+
+    /// Gives up the group at the head if it is late, or waits until it is.
+    fn expire(&mut self, head: u64, now: Instant) -> Step {
+        let crowded = !self.is_lossless() && self.groups.len() > CROWD;
+        match self.late(head) {
+            Some(late) if late <= now => self.give_up(head),
+            _ if crowded => self.give_up(head),
+            late => Step::Wait(late),
+        }
+    }
+
+    /// Waits for the group at the head, unless what a live reader has of later ones leaves no room.
+    fn wait(&mut self, head: u64, late: Option<Instant>) -> Step {
+        if self.is_full() && !self.is_lossless() { self.give_up(head) } else { Step::Wait(late) }
+    }
+
     /// What to do now.
     pub(crate) fn next(&mut self, now: Instant) -> Step {
         loop {
@@ -162,15 +193,12 @@ impl Reorder {
                 self.head = Some(first);
                 continue;
             };
-            let late = self.late(head);
-            if late.is_some_and(|late| late <= now) {
-                return self.give_up(head);
-            }
-            if first > head {
-                return Step::Wait(late);
-            }
+            let late = match self.expire(head, now) {
+                Step::Wait(late) => late,
+                step => return step,
+            };
             let Some(group) = self.groups.get_mut(&head) else {
-                return Step::Wait(late);
+                return self.wait(head, late);
             };
             match (group.chunks.pop_front(), group.state) {
                 (Some(data), _) => {
@@ -178,7 +206,7 @@ impl Reorder {
                     self.bytes -= data.len();
                     return Step::Write(data);
                 }
-                (None, State::Open) => return Step::Wait(late),
+                (None, State::Open) => return self.wait(head, late),
                 (None, State::Complete) => {
                     self.groups.remove(&head);
                     self.head = Some(head + 1);
@@ -197,12 +225,6 @@ impl Reorder {
         } else {
             Step::Wait(None)
         }
-    }
-
-    /// Whether more pieces of the groups in hand can be taken. A lossless reader bounds itself by the
-    /// groups that it asks for; taking less of them could keep it from the one that it needs.
-    pub(crate) fn has_room(&self) -> bool {
-        self.is_lossless() || self.bytes < BUDGET
     }
 
     /// When the group at the head has to be given up, if it makes no progress.
@@ -419,6 +441,52 @@ mod tests {
         test.drain();
         assert_eq!((test.written, test.skipped), (vec![5, 7], vec![(5, 6)]));
         assert!(!test.reorder.open(6, test.now), "too late");
+    }
+
+    #[test]
+    fn live_gives_up_what_is_late_while_a_write_is_pending() {
+        let mut test = Test::new(Policy::Live(SECOND));
+        test.begin(5);
+        assert!(matches!(test.reorder.next(test.now), Step::Write(_)));
+        for sequence in 6..20 {
+            test.arrive(sequence);
+            test.now += SECOND / 2;
+            while let Step::Skip { first, last } = test.reorder.stalled(test.now) {
+                test.skipped.push((first, last));
+            }
+        }
+        assert!(test.reorder.groups.len() < 4, "{}", test.reorder.groups.len());
+        test.drain();
+        assert_eq!(test.written, [18, 19]);
+        test.reorder.end();
+        assert_eq!(test.reorder.stalled(test.now), Step::Wait(None), "nothing is left to give up");
+    }
+
+    #[test]
+    fn live_that_waits_for_ever_has_a_bound_nevertheless() {
+        let mut test = Test::new(Policy::Live(Duration::MAX));
+        test.begin(0);
+        for sequence in 1..=2 * CROWD as u64 {
+            test.arrive(sequence);
+            while let Step::Skip { .. } = test.reorder.stalled(test.now) {}
+        }
+        assert_eq!(test.reorder.groups.len(), CROWD);
+        assert_eq!(test.reorder.stalled(test.now), Step::Wait(None), "no time to wait for");
+    }
+
+    #[test]
+    fn live_gives_up_a_group_when_later_ones_leave_no_room() {
+        let mut test = Test::new(Policy::Live(Duration::MAX));
+        test.begin(0);
+        test.drain();
+        test.begin(1);
+        test.drain();
+        assert!(!test.reorder.is_full());
+        test.reorder.data(1, Bytes::from(vec![0; BUDGET]), test.now);
+        assert!(test.reorder.is_full());
+        test.drain();
+        assert_eq!(test.skipped, [(0, 0)]);
+        assert!(!test.reorder.is_full());
     }
 
     #[test]

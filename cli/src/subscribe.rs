@@ -206,23 +206,32 @@ impl Copy {
         let mut unwritten = None;
         loop {
             let now = Instant::now();
-            let mut wake = None;
-            if unwritten.is_none() {
-                match self.step(now) {
-                    Step::Write(data) => unwritten = Some(data),
-                    Step::Wait(at) => wake = at,
-                    Step::Skip { .. } => continue,
-                    Step::Done => return,
+            let step = match unwritten {
+                None => self.reorder.next(now),
+                Some(_) => self.reorder.stalled(now),
+            };
+            let wake = match step {
+                Step::Write(data) => {
+                    unwritten = Some(data);
+                    continue;
                 }
-            }
+                Step::Wait(at) => at,
+                Step::Skip { first, last } => {
+                    self.skip(first, last);
+                    continue;
+                }
+                Step::Done => return,
+            };
             self.slide(now).await;
+            // What is not taken stays in the store, which has a bound.
+            let has_room = unwritten.is_none() || !self.reorder.is_full();
             tokio::select! {
                 // The reader has had enough.
                 () = output.closed() => return,
                 Some(room) = output.room(), if unwritten.is_some() => {
                     room.send(unwritten.take().unwrap_or_default());
                 }
-                Some((sequence, piece)) = self.pieces.recv(), if self.reorder.has_room() => {
+                Some((sequence, piece)) = self.pieces.recv(), if has_room => {
                     self.piece(sequence, piece);
                 }
                 group = self.subscription.next_group(), if self.ended.is_none() => match group {
@@ -235,20 +244,17 @@ impl Copy {
         }
     }
 
-    fn step(&mut self, now: Instant) -> Step {
-        let step = self.reorder.next(now);
-        if let Step::Skip { first, last } = step {
-            self.readers
-                .extract_if(|group, _| (first..=last).contains(group))
-                .for_each(|(_, reader)| reader.abort());
-            if self.reorder.is_lossless() {
-                eprintln!("smoq: gap: groups {first} to {last} are missing or cut off");
-                self.missing += last - first + 1;
-            } else {
-                info!(first, last, "groups left out: a later one has waited too long");
-            }
+    /// Reads these groups no further.
+    fn skip(&mut self, first: u64, last: u64) {
+        self.readers
+            .extract_if(|group, _| (first..=last).contains(group))
+            .for_each(|(_, reader)| reader.abort());
+        if self.reorder.is_lossless() {
+            eprintln!("smoq: gap: groups {first} to {last} are missing or cut off");
+            self.missing += last - first + 1;
+        } else {
+            info!(first, last, "groups left out: a later one has waited too long");
         }
-        step
     }
 
     /// Asks for what there is room for now.
