@@ -7,8 +7,9 @@ use smoq_tokio::Connection;
 
 use crate::{
     client::{self, ClientArgs},
-    failure::{Failure, printable},
+    failure::Failure,
     interrupt::interrupted,
+    terminal::printable,
 };
 
 const EXAMPLES: &str = "\

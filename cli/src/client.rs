@@ -12,7 +12,7 @@ use smoq_quic::{
 };
 use smoq_tokio::{ClientOptions, Connection, Url};
 
-use crate::{failure::Failure, interrupt::interrupted};
+use crate::{failure::Failure, interrupt::interrupted, terminal::tell};
 
 #[derive(clap::Args)]
 pub(crate) struct ClientArgs {
@@ -65,12 +65,12 @@ async fn connect(args: &ClientArgs, limits: Limits) -> Result<Connection, Failur
         .await
         .map_err(|error| Failure::Connect { url: without_query(&args.url), error })?;
     if connection.path_in_names() {
-        eprintln!(
-            "smoq: {} cannot carry the path of the URL on raw QUIC: {} is put in front of the names of \
+        tell(format_args!(
+            "{} cannot carry the path of the URL on raw QUIC: {} is put in front of the names of \
              broadcasts instead",
             connection.version(),
             args.url.path_only(),
-        );
+        ));
     }
     Ok(connection)
 }
@@ -78,9 +78,9 @@ async fn connect(args: &ClientArgs, limits: Limits) -> Result<Connection, Failur
 impl ClientArgs {
     fn trust(&self) -> Result<Trust, Failure> {
         if self.insecure {
-            eprintln!(
-                "smoq: WARNING: --insecure trusts every server: whoever is on the way can read and \
-                 change everything"
+            tell(
+                "WARNING: --insecure trusts every server: whoever is on the way can read and change \
+                 everything",
             );
             return Ok(Trust::Insecure);
         }

@@ -20,7 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use crate::{failure::Failure, interrupt::interrupted};
+use crate::{failure::Failure, interrupt::interrupted, relay::hex};
 
 /// What is published, and as what.
 const BROADCAST: &str = "demo";
@@ -62,6 +62,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let stop = interrupted();
     let relay = Relay::bind(Config { listen: Some(args.listen), ..Config::default() })?;
     let (url, fingerprint) = (relay.url(), relay.fingerprint());
+    // Only on loopback addresses clients trust it by themselves.
+    let trust = match relay.local_addr().ip().is_loopback() {
+        true => String::new(),
+        false => format!(" --tls-fingerprint {}", hex(&fingerprint)),
+    };
     let (end_relay, relay_ends) = oneshot::channel::<()>();
     let relay = tokio::spawn(relay.run(async {
         let _ = relay_ends.await;
@@ -79,8 +84,13 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut received = Vec::new();
     let mut tasks = JoinSet::new();
     let publisher = connect().await?;
-    println!("relay       {url}  {}", publisher.version());
-    println!("to join it  {} subscribe {url} {BROADCAST}\n", program());
+    // If nobody reads it, that shows soon.
+    let _ = writeln!(
+        io::stdout(),
+        "relay       {url}  {}\nto join it  {} subscribe{trust} {url} {BROADCAST}\n",
+        publisher.version(),
+        program(),
+    );
     let broadcast = publisher.origin().create(&Path::new(BROADCAST)?).await?;
     let info = TrackInfo { timescale: 1_000_000, ..TrackInfo::default() };
     let track = broadcast.track(TRACK, info).await?;
@@ -101,7 +111,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     tokio::select! {
         () = stop => {}
         () = end => {}
-        error = show(&published, &received) => return Err(error.into()),
+        error = show(&published, &received) => match error.kind() {
+            // Whoever looked has seen enough.
+            io::ErrorKind::BrokenPipe => return Ok(()),
+            _ => return Err(error.into()),
+        },
         Some(Ok(Err(failure))) = tasks.join_next() => return Err(failure),
     }
     tasks.shutdown().await;

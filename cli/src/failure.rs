@@ -64,21 +64,3 @@ fn hint(error: &ConnectError) -> &'static str {
         _ => "",
     }
 }
-
-/// What peers choose must not forge lines or command the terminal.
-pub(crate) fn printable(text: &str) -> String {
-    let escape = |c: char| {
-        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
-    };
-    text.chars().map(escape).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peer_cannot_forge_a_line() {
-        assert_eq!(printable("a/b\n- c\u{1b}[2J/ü"), "a/b\\n- c\\u{1b}[2J/ü");
-    }
-}

@@ -51,8 +51,13 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                 Err(_) => break,
             }
         }
+        Ok(self.take())
+    }
+
+    /// A frame of what was read and not given yet, as full as it can be.
+    pub(crate) fn take(&mut self) -> Option<Bytes> {
         let size = self.buffer.len().min(self.size);
-        Ok((size > 0).then(|| self.buffer.split_to(size).freeze()))
+        (size > 0).then(|| self.buffer.split_to(size).freeze())
     }
 }
 
@@ -85,6 +90,16 @@ mod tests {
         assert_eq!(sizes(&mut frames, 1).await, [300]);
         writer.write_all(&[2; 1300]).await.unwrap();
         assert_eq!(sizes(&mut frames, 2).await, [1000, 300]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_can_be_taken_before_its_frame_closes() {
+        let (mut writer, reader) = duplex(1 << 20);
+        let mut frames = Frames::new(reader, 1000);
+        writer.write_all(&[1; 10]).await.unwrap();
+        assert!(time::timeout(PAUSE / 2, frames.next()).await.is_err());
+        assert_eq!(frames.take().as_deref(), Some(&[1; 10][..]));
+        assert_eq!(frames.take(), None);
     }
 
     #[tokio::test(start_paused = true)]

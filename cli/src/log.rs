@@ -38,7 +38,9 @@ pub(crate) struct LogArgs {
 impl LogArgs {
     /// Logs from now on, what is at or above `level` unless the user wants something else.
     pub(crate) fn init(self, level: LevelFilter) {
-        let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+        // A line that cannot be written must not end the program, and telling so would.
+        let layer =
+            tracing_subscriber::fmt::layer().with_writer(io::stderr).log_internal_errors(false);
         let targets = self.log.unwrap_or_else(|| Targets::new().with_default(level));
         let registry = tracing_subscriber::registry().with(targets);
         match self.log_format {

@@ -13,16 +13,15 @@ mod publish;
 mod relay;
 mod reorder;
 mod subscribe;
+mod terminal;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use failure::{Failure, printable};
+use failure::Failure;
+use terminal::tell;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,8 +69,7 @@ fn main() -> ExitCode {
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Parts of it may be the peer's words. If nobody listens, the exit status says enough.
-            let _ = writeln!(io::stderr(), "smoq: {}", printable(&failure.to_string()));
+            tell(&failure);
             failure.exit_code()
         }
     }

@@ -1,6 +1,9 @@
 //! `smoq publish`
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use smoq_core::{Limits, Path, wire::TrackInfo};
@@ -13,6 +16,7 @@ use crate::{
     failure::Failure,
     input::Frames,
     interrupt::interrupted,
+    terminal::tell,
 };
 
 /// Input is not read while a subscriber lacks more than this, so that a fast pipe goes at the pace of
@@ -97,15 +101,13 @@ async fn publish(connection: &mut Connection, path: &Path, args: &Args) -> Resul
     }
     let mut pipe = Pipe::new(&mut track, args);
     tokio::select! {
-        // What was read so far is the track, then.
-        () = &mut stop => {}
         reason = connection.closed() => return Err(Failure::Disconnected(reason)),
-        result = pipe.run() => result?,
+        result = pipe.run(stop) => result?,
     }
     pipe.finish()?;
     track.finish()?;
     if !track.is_wanted() {
-        eprintln!("smoq: nobody subscribes at the end of the input; --wait waits for somebody");
+        tell("nobody subscribes at the end of the input; --wait waits for somebody");
         return Ok(());
     }
     tokio::select! {
@@ -145,14 +147,26 @@ impl<'a> Pipe<'a> {
         }
     }
 
-    /// Until the end of the input.
-    async fn run(&mut self) -> Result<(), Failure> {
-        while let Some(frame) = self.frames.next().await? {
+    /// Until the end of the input, or until `stop`: what was read so far is the track, then.
+    async fn run(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<(), Failure> {
+        loop {
+            let frame = tokio::select! {
+                frame = self.frames.next() => frame?,
+                () = &mut stop => break,
+            };
+            let Some(frame) = frame else { return Ok(()) };
+            // Not to be given up: the frame would be lost.
             self.write(frame).await?;
             if self.unseen >= LOOK_EVERY {
-                self.track.drained(AHEAD).await?;
                 self.unseen = 0;
+                tokio::select! {
+                    drained = self.track.drained(AHEAD) => drained?,
+                    () = &mut stop => break,
+                }
             }
+        }
+        while let Some(frame) = self.frames.take() {
+            self.write(frame).await?;
         }
         Ok(())
     }

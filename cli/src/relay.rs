@@ -9,7 +9,7 @@ use std::{
 use smoq_core::Limits;
 use smoq_relay::{CertificateSource, Config, Relay};
 
-use crate::{failure::Failure, interrupt::interrupted};
+use crate::{failure::Failure, interrupt::interrupted, terminal::tell};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,12 +46,22 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         (Some(chain), Some(key)) => CertificateSource::Files { chain, key },
         _ => CertificateSource::Development,
     };
+    let is_development = certificate == CertificateSource::Development;
     let limits = Limits { store_bytes: (args.store as usize) << 20, ..Limits::default() };
     let relay =
         Relay::bind(Config { listen: args.listen, certificate, limits, ..Config::default() })?;
-    let fingerprint: String =
-        relay.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint = hex(&relay.fingerprint());
     // Nobody may be listening there; that is no reason not to relay.
     let _ = writeln!(io::stdout(), "{} {fingerprint}", relay.url());
+    if is_development && !relay.local_addr().ip().is_loopback() {
+        tell(format_args!(
+            "clients on other machines trust this relay with --tls-fingerprint {fingerprint}"
+        ));
+    }
     Ok(relay.run(stop).await?)
+}
+
+/// As `--tls-fingerprint` takes it.
+pub(crate) fn hex(fingerprint: &[u8]) -> String {
+    fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
 }

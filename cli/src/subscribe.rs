@@ -25,6 +25,7 @@ use crate::{
     interrupt::interrupted,
     output::Output,
     reorder::{Policy, Reorder, Step},
+    terminal::tell,
 };
 
 /// Pieces of groups between those who read them and the one who puts them in order.
@@ -99,7 +100,9 @@ async fn wait(origin: &Origin, path: &Path, args: &Args) -> Result<(), Failure> 
         return result;
     }
     let url = without_query(&args.client.url);
-    eprintln!("smoq: {path} is not announced yet, waiting; `smoq announced {url}` lists what is");
+    tell(format_args!(
+        "{path} is not announced yet, waiting; `smoq announced {url}` lists what is"
+    ));
     announced(origin, path).await
 }
 
@@ -250,7 +253,7 @@ impl Copy {
             .extract_if(|group, _| (first..=last).contains(group))
             .for_each(|(_, reader)| reader.abort());
         if self.reorder.is_lossless() {
-            eprintln!("smoq: gap: groups {first} to {last} are missing or cut off");
+            tell(format_args!("gap: groups {first} to {last} are missing or cut off"));
             self.missing += last - first + 1;
         } else {
             info!(first, last, "groups left out: a later one has waited too long");

@@ -349,3 +349,32 @@ fn the_demo_ends_by_itself() {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
 }
+
+#[test]
+fn output_that_nobody_reads_is_no_reason_to_panic() {
+    let user = User::new();
+    let mut demo = user.start(&["demo"]);
+    drop(demo.stdout.take());
+    assert_eq!(demo.done().expect(0).stderr, "");
+
+    let mut relay = user.relay(&[]);
+    drop(relay.running.stderr.take());
+    let mut publisher = user.start(&["publish", "--insecure", &relay.url, "a"]);
+    drop(publisher.stderr.take());
+    publisher.write(b"hello");
+    publisher.done().expect(0);
+    relay.running.interrupt();
+    relay.running.done().expect(0);
+}
+
+#[test]
+fn elsewhere_a_fingerprint_is_what_clients_need() {
+    let user = User::new();
+    let done = user.run(&["demo", "--listen", "0.0.0.0:0", "--duration", "1s"]);
+    let text = String::from_utf8(done.expect(0).stdout).unwrap();
+    assert!(text.contains("subscribe --tls-fingerprint "), "{text}");
+    let mut relay = user.start(&["relay", "--listen", "0.0.0.0:0"]);
+    let line = relay.line();
+    let (_, fingerprint) = line.split_once(' ').unwrap();
+    assert!(relay.told("--tls-fingerprint").ends_with(fingerprint));
+}

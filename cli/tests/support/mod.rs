@@ -40,7 +40,7 @@ pub(crate) struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     pub(crate) stdout: Option<BufReader<ChildStdout>>,
-    stderr: Option<BufReader<ChildStderr>>,
+    pub(crate) stderr: Option<BufReader<ChildStderr>>,
 }
 
 impl Running {

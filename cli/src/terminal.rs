@@ -1,0 +1,29 @@
+//! What the user is told besides the output.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
+
+/// A line on standard error. If nobody listens there, that is no reason to stop.
+pub(crate) fn tell(text: impl Display) {
+    let _ = writeln!(io::stderr(), "smoq: {}", printable(&text.to_string()));
+}
+
+/// What peers choose must not forge lines or command the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let escape = |c: char| {
+        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_cannot_forge_a_line() {
+        assert_eq!(printable("a/b\n- c\u{1b}[2J/ü"), "a/b\\n- c\\u{1b}[2J/ü");
+    }
+}
