@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
     /// PEM file with the certificate chain, the relay's own certificate first; without it a
-    /// development certificate is made
+    /// development certificate is made, which is good for at least 7 days: restart the relay then
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// PEM file with the private key

@@ -15,13 +15,13 @@ use smoq_quic::rustls::pki_types::{
 use thiserror::Error;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a development certificate is valid. Browsers accept a pinned one for 14 days at most.
 const VALIDITY: Duration = Duration::from_secs(13 * 24 * 60 * 60);
 
-/// A development certificate is replaced when this little of its life is left.
-const RENEWAL: Duration = DAY;
+/// A development certificate is renewed when this little of its life is left at the start of a relay,
+/// which can then run so long. A running relay keeps its own: clients may have its fingerprint.
+const RENEWAL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The first line of the development certificate's file; the rest is PEM, which skips it.
 const EXPIRES: &str = "expires: ";
@@ -79,7 +79,9 @@ impl Identity {
     }
 
     /// The user's development certificate (ECDSA P-256, for localhost, 127.0.0.1 and ::1), made now
-    /// if there is none or it expires within a day. Relays that start at once get the same one.
+    /// if there is none. One that expires within 7 days is renewed for 13 days with the same key, so
+    /// that clients who trust the old one trust the new one too, and the other way round. Relays that
+    /// start at once get the same one.
     pub fn development() -> Result<Self, CertificateError> {
         let folder = data_folder().ok_or(CertificateError::NoDataFolder)?;
         Self::development_in(&folder, SystemTime::now())
@@ -91,12 +93,15 @@ impl Identity {
         let path = file(folder);
         let lock = fs::File::create(path.with_extension("lock")).map_err(failed)?;
         lock.lock().map_err(failed)?;
-        if let Some(text) = read_valid(&path, now + RENEWAL)
-            && let Ok(identity) = Self::from_pem(&text)
-        {
-            return Ok(identity);
-        }
-        let text = generate(now)?;
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let old = Self::from_pem(&text).ok();
+        let key = match old {
+            Some(identity) if is_valid(&text, now + RENEWAL) => return Ok(identity),
+            Some(identity) => KeyPair::try_from(&identity.key).ok(),
+            None => None,
+        };
+        let key = key.map_or_else(|| KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256), Ok)?;
+        let text = sign(&key, now)?;
         replace(&path, &text).map_err(failed)?;
         Self::from_pem(&text).map_err(unreadable(&path, "a certificate and a key"))
     }
@@ -110,10 +115,9 @@ impl Identity {
 }
 
 /// The development certificate of this user's relays, for a client on the same machine to trust.
-/// `None` if there is none or it has expired.
+/// `None` if there is none. It may have expired: whoever connects is told so, then.
 pub fn development_certificate() -> Option<CertificateDer<'static>> {
-    let text = read_valid(&file(&data_folder()?), SystemTime::now())?;
-    CertificateDer::from_pem_slice(text.as_bytes()).ok()
+    CertificateDer::from_pem_file(file(&data_folder()?)).ok()
 }
 
 fn unreadable(path: &Path, wanted: &'static str) -> impl FnOnce(pem::Error) -> CertificateError {
@@ -143,14 +147,15 @@ fn data_folder() -> Option<PathBuf> {
     base.map(|base| base.join("smoq"))
 }
 
-/// The file's text if its certificate is still valid at `at`.
-fn read_valid(path: &Path, at: SystemTime) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
-    let expires = text.lines().next()?.strip_prefix(EXPIRES)?.parse().ok()?;
-    (at < UNIX_EPOCH.checked_add(Duration::from_secs(expires))?).then_some(text)
+/// Whether the certificate in the file's text is still valid at `at`.
+fn is_valid(text: &str, at: SystemTime) -> bool {
+    let seconds = text.lines().next().and_then(|line| line.strip_prefix(EXPIRES)?.parse().ok());
+    let expires = seconds.and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s)));
+    expires.is_some_and(|expires| at < expires)
 }
 
-fn generate(now: SystemTime) -> Result<String, rcgen::Error> {
+/// The file's text: a certificate for `key` that begins now, and the key.
+fn sign(key: &KeyPair, now: SystemTime) -> Result<String, rcgen::Error> {
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let expires = since_epoch + VALIDITY;
     let mut params = CertificateParams::new(["localhost", "127.0.0.1", "::1"].map(String::from))?;
@@ -161,8 +166,9 @@ fn generate(now: SystemTime) -> Result<String, rcgen::Error> {
     // A client's clock may be behind a little.
     params.not_before = epoch + since_epoch.saturating_sub(HOUR);
     params.not_after = epoch + expires;
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let certificate = params.self_signed(&key)?;
+    // By default it depends on the key only, but one issuer must not use a number twice.
+    params.serial_number = Some(since_epoch.as_secs().into());
+    let certificate = params.self_signed(key)?;
     Ok(format!("{EXPIRES}{}\n{}{}", expires.as_secs(), certificate.pem(), key.serialize_pem()))
 }
 
@@ -183,6 +189,14 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use smoq_quic::rustls::{
+        self, RootCertStore,
+        client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+        pki_types::UnixTime,
+    };
+
     use super::*;
 
     #[test]
@@ -198,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_kept_until_its_last_day() {
+    fn a_certificate_is_kept_until_its_last_week() {
         let folder = tempfile::tempdir().unwrap();
         let at = |now| Identity::development_in(folder.path(), now).unwrap().chain;
         let now = SystemTime::now();
@@ -208,11 +222,40 @@ mod tests {
     }
 
     #[test]
+    fn who_trusts_the_old_or_the_new_certificate_trusts_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |now| Identity::development_in(folder.path(), now).unwrap().chain.remove(0);
+        let now = SystemTime::now();
+        let (old, new) = (at(now), at(now + VALIDITY));
+        assert_ne!(old, new);
+        let verify = |root: &CertificateDer<'static>, shown: &CertificateDer<'static>, time| {
+            let mut roots = RootCertStore::empty();
+            roots.add(root.clone()).unwrap();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build();
+            let name = "localhost".try_into().unwrap();
+            let time = UnixTime::since_unix_epoch(SystemTime::duration_since(&time, UNIX_EPOCH)?);
+            verifier.unwrap().verify_server_cert(shown, &[], &name, &[], time)?;
+            Ok::<_, Box<dyn std::error::Error>>(())
+        };
+        verify(&old, &new, now + VALIDITY).unwrap();
+        verify(&new, &old, now).unwrap();
+        let error = verify(&old, &old, now + VALIDITY + HOUR).unwrap_err();
+        assert!(error.to_string().contains("xpired"), "{error}");
+
+        let other = tempfile::tempdir().unwrap();
+        let stranger = Identity::development_in(other.path(), now).unwrap().chain.remove(0);
+        assert!(verify(&stranger, &old, now).is_err());
+    }
+
+    #[test]
     fn a_broken_file_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(file(folder.path()), format!("{EXPIRES}99999999999\nnonsense")).unwrap();
         Identity::development_in(folder.path(), SystemTime::now()).unwrap();
-        assert!(read_valid(&file(folder.path()), SystemTime::now()).unwrap().contains("BEGIN"));
+        let text = fs::read_to_string(file(folder.path())).unwrap();
+        assert!(is_valid(&text, SystemTime::now()) && text.contains("BEGIN"));
     }
 
     #[cfg(unix)]
