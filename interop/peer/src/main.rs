@@ -5,11 +5,16 @@ use std::{
     num::NonZeroUsize,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
 use moq_peer::{Dial, Error, Groups, Role, Shape, Sink, Source, Trust, Version, concat, split};
+use tokio::time::timeout;
 use url::Url;
+
+/// How long a publisher that has said everything stays for its readers.
+const LINGER: Duration = Duration::from_secs(3);
 
 #[derive(Parser)]
 #[command(about = "A moq-tokio peer for interop tests")]
@@ -91,6 +96,9 @@ async fn publish(target: &Target, groups: &Groups) -> Result<(), Error> {
     source.wanted().await?;
     source.write(groups)?;
     source.finish()?;
+    // A reader of moq-net that has not come to the end when the session closes takes the track for
+    // broken, whatever it has received. So whoever reads may leave first.
+    let _ = timeout(LINGER, link.closed()).await;
     link.close().await
 }
 

@@ -38,6 +38,7 @@ async fn published(more: &[&str], input: &[u8]) -> Groups {
     within("moq-peer to read", stdin.write_all(input)).await;
     drop(stdin);
     let groups = within("the track", sink.collect("room/cam", "video")).await;
+    drop(server);
     let status = within("moq-peer to exit", publisher.wait()).await;
     assert!(status.success(), "moq-peer ended with {status}");
     groups
