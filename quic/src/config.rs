@@ -34,8 +34,8 @@ pub struct ServerConfig {
     /// What peers are asked to announce.
     pub discover: Discover,
     /// Connections that may be in their handshake at a time. From half of it on, peers have to prove
-    /// their address first (Retry); at the limit they are refused. Default 1000: a second of
-    /// handshakes on one core.
+    /// their address first (Retry); at the limit they get no answer, so that they try again. Default
+    /// 1000: a second of handshakes on one core.
     pub max_handshakes: usize,
     /// Connections at a time, those that end included. At the limit new ones are refused. Default
     /// 20,000: what one core relays to, and a bound for what peers can make it hold.

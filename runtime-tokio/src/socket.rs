@@ -13,6 +13,9 @@ use quinn_udp::{RecvMeta, Transmit};
 use smoq_runtime::{Report, Socket, Udp};
 use tokio::{io::Interest, net::UdpSocket};
 
+/// Reports without use that are read in one go: who forges them must not keep the driver busy.
+const REPORTS: usize = 32;
+
 type ErrorReady = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// tokio's socket with what quinn-udp adds.
@@ -63,7 +66,7 @@ impl Socket for TokioSocket {
     }
 
     fn poll_unreachable(&mut self, cx: &mut Context<'_>) -> Poll<IpAddr> {
-        loop {
+        for _ in 0..REPORTS {
             // An error of this wait is one of the reactor, which the other ways of waiting tell as well.
             let _ = ready!(self.error_ready.as_mut().poll(cx));
             self.error_ready = error_ready(self.io.clone());
@@ -79,6 +82,8 @@ impl Socket for TokioSocket {
                 Err(_) => return Poll::Pending,
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -79,6 +79,7 @@ pub async fn connect<R: Runtime>(
     let failed = |error: io::Error| ConnectError::Bind { address, error };
     let socket = udp::bind(bind).map_err(failed)?;
     let addresses = reachable(addresses, socket.local_addr().map_err(failed)?);
+    udp::report_errors(&socket).map_err(failed)?;
     let socket = runtime.socket(socket).map_err(failed)?;
 
     let config = EndpointConfig { node, server: None, transport, seed: None };

@@ -33,6 +33,12 @@ fn bind_to(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
+/// Has ICMP errors reported. Only for sockets that dial: a server learns nothing from them, and anybody
+/// can forge them.
+pub(crate) fn report_errors(socket: &UdpSocket) -> io::Result<()> {
+    UdpSocketState::new(socket.into())?.enable_transport_errors(socket.into())
+}
+
 /// What ICMP reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Report {
@@ -53,7 +59,6 @@ impl Udp {
     /// Sets the options of a bound socket.
     pub fn new(socket: &UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new(socket.into())?;
-        state.enable_transport_errors(socket.into())?;
         let _ = state.set_recv_buffer_size(socket.into(), KERNEL_BUFFER);
         let _ = state.set_send_buffer_size(socket.into(), KERNEL_BUFFER);
         Ok(Self { state, ipv6: socket.local_addr()?.is_ipv6() })

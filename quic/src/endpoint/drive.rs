@@ -183,7 +183,11 @@ impl Endpoint {
         let limits = self.accept.as_ref();
         let (limit, connections) =
             limits.map_or((0, 0), |accept| (accept.max_handshakes, accept.max_connections));
-        if self.handshakes >= limit || self.quic.open_connections() >= connections {
+        if self.handshakes >= limit {
+            // Silence costs least, and who means it tries again.
+            return self.quic.ignore(incoming);
+        }
+        if self.quic.open_connections() >= connections {
             let transmit = self.quic.refuse(incoming, &mut buf);
             return self.respond(transmit, buf);
         }

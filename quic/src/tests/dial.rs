@@ -1,9 +1,13 @@
 //! Dialing: which address wins, and what is told when none does.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
+use bytes::BytesMut;
 use rustls::RootCertStore;
-use smoq_core::Version;
+use smoq_core::{Version, wire::SessionCode};
 
 use super::support::{CLIENT, Identity, SERVER, World, target, v4};
 use crate::{
@@ -263,7 +267,7 @@ fn trusting_nobody_is_a_mistake() {
 }
 
 #[test]
-fn a_full_server_refuses_and_a_busy_one_asks_for_proof() {
+fn a_full_server_is_silent_and_a_busy_one_asks_for_proof() {
     let identity = localhost();
     let limited = |max_handshakes| {
         let mut world = World::pair(&identity);
@@ -274,7 +278,8 @@ fn a_full_server_refuses_and_a_busy_one_asks_for_proof() {
     };
     let mut full = limited(0);
     let id = full.connect(target(&[SERVER]), Trust::Insecure);
-    assert_eq!(full.outcome(id).unwrap_err(), ConnectError::Refused);
+    assert!(matches!(full.outcome(id).unwrap_err(), ConnectError::Timeout { .. }));
+    assert!(full.trace.iter().all(|(_, from, ..)| *from == CLIENT));
 
     let mut busy = limited(2);
     let first = busy.connect(target(&[SERVER]), Trust::Insecure);
@@ -301,6 +306,53 @@ fn a_server_has_so_many_connections_and_no_more() {
     }
     let late = world.connect(target(&[SERVER]), Trust::Insecure);
     assert_eq!(world.outcome(late).unwrap_err(), ConnectError::Refused);
+}
+
+/// Datagrams from a stranger in an unknown version, which are answered with those that we know.
+fn flood(now: Instant, endpoint: &mut Endpoint, count: usize) {
+    let mut hello = BytesMut::zeroed(1200);
+    hello[..6].copy_from_slice(&[0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 8]);
+    hello[14] = 8;
+    for _ in 0..count {
+        endpoint.handle_datagram(now, DEAD, None, 0, hello.clone());
+    }
+}
+
+#[test]
+fn strangers_cannot_delay_a_shutdown() {
+    let mut world = World::pair(&localhost());
+    world.connected();
+    world.idle(Duration::from_millis(100));
+    let now = world.now;
+    let endpoint = &mut world.host(SERVER).endpoint;
+    let mut buf = Vec::new();
+    flood(now, endpoint, 1000);
+    let transmit = endpoint.poll_transmit(now, 1, &mut buf);
+    assert_eq!(transmit.map(|transmit| transmit.remote), Some(DEAD));
+    endpoint.close_all(now, SessionCode::NO_ERROR, "");
+    flood(now, endpoint, 1000);
+    let sent = std::iter::from_fn(|| endpoint.poll_transmit(now, 1, &mut buf));
+    assert_eq!(sent.map(|transmit| transmit.remote).collect::<Vec<_>>(), [CLIENT]);
+    assert!(endpoint.is_idle());
+}
+
+#[test]
+fn strangers_and_sessions_take_turns() {
+    let mut world = World::pair(&localhost());
+    world.connected();
+    world.idle(Duration::from_millis(100));
+    let now = world.now;
+    let host = world.host(SERVER);
+    let Event::Connected { session, .. } = host.events[0] else {
+        panic!("the session comes first")
+    };
+    flood(now, &mut host.endpoint, 10);
+    let time = host.endpoint.time(now);
+    host.endpoint.node_mut().close(time, session, SessionCode::NO_ERROR, "").unwrap();
+    let mut buf = Vec::new();
+    let sent = std::iter::from_fn(|| host.endpoint.poll_transmit(now, 1, &mut buf));
+    let sent: Vec<_> = sent.map(|transmit| transmit.remote).collect();
+    assert_eq!((sent.len(), sent[1]), (11, CLIENT));
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) enum Flush {
 
 /// The socket and its buffers.
 pub(super) struct Io<S> {
-    socket: S,
+    pub(super) socket: S,
     buffers: Vec<u8>,
     outgoing: Vec<u8>,
     /// What `outgoing` holds that a full socket refused.
@@ -82,7 +82,10 @@ impl<S: Socket> Io<S> {
                 std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
             let mut meta = [RecvMeta::default(); BUFFERS];
             let count = match self.socket.poll_recv(cx, &mut slices, &mut meta) {
-                Poll::Pending => return Ok(false),
+                Poll::Pending => {
+                    self.failures = 0;
+                    return Ok(false);
+                }
                 Poll::Ready(Ok(count)) => count,
                 // Most often an ICMP report about an earlier datagram; the error queue has the details.
                 Poll::Ready(Err(error)) => {
@@ -96,11 +99,11 @@ impl<S: Socket> Io<S> {
             };
             self.failures = 0;
             for (meta, buffer) in meta[..count].iter().zip(self.buffers.chunks(size)) {
-                let mut data = BytesMut::from(&buffer[..meta.len]);
-                while !data.is_empty() {
-                    let datagram = data.split_to(meta.stride.clamp(1, data.len()));
-                    let ecn = meta.ecn.map_or(0, |ecn| ecn as u8);
-                    endpoint.handle_datagram(now, meta.addr, meta.dst_ip, ecn, datagram);
+                let ecn = meta.ecn.map_or(0, |ecn| ecn as u8);
+                // Each gets memory of its own: what is kept of one must not pin its whole batch.
+                for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
+                    let (remote, datagram) = (meta.addr, BytesMut::from(datagram));
+                    endpoint.handle_datagram(now, remote, meta.dst_ip, ecn, datagram);
                 }
             }
         }
@@ -168,7 +171,7 @@ impl<S: Socket> Io<S> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{net::SocketAddr, task::Waker};
 
     use smoq_quic::{ClientTls, EndpointConfig, Target, Trust};
@@ -177,12 +180,15 @@ mod tests {
 
     /// Takes so many batches, and fails so many calls before.
     #[derive(Default)]
-    struct Fake {
-        room: usize,
-        failures: usize,
+    pub(in crate::driver) struct Fake {
+        pub(in crate::driver) room: usize,
+        pub(in crate::driver) failures: usize,
         /// Says that there is room when there is none.
-        lies: bool,
-        sent: Vec<Vec<u8>>,
+        pub(in crate::driver) lies: bool,
+        pub(in crate::driver) sent: Vec<Vec<u8>>,
+        /// Receive calls that fail before there is nothing to receive.
+        pub(in crate::driver) receive_failures: usize,
+        pub(in crate::driver) receives: usize,
     }
 
     impl Socket for Fake {
@@ -192,7 +198,14 @@ mod tests {
             _: &mut [IoSliceMut<'_>],
             _: &mut [RecvMeta],
         ) -> Poll<io::Result<usize>> {
-            Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()))
+            self.receives += 1;
+            match self.receive_failures.checked_sub(1) {
+                Some(left) => {
+                    self.receive_failures = left;
+                    Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()))
+                }
+                None => Poll::Pending,
+            }
         }
 
         fn try_send(&mut self, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()> {
@@ -227,7 +240,7 @@ mod tests {
     }
 
     /// An endpoint that dials, so that it has something to send.
-    fn dialing(now: Instant) -> Endpoint {
+    pub(in crate::driver) fn dialing(now: Instant) -> Endpoint {
         let seed = Some([7; 32]);
         let mut endpoint = Endpoint::new(EndpointConfig { seed, ..Default::default() }, now);
         let target = Target::new(vec![([127, 0, 0, 1], 2).into()], "localhost", "");
@@ -279,12 +292,24 @@ mod tests {
     fn a_dead_socket_is_given_up() {
         let now = Instant::now();
         let cx = &mut Context::from_waker(Waker::noop());
-        let mut io = Io::new(Fake::default());
+        let mut io = Io::new(Fake { receive_failures: usize::MAX, ..Default::default() });
         let mut endpoint = dialing(now);
         let mut turns = 0;
         while io.receive(cx, now, &mut endpoint).is_ok() {
             turns += 1;
         }
         assert_eq!(turns, MAX_FAILURES / RECEIVES);
+    }
+
+    #[test]
+    fn failures_of_a_socket_that_lives_are_forgotten() {
+        let now = Instant::now();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut io = Io::new(Fake::default());
+        let mut endpoint = dialing(now);
+        for _ in 0..2 * MAX_FAILURES {
+            io.socket.receive_failures = 1;
+            assert!(!io.receive(cx, now, &mut endpoint).expect("it is not dead"));
+        }
     }
 }

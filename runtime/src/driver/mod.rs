@@ -248,3 +248,51 @@ impl<S: Socket, T: Timer> Future for Driver<S, T> {
         self.turn(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        io::tests::{Fake, dialing},
+        *,
+    };
+    use crate::{client::ConnectionState, mailbox::mailbox, slot::slot, test::Count};
+
+    /// Never due; keeps what it is set to.
+    #[derive(Default)]
+    struct FakeTimer(Option<Instant>);
+
+    impl Timer for FakeTimer {
+        fn reset(&mut self, deadline: Instant) {
+            self.0 = Some(deadline);
+        }
+
+        fn poll(&mut self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_full_for_ever_stops_nothing_else() {
+        let count = Count::new();
+        let waker = count.waker();
+        let cx = &mut Context::from_waker(&waker);
+        let socket = Fake { lies: true, ..Fake::default() };
+        let (_ops, receiver) = mailbox(CAPACITY);
+        let (_near, far) = slot(ConnectionState::default());
+        let role = Role::Client { far, port: 2 };
+        let endpoint = dialing(Instant::now());
+        let mut driver = Driver::new(endpoint, socket, FakeTimer::default(), receiver, role);
+        for turn in 1..=3 {
+            assert!(driver.turn(cx).is_pending());
+            assert_eq!(driver.io.socket.receives, turn, "it still receives");
+            let soon = driver.timer.0.expect("it looks again by itself");
+            assert!(soon <= Instant::now() + RETRY);
+        }
+        assert_eq!(count.get(), 0, "it does not spin");
+        driver.io.socket.room = 10;
+        assert!(driver.turn(cx).is_pending());
+        assert_eq!(driver.io.socket.sent.len(), 1);
+        let next = driver.timer.0.expect("the handshake has a limit");
+        assert!(next > Instant::now() + RETRY, "back to the endpoint's own time");
+    }
+}
