@@ -72,7 +72,8 @@ impl Endpoint {
         event: quic::Event,
     ) {
         match (event, connection.stage) {
-            // The peer has proved nothing yet, but what the session says first needs no proof.
+            // The peer has proved nothing yet, but what the session says first needs no proof. The
+            // embedder hears of it when there is one.
             (quic::Event::HandshakeDataReady, Stage::Accepting(None)) => {
                 self.begin(now, index, connection);
             }
@@ -80,6 +81,7 @@ impl Endpoint {
             (quic::Event::Connected, Stage::Accepting(Some(session))) => {
                 self.handshakes -= 1;
                 connection.stage = Stage::Up(session);
+                self.events.extend(self.unproven.remove(&session).unwrap_or_default());
             }
             (quic::Event::ConnectionLost { reason }, _) => {
                 self.lost(now, index, connection, reason);
@@ -136,14 +138,12 @@ impl Endpoint {
             None => Stage::Accepting(Some(session)),
         };
         connection.feed();
-        self.events.push_back(Event::Connected {
-            connect,
-            session,
-            remote: connection.remote(),
-            version,
-            carrier,
-            server_name,
-        });
+        let remote = connection.remote();
+        let event = Event::Connected { connect, session, remote, version, carrier, server_name };
+        match connect {
+            Some(_) => self.events.push_back(event),
+            None => _ = self.unproven.insert(session, vec![event]),
+        }
     }
 
     /// A connection has come to its end, by whomever.

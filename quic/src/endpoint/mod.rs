@@ -49,8 +49,9 @@ pub struct Transmit {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// A session begins. It precedes every other event of the session, of which
-    /// [`smoq_core::Event::Closed`] is the last. A server's session may begin before its peer's
-    /// handshake is done.
+    /// [`smoq_core::Event::Closed`] is the last. A server's session is told of when its peer's
+    /// handshake is done, which proves the peer's address; of one that does not get so far nothing is
+    /// told.
     Connected {
         /// Whose connection; `None` for an accepted one.
         connect: Option<ConnectId>,
@@ -108,6 +109,8 @@ pub struct Endpoint {
     /// The last thing sent was one of them: a session is next, or strangers could silence all.
     responded: bool,
     events: VecDeque<Event>,
+    /// What is to be told of sessions whose peers have not proved their addresses yet.
+    unproven: BTreeMap<Id<Session>, Vec<Event>>,
     scratch: Vec<Bytes>,
 }
 
@@ -137,6 +140,7 @@ impl Endpoint {
             responses: VecDeque::new(),
             responded: false,
             events: VecDeque::new(),
+            unproven: BTreeMap::new(),
             scratch: Vec::new(),
         };
         endpoint.set_server(config.server);
@@ -331,8 +335,21 @@ impl Endpoint {
 
     /// The next thing to know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front();
-        event.or_else(|| self.node.poll_event().map(Event::Core))
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        loop {
+            let event = self.node.poll_event()?;
+            let Some(session) = session_of(&event).filter(|id| self.unproven.contains_key(id))
+            else {
+                return Some(Event::Core(event));
+            };
+            if let smoq_core::Event::Closed { .. } = event {
+                self.unproven.remove(&session);
+            } else if let Some(held) = self.unproven.get_mut(&session) {
+                held.push(Event::Core(event));
+            }
+        }
     }
 
     /// Closes all sessions, gives up all handshakes and dials, and accepts no more. The closes are sent
@@ -392,6 +409,18 @@ impl Endpoint {
 
     fn find(&self, session: Id<Session>) -> Option<&Connection> {
         self.connections[*self.sessions.get(&session)?].as_deref()
+    }
+}
+
+/// Whose news it is.
+fn session_of(event: &smoq_core::Event) -> Option<Id<Session>> {
+    use smoq_core::Event as Core;
+    match event {
+        Core::Request { session, .. }
+        | Core::Ready { session, .. }
+        | Core::Violation { session, .. }
+        | Core::Closed { session, .. } => Some(*session),
+        Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => None,
     }
 }
 
