@@ -58,6 +58,14 @@ pub enum ConnectError {
     /// ICMP said that the port is closed or the host cannot be reached.
     #[error("nobody listens on {0} (port unreachable): check the address and that the server runs")]
     Unreachable(SocketAddr),
+    /// This machine cannot send there: it has no route, no such local address, or a rule against it.
+    #[error("nothing can be sent to {remote}: {error}; check this machine's network and firewall")]
+    CannotSend {
+        /// Where to.
+        remote: SocketAddr,
+        /// What the system says.
+        error: String,
+    },
     /// Nothing came back in time.
     #[error(
         "no answer from {remote} within {after:?}: check the address, and that firewalls let UDP pass"
@@ -154,7 +162,7 @@ impl ConnectError {
     pub(crate) fn weight(&self) -> u8 {
         match self {
             Self::Timeout { .. } => 0,
-            Self::Unreachable(_) | Self::InvalidAddress(_) => 1,
+            Self::Unreachable(_) | Self::CannotSend { .. } | Self::InvalidAddress(_) => 1,
             _ => 2,
         }
     }

@@ -74,7 +74,8 @@ pub struct Announcements {
 }
 
 impl Announcements {
-    /// The next change; `None` when the endpoint has been shut down. Cancel-safe.
+    /// The next change; `None` when the endpoint has been shut down or, after the end of
+    /// all that it announced, when a client's connection is over. Cancel-safe.
     pub async fn next(&mut self) -> Option<Announced> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -84,7 +85,7 @@ impl Announcements {
         let mut ask = false;
         let result = self.near.poll(cx, |state, gone| match state.queue.pop_front() {
             Some(announced) => Poll::Ready(Some(announced)),
-            None if gone => Poll::Ready(None),
+            None if gone || state.ended => Poll::Ready(None),
             None => {
                 ask = !state.asked;
                 state.asked = true;

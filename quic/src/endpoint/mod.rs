@@ -4,6 +4,7 @@ mod drive;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -243,19 +244,39 @@ impl Endpoint {
     /// ICMP says that nobody listens at `remote`. Attempts at it that have heard nothing fail; anything
     /// else is left alone, as ICMP is easily forged.
     pub fn handle_unreachable(&mut self, now: Instant, remote: SocketAddr) {
+        self.fail_deaf(now, remote, ConnectError::Unreachable);
+    }
+
+    /// The system refuses to send to `remote`, and will again. Attempts at it that have heard nothing
+    /// fail; to anything else it is a loss.
+    pub fn handle_send_error(&mut self, now: Instant, remote: SocketAddr, error: &io::Error) {
+        self.fail_deaf(now, remote, |remote| ConnectError::CannotSend {
+            remote,
+            error: error.to_string(),
+        });
+    }
+
+    fn fail_deaf(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        error: impl Fn(SocketAddr) -> ConnectError,
+    ) {
+        // Reports come without the scope of an IPv6 address.
+        let same = |other: SocketAddr| (other.ip(), other.port()) == (remote.ip(), remote.port());
         let deaf: Vec<_> = self
             .races
             .iter()
             .flat_map(|(&id, race)| race.running().iter().map(move |&index| (id, index)))
             .filter(|&(_, index)| {
                 self.connections[index].as_ref().is_some_and(|connection| {
-                    connection.remote() == remote && connection.quic.stats().udp_rx.datagrams == 0
+                    same(connection.remote()) && connection.quic.stats().udp_rx.datagrams == 0
                 })
             })
             .collect();
         for (id, index) in deaf {
             self.discard(index);
-            self.attempt_failed(now, id, Some(index), ConnectError::Unreachable(remote));
+            self.attempt_failed(now, id, Some(index), error(remote));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Dialing: which address wins, and what is told when none does.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, SocketAddrV6},
     time::{Duration, Instant},
 };
 
@@ -160,6 +160,18 @@ fn silence_ends_after_the_limit() {
     assert_eq!(error, ConnectError::Timeout { remote: v4(98), after });
     assert_eq!(world.elapsed(), after);
     assert!(world.host(CLIENT).endpoint.is_idle());
+}
+
+#[test]
+fn a_report_about_a_scoped_address_is_understood() {
+    let mut world = World::new();
+    world.add(CLIENT, EndpointConfig::default());
+    let scoped = SocketAddr::V6(SocketAddrV6::new("fe80::1".parse().unwrap(), 443, 0, 7));
+    let id = world.connect(target(&[scoped]), Trust::Insecure);
+    let now = world.now;
+    let reported = SocketAddr::new(scoped.ip(), 443);
+    world.host(CLIENT).endpoint.handle_unreachable(now, reported);
+    assert_eq!(world.outcome(id).unwrap_err(), ConnectError::Unreachable(reported));
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl<S: Socket> Io<S> {
             let Some(transmit) = next else {
                 return Flush::Idle;
             };
-            match self.send(cx, &transmit) {
+            match self.send(cx, now, endpoint, &transmit) {
                 Flush::Idle | Flush::Budget => {}
                 full @ (Flush::Blocked | Flush::Full) => {
                     self.held = Some(transmit);
@@ -136,7 +136,13 @@ impl<S: Socket> Io<S> {
     }
 
     /// Idle when the socket took it, or never will.
-    fn send(&mut self, cx: &mut Context<'_>, transmit: &Transmit) -> Flush {
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        transmit: &Transmit,
+    ) -> Flush {
         let datagrams = quinn_udp::Transmit {
             destination: transmit.remote,
             ecn: EcnCodepoint::from_bits(transmit.ecn),
@@ -162,6 +168,9 @@ impl<S: Socket> Io<S> {
                 // After that it is as if the network had lost it; probes of the path MTU end here.
                 Err(error) if failed => {
                     tracing::debug!(%error, remote = %transmit.remote, "send failed");
+                    if lasts(error.kind()) {
+                        endpoint.handle_send_error(now, transmit.remote, &error);
+                    }
                     return Flush::Idle;
                 }
                 Err(_) => failed = true,
@@ -170,11 +179,22 @@ impl<S: Socket> Io<S> {
     }
 }
 
+/// Whether sending to the same address will fail again.
+fn lasts(error: io::ErrorKind) -> bool {
+    matches!(
+        error,
+        io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::PermissionDenied
+    )
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::{net::SocketAddr, task::Waker};
 
-    use smoq_quic::{ClientTls, EndpointConfig, Target, Trust};
+    use smoq_quic::{ClientTls, ConnectError, EndpointConfig, Event, Target, Trust};
 
     use super::*;
 
@@ -183,6 +203,8 @@ pub(super) mod tests {
     pub(in crate::driver) struct Fake {
         pub(in crate::driver) room: usize,
         pub(in crate::driver) failures: usize,
+        /// What they fail with, if not for a refused connection.
+        pub(in crate::driver) error: Option<io::ErrorKind>,
         /// Says that there is room when there is none.
         pub(in crate::driver) lies: bool,
         pub(in crate::driver) sent: Vec<Vec<u8>>,
@@ -211,7 +233,7 @@ pub(super) mod tests {
         fn try_send(&mut self, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()> {
             if self.failures > 0 {
                 self.failures -= 1;
-                return Err(io::ErrorKind::ConnectionRefused.into());
+                return Err(self.error.unwrap_or(io::ErrorKind::ConnectionRefused).into());
             }
             self.room = self.room.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
             self.sent.push(transmit.contents.to_vec());
@@ -286,6 +308,23 @@ pub(super) mod tests {
         let mut io = Io::new(Fake { room: 10, failures: 2, ..Default::default() });
         assert_eq!(io.flush(cx, now, &mut dialing(now)), Flush::Idle);
         assert_eq!(io.socket.sent.len(), 0, "an error that stays is as good as a loss");
+    }
+
+    #[test]
+    fn a_network_that_cannot_be_reached_is_told_at_once() {
+        let now = Instant::now();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let error = Some(io::ErrorKind::NetworkUnreachable);
+        let mut io = Io::new(Fake { failures: 2, error, ..Default::default() });
+        let mut endpoint = dialing(now);
+        assert_eq!(io.flush(cx, now, &mut endpoint), Flush::Idle);
+        let event = endpoint.poll_event();
+        let Some(Event::ConnectFailed { error: ConnectError::CannotSend { remote, .. }, .. }) =
+            event
+        else {
+            panic!("{event:?}")
+        };
+        assert_eq!(remote, ([127, 0, 0, 1], 2).into());
     }
 
     #[test]

@@ -165,9 +165,10 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                     self.writers.demand(track, wanted);
                 }
                 event => {
-                    // Who sees that the connection is over sees that writing has failed.
+                    // Who sees that the connection is over sees that writing has failed and nothing is announced.
                     if let Some(lost) = self.role.lost(&event) {
                         self.writers.lose(&lost);
+                        self.readers.lose(self.endpoint.node_mut());
                     }
                     self.role.event(event);
                 }

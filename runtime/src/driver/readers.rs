@@ -51,6 +51,8 @@ pub(super) struct Readers {
     watch_keys: HashMap<Id<Watcher>, Key>,
     subscriptions: HashMap<Key, SubscriptionEntry>,
     subscription_keys: HashMap<Id<Reader>, Key>,
+    /// The only connection is over: what is announced ends, and then nothing follows.
+    lost: bool,
     /// Groups are told apart by these.
     next_group: Key,
 }
@@ -72,7 +74,7 @@ impl Readers {
     pub(super) fn more_announced(&mut self, node: &mut Node, key: Key) {
         if let Some(watch) = self.watches.get_mut(&key) {
             watch.appetite = Appetite::Hungry;
-            watch.feed(node);
+            watch.feed(node, self.lost);
         }
     }
 
@@ -81,7 +83,17 @@ impl Readers {
         if let Some(watch) = key.and_then(|key| self.watches.get_mut(key))
             && watch.appetite == Appetite::Hungry
         {
-            watch.feed(node);
+            watch.feed(node, self.lost);
+        }
+    }
+
+    /// The only connection is over.
+    pub(super) fn lose(&mut self, node: &mut Node) {
+        self.lost = true;
+        for watch in self.watches.values_mut() {
+            if watch.appetite == Appetite::Hungry {
+                watch.feed(node, true);
+            }
         }
     }
 
@@ -188,7 +200,7 @@ impl Readers {
 }
 
 impl WatchEntry {
-    fn feed(&mut self, node: &mut Node) {
+    fn feed(&mut self, node: &mut Node, lost: bool) {
         let room = ANNOUNCED_AHEAD.saturating_sub(self.far.with(|state| state.queue.len()));
         let mut news: VecDeque<Announced> = VecDeque::new();
         while news.len() < room {
@@ -197,7 +209,8 @@ impl WatchEntry {
                 Ok(None) | Err(_) => break,
             }
         }
-        if news.is_empty() && room > 0 {
+        let ended = lost && news.len() < room;
+        if news.is_empty() && room > 0 && !ended {
             return;
         }
         // The next change comes with an event only after there was nothing more.
@@ -208,6 +221,7 @@ impl WatchEntry {
         self.far.update(|state| {
             state.queue.append(&mut news);
             state.asked = asked;
+            state.ended = ended;
         });
     }
 }

@@ -107,6 +107,19 @@ pub(crate) async fn a_lost_connection_fails_the_writers<R: Runtime>(runtime: R) 
     assert_eq!(origin.publish(&path("b")).await.err(), lost);
 }
 
+pub(crate) async fn a_lost_connection_ends_the_announcements<R: Runtime>(runtime: R) {
+    let relay = Relay::new(runtime);
+    let client = relay.client().await;
+    let _broadcast = relay.server.origin().publish(&path("a")).await.unwrap();
+    let mut announced = client.origin().announced(&path("")).await.unwrap();
+    assert!(matches!(announced.next().await, Some(Announced::Active { .. })));
+    relay.server.shutdown(SessionCode::NO_ERROR, "").await;
+    assert_eq!(announced.next().await, Some(Announced::Ended { path: path("a") }));
+    assert_eq!(announced.next().await, None);
+    let mut late = client.origin().announced(&path("")).await.unwrap();
+    assert_eq!(late.next().await, None);
+}
+
 pub(crate) async fn groups_outlive_their_subscription<R: Runtime>(runtime: R) {
     let relay = Relay::new(runtime);
     let client = relay.client().await;

@@ -45,6 +45,7 @@ macro_rules! suite {
             the_last_handle_closes_the_connection
             handles_may_be_dropped_in_any_order
             a_lost_connection_fails_the_writers
+            a_lost_connection_ends_the_announcements
             groups_outlive_their_subscription
             dropped_writers_abort
         }
