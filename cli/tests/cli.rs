@@ -103,21 +103,6 @@ fn a_gap_is_told_and_is_the_exit_status() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_live_reader_that_stalls_holds_a_bounded_part() {
-    let user = User::new();
-    let relay = user.relay(&[]);
-    let stalled = ["1s", "1000h"]
-        .map(|latency| user.start(&["subscribe", "--max-latency", latency, &relay.url, "file"]));
-    let input = vec![7; 200_000_000];
-    user.transfer(&[&relay.url, "file"], &[&relay.url, "file"], &input).expect(0);
-    for subscriber in stalled {
-        assert!(subscriber.memory() < 130_000_000, "{}", subscriber.memory());
-        // It goes on when it is read.
-        assert!(!subscriber.done().expect(0).stdout.is_empty());
-    }
-}
-
-#[test]
 fn noise_on_the_socket_is_ignored() {
     let user = User::new();
     let relay = user.relay(&[]);
