@@ -1,6 +1,9 @@
 //! What a server tells its embedder.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{
+    collections::{HashSet, VecDeque},
+    net::SocketAddr,
+};
 
 use smoq_core::{Closed, Id, Path, Session, StreamId, Version, Violation};
 
@@ -64,25 +67,39 @@ impl ServerEvent {
             | Self::Violation { session, .. } => *session,
         }
     }
-
-    fn begins(&self) -> bool {
-        matches!(self, Self::Request { .. } | Self::Connected { .. })
-    }
 }
 
 /// Events on their way to the reader.
 ///
 /// When too many wait, violations are left out, and sessions of which the reader knows nothing yet and
 /// which are over already. What is left is bounded by the sessions that the reader knows or that live.
+/// Each call takes O(1), on average over many.
 #[derive(Default)]
 pub(crate) struct EventQueue {
     events: VecDeque<ServerEvent>,
+    /// Sessions of which the reader has heard the beginning and not the end.
+    known: HashSet<Id<Session>>,
+    /// Sessions whose events are left out: each has one or more in the queue, or had.
+    skipped: HashSet<Id<Session>>,
     missed: u64,
 }
 
 impl EventQueue {
     pub(crate) fn pop(&mut self) -> Option<ServerEvent> {
-        self.events.pop_front()
+        while let Some(event) = self.events.pop_front() {
+            let session = event.session();
+            if self.skipped.contains(&session) {
+                self.missed += 1;
+                continue;
+            }
+            match event {
+                ServerEvent::Closed { .. } => self.known.remove(&session),
+                _ => self.known.insert(session),
+            };
+            return Some(event);
+        }
+        self.skipped.clear();
+        None
     }
 
     pub(crate) fn missed(&self) -> u64 {
@@ -91,27 +108,26 @@ impl EventQueue {
 
     pub(crate) fn push(&mut self, event: ServerEvent) {
         let session = event.session();
-        let over = matches!(event, ServerEvent::Closed { .. });
-        self.events.push_back(event);
-        if self.events.len() <= MAX_EVENTS {
-            return;
+        let full = self.events.len() >= MAX_EVENTS;
+        match event {
+            ServerEvent::Violation { .. } if full => self.missed += 1,
+            ServerEvent::Closed { .. } if full && !self.known.contains(&session) => {
+                self.missed += 1;
+                self.skipped.insert(session);
+                self.sweep();
+            }
+            event => self.events.push_back(event),
         }
-        let before = self.events.len();
-        if over && self.began_here(session) {
-            self.events.retain(|event| event.session() != session);
-        } else if let Some(index) = self.oldest_violation() {
-            self.events.remove(index);
-        }
-        self.missed += (before - self.events.len()) as u64;
     }
 
-    /// Whether the first thing that the reader will hear of a session is its beginning.
-    fn began_here(&self, session: Id<Session>) -> bool {
-        self.events.iter().find(|event| event.session() == session).is_some_and(ServerEvent::begins)
-    }
-
-    fn oldest_violation(&self) -> Option<usize> {
-        self.events.iter().position(|event| matches!(event, ServerEvent::Violation { .. }))
+    /// Forgets what is left out, once that is much of the queue: so it pays for itself.
+    fn sweep(&mut self) {
+        if 2 * self.skipped.len() >= self.events.len() {
+            let before = self.events.len();
+            self.events.retain(|event| !self.skipped.contains(&event.session()));
+            self.missed += (before - self.events.len()) as u64;
+            self.skipped.clear();
+        }
     }
 }
 
@@ -161,17 +177,34 @@ mod tests {
 
     #[test]
     fn violations_go_first() {
-        let sessions = sessions(MAX_EVENTS);
+        let sessions = sessions(2 * MAX_EVENTS);
         let mut queue = EventQueue::default();
-        for session in &sessions[..MAX_EVENTS / 2] {
+        for session in &sessions {
             queue.push(connected(*session));
             queue.push(violation(*session));
         }
-        for session in &sessions[MAX_EVENTS / 2..] {
+        let violations =
+            queue.events.iter().filter(|event| matches!(event, ServerEvent::Violation { .. }));
+        assert_eq!(violations.count(), MAX_EVENTS / 2);
+        assert_eq!(queue.missed(), 3 * MAX_EVENTS as u64 / 2);
+        let left = std::iter::from_fn(|| queue.pop());
+        let known: HashSet<_> = left.map(|event| event.session()).collect();
+        assert_eq!(known.len(), sessions.len(), "of every session that lives the reader hears");
+    }
+
+    #[test]
+    fn who_has_seen_a_request_hears_of_its_end() {
+        let sessions = sessions(MAX_EVENTS + 1);
+        let mut queue = EventQueue::default();
+        let (session, remote) = (sessions[0], remote());
+        queue.push(ServerEvent::Request { session, remote, path: String::new() });
+        queue.pop();
+        for session in &sessions {
             queue.push(connected(*session));
         }
-        assert_eq!((queue.events.len(), queue.missed()), (MAX_EVENTS, MAX_EVENTS as u64 / 2));
-        assert!(queue.events.iter().all(ServerEvent::begins));
+        queue.push(closed(session));
+        let left: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(left.last(), Some(&closed(session)));
     }
 
     #[test]
@@ -186,13 +219,15 @@ mod tests {
         for session in &sessions {
             queue.push(closed(*session));
         }
-        // Of the first one the reader knows, so it hears of its end.
-        let known: Vec<_> = queue.events.iter().filter(|e| e.session() == sessions[0]).collect();
-        assert_eq!(known, [&closed(sessions[0])]);
         assert!(queue.events.len() <= MAX_EVENTS + 1, "{}", queue.events.len());
+        let left: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        // Of the first one the reader knows, so it hears of its end.
+        let known: Vec<_> = left.iter().filter(|e| e.session() == sessions[0]).collect();
+        assert_eq!(known, [&closed(sessions[0])]);
         for session in &sessions[1..] {
-            let its: Vec<_> = queue.events.iter().filter(|e| e.session() == *session).collect();
+            let its: Vec<_> = left.iter().filter(|e| e.session() == *session).collect();
             assert!(its.is_empty() || *its[0] == connected(*session));
         }
+        assert_eq!(left.len() as u64 + queue.missed(), 2 * sessions.len() as u64 - 1);
     }
 }
