@@ -101,7 +101,6 @@ fn a_gap_is_told_and_is_the_exit_status() {
     assert!(done.stdout.len() < input.len());
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn noise_on_the_socket_is_ignored() {
     let user = User::new();
