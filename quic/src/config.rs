@@ -38,7 +38,7 @@ pub struct ServerConfig {
     /// 1000: a second of handshakes on one core.
     pub max_handshakes: usize,
     /// Connections at a time, those that end included. At the limit new ones are refused. Default
-    /// 20,000: what one core relays to, and a bound for what peers can make it hold.
+    /// 20,000: far above what one core was measured with; it bounds what peers can make it hold.
     pub max_connections: usize,
 }
 
