@@ -42,8 +42,7 @@ async fn list(connection: &mut Connection, prefix: &Path) -> Result<(), Failure>
         let change = tokio::select! {
             biased;
             () = &mut stop => return Ok(()),
-            Some(change) = announced.next() => change,
-            reason = connection.closed() => return Err(Failure::Disconnected(reason)),
+            change = announced.next() => change?,
         };
         match write(&change) {
             // Whoever read it had enough.

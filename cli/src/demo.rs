@@ -192,7 +192,7 @@ async fn subscribe(
     let origin = connection.origin();
     let mut announced = origin.announced(&path).await?;
     // The first that comes is the broadcast: it is the only one.
-    announced.next().await;
+    announced.next().await?;
     let mut subscription = origin.subscribe(&path, TRACK, SubscribeOptions::default()).await?;
     let failed =
         |error| Failure::Subscribe { broadcast: BROADCAST.into(), track: TRACK.into(), error };

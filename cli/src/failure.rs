@@ -23,7 +23,7 @@ pub(crate) enum Failure {
     #[error("this cannot be the path of a broadcast: {0}")]
     Path(#[from] PathError),
     #[error(transparent)]
-    Handle(#[from] Error),
+    Handle(Error),
     #[error("cannot get track {track:?} of {broadcast:?}: {error}")]
     Subscribe { broadcast: String, track: String, error: SubscribeError },
     #[error(
@@ -34,6 +34,15 @@ pub(crate) enum Failure {
     DemoSilence(usize),
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Disconnected(reason) => Self::Disconnected(reason),
+            error => Self::Handle(error),
+        }
+    }
 }
 
 impl Failure {

@@ -131,10 +131,10 @@ async fn subscribe(origin: &Origin, path: &Path, args: &Args) -> Result<(), Fail
 async fn announced(origin: &Origin, path: &Path) -> Result<(), Failure> {
     let mut announced = origin.announced(path).await?;
     loop {
-        match announced.next().await {
-            Some(Announced::Active { path: active, .. }) if active == *path => return Ok(()),
-            Some(_) => {}
-            None => return Err(smoq_tokio::Error::Shutdown.into()),
+        if let Announced::Active { path: active, .. } = announced.next().await?
+            && active == *path
+        {
+            return Ok(());
         }
     }
 }

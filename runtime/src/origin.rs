@@ -74,23 +74,30 @@ pub struct Announcements {
 }
 
 impl Announcements {
-    /// The next change; `None` when the endpoint has been shut down or, after the end of
-    /// all that it announced, when a client's connection is over. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Announced> {
+    /// The next change. Cancel-safe.
+    ///
+    /// Fails when none will follow: with [`Error::Disconnected`] when a client's connection is over,
+    /// after the end of all that it announced, and with [`Error::Shutdown`] when the endpoint is.
+    pub async fn next(&mut self) -> Result<Announced, Error> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// The form of [`next`](Self::next) for hand-written futures.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Announced>> {
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Announced, Error>> {
         let mut ask = false;
-        let result = self.near.poll(cx, |state, gone| match state.queue.pop_front() {
-            Some(announced) => Poll::Ready(Some(announced)),
-            None if gone || state.ended => Poll::Ready(None),
-            None => {
-                ask = !state.asked;
-                state.asked = true;
-                Poll::Pending
+        let result = self.near.poll(cx, |state, gone| {
+            if let Some(announced) = state.queue.pop_front() {
+                return Poll::Ready(Ok(announced));
             }
+            if let Some(error) = &state.end {
+                return Poll::Ready(Err(error.clone()));
+            }
+            if gone {
+                return Poll::Ready(Err(Error::Shutdown));
+            }
+            ask = !state.asked;
+            state.asked = true;
+            Poll::Pending
         });
         if ask {
             self.ops.force(Op::MoreAnnounced { watch: self.ops.key() });
@@ -98,11 +105,11 @@ impl Announcements {
         result
     }
 
-    /// The next change if there is one already.
-    pub fn try_next(&mut self) -> Option<Announced> {
+    /// The next change if there is one already; fails as [`next`](Self::next) does.
+    pub fn try_next(&mut self) -> Result<Option<Announced>, Error> {
         match self.poll_next(&mut Context::from_waker(std::task::Waker::noop())) {
-            Poll::Ready(announced) => announced,
-            Poll::Pending => None,
+            Poll::Ready(result) => result.map(Some),
+            Poll::Pending => Ok(None),
         }
     }
 }

@@ -50,8 +50,8 @@ pub(crate) type GroupState = Option<Error>;
 #[derive(Default)]
 pub(crate) struct WatchState {
     pub(crate) queue: VecDeque<Announced>,
-    /// Nothing follows what is queued.
-    pub(crate) ended: bool,
+    /// Why nothing follows what is queued.
+    pub(crate) end: Option<Error>,
     /// The driver knows that the handle waits.
     pub(crate) asked: bool,
 }

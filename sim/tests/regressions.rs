@@ -526,3 +526,27 @@ fn one_huge_group_does_not_push_out_small_tracks() {
         assert!(got.eq(0..groups), "{name}");
     }
 }
+
+#[test]
+fn the_end_of_a_session_is_told_before_what_it_ends() {
+    for version in Version::ALL {
+        let (mut bench, publisher, []) = relay(version, Limits::default());
+        let now = bench.now();
+        let watcher = bench.node.watch(now, &Path::root());
+        assert!(bench.node.poll_announced(watcher).unwrap().is_some());
+        assert_eq!(bench.node.poll_announced(watcher), Ok(None));
+        let reader = bench.node.subscribe(now, &path("cam"), "video", from(0)).unwrap();
+        assert!(matches!(next(&mut bench, reader), NextGroup::Pending));
+        bench.run();
+        bench.events();
+        let session = bench[publisher].session;
+        bench.lose(publisher);
+        let events = bench.events();
+        assert!(
+            matches!(events[0], Event::Closed { session: closed, .. } if closed == session),
+            "{version}: {events:?}"
+        );
+        assert!(events.contains(&Event::Readable { reader }), "{version}: {events:?}");
+        assert!(events.contains(&Event::Announced { watcher }), "{version}: {events:?}");
+    }
+}

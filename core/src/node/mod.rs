@@ -282,6 +282,8 @@ impl Node {
         }
         session.state = State::Closed;
         self.closed_sessions += 1;
+        // The cause before its consequences: who sees a subscription fail can be told why.
+        self.events.push_back(Event::Closed { session: id, closed: closed.clone() });
         // What was decided before is still told, however late it is asked for.
         let commands = core::mem::take(&mut session.commands);
         for stream in session.in_order() {
@@ -294,7 +296,7 @@ impl Node {
         last.setup_sent = true;
         last.dirty = session.dirty;
         if closed.by == ClosedBy::Local {
-            let close = Command::Close { code: closed.code, reason: closed.reason.clone() };
+            let close = Command::Close { code: closed.code, reason: closed.reason };
             last.commands = commands;
             last.commands.push_back(close);
         }
@@ -303,7 +305,6 @@ impl Node {
         if closed.by != ClosedBy::Local {
             self.forget_session(id);
         }
-        self.events.push_back(Event::Closed { session: id, closed });
     }
 
     pub(crate) fn forget_session(&mut self, id: Id<Session>) {

@@ -168,7 +168,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                     // Who sees that the connection is over sees that writing has failed and nothing is announced.
                     if let Some(lost) = self.role.lost(&event) {
                         self.writers.lose(&lost);
-                        self.readers.lose(self.endpoint.node_mut());
+                        self.readers.lose(self.endpoint.node_mut(), &lost);
                     }
                     self.role.event(event);
                 }

@@ -8,7 +8,7 @@ use smoq_core::{
 };
 
 use crate::{
-    error::{GroupError, SubscribeError},
+    error::{Error, GroupError, Reason, SubscribeError},
     mailbox::Key,
     slot::{Far, slot},
     state::{ANNOUNCED_AHEAD, Inbox, NewGroup, SubscriptionState, WatchState, weight},
@@ -51,8 +51,8 @@ pub(super) struct Readers {
     watch_keys: HashMap<Id<Watcher>, Key>,
     subscriptions: HashMap<Key, SubscriptionEntry>,
     subscription_keys: HashMap<Id<Reader>, Key>,
-    /// The only connection is over: what is announced ends, and then nothing follows.
-    lost: bool,
+    /// Why the only connection is over: what is announced ends, and then nothing follows.
+    lost: Option<Reason>,
     /// Groups are told apart by these.
     next_group: Key,
 }
@@ -74,7 +74,7 @@ impl Readers {
     pub(super) fn more_announced(&mut self, node: &mut Node, key: Key) {
         if let Some(watch) = self.watches.get_mut(&key) {
             watch.appetite = Appetite::Hungry;
-            watch.feed(node, self.lost);
+            watch.feed(node, self.lost.as_ref());
         }
     }
 
@@ -83,16 +83,16 @@ impl Readers {
         if let Some(watch) = key.and_then(|key| self.watches.get_mut(key))
             && watch.appetite == Appetite::Hungry
         {
-            watch.feed(node, self.lost);
+            watch.feed(node, self.lost.as_ref());
         }
     }
 
     /// The only connection is over.
-    pub(super) fn lose(&mut self, node: &mut Node) {
-        self.lost = true;
+    pub(super) fn lose(&mut self, node: &mut Node, reason: &Reason) {
+        self.lost = Some(reason.clone());
         for watch in self.watches.values_mut() {
             if watch.appetite == Appetite::Hungry {
-                watch.feed(node, true);
+                watch.feed(node, Some(reason));
             }
         }
     }
@@ -200,7 +200,7 @@ impl Readers {
 }
 
 impl WatchEntry {
-    fn feed(&mut self, node: &mut Node, lost: bool) {
+    fn feed(&mut self, node: &mut Node, lost: Option<&Reason>) {
         let room = ANNOUNCED_AHEAD.saturating_sub(self.far.with(|state| state.queue.len()));
         let mut news: VecDeque<Announced> = VecDeque::new();
         while news.len() < room {
@@ -209,8 +209,8 @@ impl WatchEntry {
                 Ok(None) | Err(_) => break,
             }
         }
-        let ended = lost && news.len() < room;
-        if news.is_empty() && room > 0 && !ended {
+        let end = lost.filter(|_| news.len() < room).cloned();
+        if news.is_empty() && room > 0 && end.is_none() {
             return;
         }
         // The next change comes with an event only after there was nothing more.
@@ -221,7 +221,7 @@ impl WatchEntry {
         self.far.update(|state| {
             state.queue.append(&mut news);
             state.asked = asked;
-            state.ended = ended;
+            state.end = end.map(Error::Disconnected);
         });
     }
 }

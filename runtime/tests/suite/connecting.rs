@@ -156,7 +156,7 @@ pub(crate) async fn a_shutdown_ends_every_handle<R: Runtime>(runtime: R) {
     let broadcast = origin.publish(&path("a")).await.unwrap();
     let mut announced = origin.announced(&path("none")).await.unwrap();
     relay.server.shutdown(SessionCode::NO_ERROR, "over").await;
-    assert_eq!(announced.next().await, None);
+    assert_eq!(announced.next().await, Err(Error::Shutdown));
     assert_eq!(origin.publish(&path("b")).await.err(), Some(Error::Shutdown));
     let track = broadcast.track("t", Default::default()).await;
     assert_eq!(track.err(), Some(Error::Shutdown));

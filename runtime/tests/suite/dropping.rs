@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use smoq_runtime::{
-    Error, Runtime, ServerEvent,
+    Error, Runtime, ServerEvent, SubscribeError,
     core::{
         Announced, ClosedBy,
-        wire::{SessionCode, TrackInfo},
+        wire::{SessionCode, StreamCode, TrackInfo},
     },
 };
 
@@ -109,15 +109,34 @@ pub(crate) async fn a_lost_connection_fails_the_writers<R: Runtime>(runtime: R) 
 
 pub(crate) async fn a_lost_connection_ends_the_announcements<R: Runtime>(runtime: R) {
     let relay = Relay::new(runtime);
-    let client = relay.client().await;
+    let mut client = relay.client().await;
     let _broadcast = relay.server.origin().publish(&path("a")).await.unwrap();
     let mut announced = client.origin().announced(&path("")).await.unwrap();
-    assert!(matches!(announced.next().await, Some(Announced::Active { .. })));
-    relay.server.shutdown(SessionCode::NO_ERROR, "").await;
-    assert_eq!(announced.next().await, Some(Announced::Ended { path: path("a") }));
-    assert_eq!(announced.next().await, None);
+    assert!(matches!(announced.next().await, Ok(Announced::Active { .. })));
+    relay.server.shutdown(SessionCode::NO_ERROR, "over").await;
+    assert_eq!(announced.next().await, Ok(Announced::Ended { path: path("a") }));
+    let lost = Err(Error::Disconnected(client.closed().await));
+    assert_eq!(announced.next().await, lost);
+    assert_eq!(announced.try_next().map(|_| ()), lost.clone().map(|_: Announced| ()));
     let mut late = client.origin().announced(&path("")).await.unwrap();
-    assert_eq!(late.next().await, None);
+    assert_eq!(late.next().await, lost);
+}
+
+pub(crate) async fn who_sees_a_subscription_fail_is_told_why<R: Runtime>(runtime: R) {
+    for _ in 0..20 {
+        let relay = Relay::new(runtime.clone());
+        let client = relay.client().await;
+        let broadcast = relay.server.origin().publish(&path("a")).await.unwrap();
+        let _track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+        let origin = client.origin();
+        let mut subscription = origin.subscribe(&path("a"), "t", lossless()).await.unwrap();
+        subscription.info().await.unwrap();
+        relay.server.shutdown(SessionCode::NO_ERROR, "over").await;
+        let error = subscription.next_group().await.err();
+        assert_eq!(error, Some(SubscribeError::Failed(StreamCode::SESSION_CLOSED)));
+        let reason = client.try_closed().expect("the connection is known to be over").0;
+        assert_eq!((reason.by, &*reason.reason), (ClosedBy::Peer, "over"));
+    }
 }
 
 pub(crate) async fn groups_outlive_their_subscription<R: Runtime>(runtime: R) {

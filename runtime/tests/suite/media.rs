@@ -35,7 +35,7 @@ pub(crate) async fn every_version_carries_media<R: Runtime>(runtime: R) {
         let mut track = broadcast.track("video", info).await.unwrap();
         broadcast.announce().await.unwrap();
         let mut announced = subscriber.origin().announced(&path("room")).await.unwrap();
-        let Some(Announced::Active { path: at, .. }) = announced.next().await else {
+        let Ok(Announced::Active { path: at, .. }) = announced.next().await else {
             panic!("the broadcast is there")
         };
         assert_eq!(at, path("room/cam"));
@@ -217,9 +217,9 @@ pub(crate) async fn announcements_come_and_go<R: Runtime>(runtime: R) {
         let news = announced.next().await.unwrap();
         assert!(matches!(&news, Announced::Active { path, .. } if *path == at), "{news:?}");
         drop(broadcast);
-        assert_eq!(announced.next().await, Some(Announced::Ended { path: at }));
+        assert_eq!(announced.next().await, Ok(Announced::Ended { path: at }));
     }
-    assert_eq!(announced.try_next(), None);
+    assert_eq!(announced.try_next(), Ok(None));
     drop(outside);
 }
 

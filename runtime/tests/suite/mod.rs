@@ -46,6 +46,7 @@ macro_rules! suite {
             handles_may_be_dropped_in_any_order
             a_lost_connection_fails_the_writers
             a_lost_connection_ends_the_announcements
+            who_sees_a_subscription_fail_is_told_why
             groups_outlive_their_subscription
             dropped_writers_abort
         }
