@@ -244,9 +244,10 @@ impl Group {
         }
         self.expect(data.len())?;
         self.freeze();
-        self.allocated += data.len();
-        self.chunks.push(Chunk { start: self.len, bytes: data.clone() });
+        let start = self.len;
         self.len += data.len();
+        self.allocated += data.len();
+        self.chunks.push(Chunk { start, bytes: data });
         self.touched = now;
         Ok(())
     }
