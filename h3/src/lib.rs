@@ -35,7 +35,7 @@ pub mod stream;
 pub mod varint;
 
 pub use code::Code;
-pub use connection::{Connection, End, Limits, Output};
+pub use connection::{Connection, End, Limits, Output, Received};
 pub use error::Error;
 pub use request::Request;
 pub use settings::Settings;

@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn_proto as quic;
-use smoq_core::{Admission, Discover, Version};
+use smoq_core::{Admission, Carrier, Discover, Version};
 
-use crate::ServerTls;
+use crate::{ServerTls, web::Web};
 
 /// How an [`Endpoint`](crate::Endpoint) is made.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ pub struct ServerConfig {
     pub tls: ServerTls,
     /// What to speak, most wanted first. The first one that the client offers too is chosen.
     pub versions: Vec<Version>,
+    /// What may lie between the streams and UDP, most wanted first. WebTransport needs the feature `h3`.
+    pub carriers: Vec<Carrier>,
     /// Who decides whether a peer may come in.
     pub admission: Admission,
     /// What peers are asked to announce.
@@ -43,11 +45,17 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// A server open to everybody, which speaks every version and asks for all announcements.
+    /// A server open to everybody, which speaks every version over raw QUIC and, with the feature `h3`,
+    /// over WebTransport, and asks for all announcements.
     pub fn new(tls: ServerTls) -> Self {
+        let mut carriers = vec![Carrier::Raw];
+        if Web::AVAILABLE {
+            carriers.push(Carrier::WebTransport);
+        }
         Self {
             tls,
             versions: Version::ALL.to_vec(),
+            carriers,
             admission: Admission::Open,
             discover: Discover::Everything,
             max_handshakes: 1000,
@@ -66,14 +74,17 @@ pub struct Target {
     pub host: String,
     /// What to offer, most wanted first. The server chooses.
     pub versions: Vec<Version>,
-    /// The request path with its query, as in the URL: `/room?jwt=x`. It travels from moq-lite-05 on.
+    /// What lies between the streams and UDP.
+    pub carrier: Carrier,
+    /// The request path with its query, as in the URL: `/room?jwt=x`. On raw QUIC it travels from
+    /// moq-lite-05 on, on WebTransport always.
     pub path: String,
     /// What to ask the server to announce.
     pub discover: Discover,
 }
 
 impl Target {
-    /// A client's target: every version, discovering on demand.
+    /// A client's target: every version on raw QUIC, discovering on demand.
     pub fn new(
         addresses: Vec<SocketAddr>,
         host: impl Into<String>,
@@ -83,6 +94,7 @@ impl Target {
             addresses,
             host: host.into(),
             versions: Version::ALL.to_vec(),
+            carrier: Carrier::Raw,
             path: path.into(),
             discover: Discover::OnDemand,
         }

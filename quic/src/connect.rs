@@ -112,6 +112,14 @@ impl Race {
         }
     }
 
+    /// One attempt has got through: it is the only one that goes on. Gives the others.
+    pub(crate) fn settle(&mut self, connection: usize) -> Vec<usize> {
+        self.waiting.clear();
+        let mut others = std::mem::replace(&mut self.running, vec![connection]);
+        others.retain(|&other| other != connection);
+        others
+    }
+
     pub(crate) fn running(&self) -> &[usize] {
         &self.running
     }

@@ -11,12 +11,23 @@ use quinn_proto::{
     crypto::rustls::HandshakeData,
 };
 use smoq_core::{
-    Closed, ClosedBy, Dir, Id, Node, Session, StreamId, Time, Version,
-    binding::{Transport, pump},
-    wire::{SessionCode, StreamCode},
+    Closed, ClosedBy, Dir, Id, Node, Session, StreamId, Time, Version, binding::pump,
+    wire::SessionCode,
 };
 
-use crate::{ConnectId, codes, config::Slots, pace::Pace};
+use crate::{
+    ConnectId, codes,
+    config::Slots,
+    listener::Listener,
+    pace::Pace,
+    streams::Streams,
+    tls,
+    web::{News, Sift, Web},
+};
+
+/// How long to wait until the peer has seen that its WebTransport session is over, before the
+/// connection goes. Closing it at once could overtake the reason.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Figures of one connection. Totals count from its beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -50,10 +61,13 @@ pub struct ConnectionStats {
 pub(crate) enum Stage {
     /// We dial; the handshake is under way.
     Dialing(ConnectId),
-    /// The peer dials; its handshake is under way. The session begins within it (0.5-RTT data).
+    /// The peer dials; its handshake is under way, that of HTTP/3 included. On raw QUIC the session
+    /// begins within it (0.5-RTT data).
     Accepting(Option<Id<Session>>),
     /// The handshake is done.
     Up(Id<Session>),
+    /// The WebTransport session is over. The peer is told until then, and the connection closes.
+    Ending(Instant),
     /// The session is over, or never began; QUIC still answers for a while.
     Closing,
 }
@@ -62,6 +76,8 @@ pub(crate) struct Connection {
     pub(crate) quic: quic::Connection,
     pub(crate) handle: ConnectionHandle,
     pub(crate) stage: Stage,
+    /// HTTP/3, if it is spoken.
+    pub(crate) web: Option<Web>,
     pub(crate) started: Instant,
     /// Its place in the timers.
     pub(crate) deadline: Option<Instant>,
@@ -69,7 +85,7 @@ pub(crate) struct Connection {
     pub(crate) queued: bool,
     /// Whether the node may have something for it.
     hungry: bool,
-    pace: Pace,
+    pub(crate) pace: Pace,
     slots: [Slots; 2],
 }
 
@@ -85,6 +101,7 @@ impl Connection {
             quic,
             handle,
             stage,
+            web: None,
             started,
             deadline: None,
             queued: false,
@@ -97,7 +114,7 @@ impl Connection {
     pub(crate) fn session(&self) -> Option<Id<Session>> {
         match self.stage {
             Stage::Up(session) | Stage::Accepting(Some(session)) => Some(session),
-            Stage::Dialing(_) | Stage::Accepting(None) | Stage::Closing => None,
+            Stage::Dialing(_) | Stage::Accepting(None) | Stage::Ending(_) | Stage::Closing => None,
         }
     }
 
@@ -106,10 +123,16 @@ impl Connection {
         self.hungry = true;
     }
 
-    /// What TLS has agreed on, once it has.
-    pub(crate) fn handshake(&self) -> Option<(Version, Option<String>)> {
+    /// What TLS has agreed on, once it has, and the name that the client asked for.
+    pub(crate) fn handshake(&self) -> Option<(Agreed, Option<String>)> {
         let data = self.quic.crypto_session().handshake_data()?.downcast::<HandshakeData>().ok()?;
-        Some((Version::from_alpn(data.protocol.as_deref()?)?, data.server_name))
+        let protocol = data.protocol.as_deref()?;
+        let agreed = match Version::from_alpn(protocol) {
+            Some(version) => Agreed::Version(version),
+            None if protocol == tls::HTTP3.as_bytes() => Agreed::Http3,
+            None => return None,
+        };
+        Some((agreed, data.server_name))
     }
 
     pub(crate) fn remote(&self) -> SocketAddr {
@@ -133,8 +156,27 @@ impl Connection {
         }
     }
 
-    /// Tells `listener` what happened to the streams.
+    /// Tells `listener` what happened to the streams, as far as they are the session's.
     pub(crate) fn handle_stream(&mut self, event: StreamEvent, listener: &mut impl Listener) {
+        match self.web.take() {
+            None => self.hear(event, listener),
+            Some(mut web) => {
+                match event {
+                    // What goes before the session's bytes was refused too.
+                    StreamEvent::Writable { id } if !web.flush(&mut self.quic, id) => {}
+                    event => self.hear(event, &mut Sift { web: &mut web, listener }),
+                }
+                self.web = Some(web);
+            }
+        }
+    }
+
+    /// What HTTP/3 has to say about the session. To be asked after each input.
+    pub(crate) fn poll_web(&mut self) -> Option<News> {
+        self.web.as_mut()?.step(&mut self.quic)
+    }
+
+    fn hear(&mut self, event: StreamEvent, listener: &mut impl Listener) {
         match event {
             StreamEvent::Opened { dir } => self.accept(dir, listener),
             StreamEvent::Readable { id } => self.read(id, listener),
@@ -152,13 +194,7 @@ impl Connection {
 
     fn accept(&mut self, dir: QuicDir, listener: &mut impl Listener) {
         while let Some(id) = self.quic.streams().accept(dir) {
-            listener.opened(
-                to_core(id),
-                match dir {
-                    QuicDir::Bi => Dir::Bi,
-                    QuicDir::Uni => Dir::Uni,
-                },
-            );
+            listener.opened(to_core(id), dir_of(id));
             // What came with the opening is not reported as readable.
             self.read(id, listener);
         }
@@ -236,147 +272,89 @@ impl Connection {
     }
 
     /// What a node needs of it.
-    pub(crate) fn transport(&mut self, now: Instant) -> impl Transport {
-        Raw { connection: self, now }
+    pub(crate) fn transport(&mut self, now: Instant) -> Streams<'_> {
+        Streams { connection: self, now }
     }
 
-    fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.pace.room(self.quic.congestion_state().window())
     }
-}
 
-/// Who is told what happened to the streams of a connection.
-pub(crate) trait Listener {
-    /// The peer has opened a stream.
-    fn opened(&mut self, stream: StreamId, dir: Dir);
-    /// Bytes, in order, with the end of the stream or not.
-    fn received(&mut self, stream: StreamId, data: Bytes, fin: bool);
-    /// The peer sends no more.
-    fn reset(&mut self, stream: StreamId, code: StreamCode);
-    /// The peer wants no more.
-    fn stopped(&mut self, stream: StreamId, code: StreamCode);
-    /// The peer has everything, the end included.
-    fn acked(&mut self, stream: StreamId);
-    /// A stream that took fewer bytes than offered takes some again.
-    fn writable(&mut self, stream: StreamId);
-}
-
-/// A session of a node, at a time.
-pub(crate) struct Ear<'a> {
-    pub(crate) node: &'a mut Node,
-    pub(crate) session: Id<Session>,
-    pub(crate) time: Time,
-}
-
-impl Listener for Ear<'_> {
-    fn opened(&mut self, stream: StreamId, dir: Dir) {
-        self.node.handle_opened(self.time, self.session, stream, dir);
-    }
-
-    fn received(&mut self, stream: StreamId, data: Bytes, fin: bool) {
-        self.node.handle_recv(self.time, self.session, stream, data, fin);
-    }
-
-    fn reset(&mut self, stream: StreamId, code: StreamCode) {
-        self.node.handle_reset(self.time, self.session, stream, code);
-    }
-
-    fn stopped(&mut self, stream: StreamId, code: StreamCode) {
-        self.node.handle_stopped(self.time, self.session, stream, code);
-    }
-
-    fn acked(&mut self, stream: StreamId) {
-        self.node.handle_acked(self.time, self.session, stream);
-    }
-
-    fn writable(&mut self, stream: StreamId) {
-        self.node.handle_writable(self.time, self.session, stream);
-    }
-}
-
-/// The streams of QUIC as they are, without HTTP/3 around them.
-struct Raw<'a> {
-    connection: &'a mut Connection,
-    now: Instant,
-}
-
-impl Transport for Raw<'_> {
-    fn open(&mut self, dir: Dir) -> Option<StreamId> {
-        let dir = match dir {
-            Dir::Bi => QuicDir::Bi,
-            Dir::Uni => QuicDir::Uni,
-        };
-        self.connection.quic.streams().open(dir).map(to_core)
-    }
-
-    fn room(&self) -> usize {
-        self.connection.room()
-    }
-
-    fn write(&mut self, stream: StreamId, chunks: &mut [Bytes]) -> usize {
-        let mut quic = self.connection.quic.send_stream(to_quic(stream));
-        let mut taken = 0;
-        // Until all is taken or it refuses: only a refusal makes quinn-proto tell when there is credit
-        // again. If the peer has stopped the stream, another event says so.
-        while chunks.iter().any(|chunk| !chunk.is_empty()) {
-            match quic.write_chunks(chunks) {
-                Ok(written) => taken += written.bytes,
-                Err(_) => break,
+    /// The session is over: the peer is told why.
+    pub(crate) fn close(&mut self, now: Instant, code: SessionCode, reason: &str) {
+        match &mut self.web {
+            Some(web) => {
+                web.close(code, reason);
+                self.stage = Stage::Ending(now + PATIENCE);
+                // What it has to say now is the close.
+                while self.poll_web().is_some() {}
             }
+            None => self.shut(now, varint(code.0), reason),
         }
-        self.connection.pace.wrote(taken);
-        taken
     }
 
-    // The errors of the calls below say that the stream has ended on its own or was stopped by the
-    // peer, which its events tell the node.
-
-    fn finish(&mut self, stream: StreamId) {
-        let _ = self.connection.quic.send_stream(to_quic(stream)).finish();
+    /// Closes the connection.
+    pub(crate) fn shut(&mut self, now: Instant, code: VarInt, reason: &str) {
+        self.quic.close(now, code, Bytes::copy_from_slice(reason.as_bytes()));
+        self.stage = Stage::Closing;
     }
 
-    fn set_priority(&mut self, stream: StreamId, priority: i32) {
-        let _ = self.connection.quic.send_stream(to_quic(stream)).set_priority(priority);
+    /// The code of an end without a fault.
+    pub(crate) fn no_error(&self) -> VarInt {
+        match &self.web {
+            Some(web) => web.no_error(),
+            None => VarInt::from_u32(0),
+        }
     }
 
-    fn reset(&mut self, stream: StreamId, code: StreamCode) {
-        let _ = self.connection.quic.send_stream(to_quic(stream)).reset(codes::to_wire(code));
-        self.connection.pace.forgot();
-    }
-
-    fn stop(&mut self, stream: StreamId, code: StreamCode) {
-        let _ = self.connection.quic.recv_stream(to_quic(stream)).stop(codes::to_wire(code));
-    }
-
-    fn close(&mut self, code: SessionCode, reason: &str) {
-        let reason = Bytes::copy_from_slice(reason.as_bytes());
-        self.connection.quic.close(self.now, varint(code.0), reason);
-        self.connection.stage = Stage::Closing;
-    }
-}
-
-/// How the end of a connection looks to its session.
-pub(crate) fn closed(error: quic::ConnectionError) -> Closed {
-    match error {
-        quic::ConnectionError::ApplicationClosed(close) => Closed {
-            by: ClosedBy::Peer,
-            code: SessionCode(close.error_code.into_inner()),
-            reason: String::from_utf8_lossy(&close.reason).into_owned(),
-        },
-        error => Closed {
-            by: ClosedBy::Transport,
-            code: SessionCode::INTERNAL,
-            reason: error.to_string(),
-        },
+    /// How its end looks to the session.
+    pub(crate) fn closed(&self, error: quic::ConnectionError) -> Closed {
+        match error {
+            quic::ConnectionError::ApplicationClosed(close) => {
+                let code = match &self.web {
+                    None => Some(SessionCode(close.error_code.into_inner())),
+                    Some(web) => web.session_code(close.error_code),
+                };
+                match code {
+                    Some(code) => Closed {
+                        by: ClosedBy::Peer,
+                        code,
+                        reason: String::from_utf8_lossy(&close.reason).into_owned(),
+                    },
+                    None => by_transport(close.to_string()),
+                }
+            }
+            error => by_transport(error.to_string()),
+        }
     }
 }
 
-fn to_core(id: quic::StreamId) -> StreamId {
+fn by_transport(reason: String) -> Closed {
+    Closed { by: ClosedBy::Transport, code: SessionCode::INTERNAL, reason }
+}
+
+/// What two ends agree on by ALPN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Agreed {
+    /// Raw QUIC.
+    Version(Version),
+    /// HTTP/3. The version is agreed on by CONNECT.
+    Http3,
+}
+
+pub(crate) fn to_core(id: quic::StreamId) -> StreamId {
     StreamId(id.into())
 }
 
-fn to_quic(id: StreamId) -> quic::StreamId {
+pub(crate) fn to_quic(id: StreamId) -> quic::StreamId {
     varint(id.0).into()
+}
+
+pub(crate) fn dir_of(id: quic::StreamId) -> Dir {
+    match id.dir() {
+        QuicDir::Bi => Dir::Bi,
+        QuicDir::Uni => Dir::Uni,
+    }
 }
 
 /// Codes above what QUIC can carry are cut to its maximum.

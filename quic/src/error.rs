@@ -87,6 +87,18 @@ pub enum ConnectError {
     /// The server speaks none of the versions offered (ALPN alert 120).
     #[error("the server speaks none of the versions offered: offer others, or update one of both")]
     NoCommonVersion,
+    /// The server has no HTTP/3, or none of the versions over WebTransport.
+    #[error("the server has no WebTransport: try raw QUIC (moqt://), or another port")]
+    NoWebTransport,
+    /// The server speaks HTTP/3 and answered the request for a session with this status.
+    #[error("the server refuses a WebTransport session there (HTTP status {0}): {hint}", hint = hint(*.0))]
+    Refusal(u16),
+    /// The server broke a rule of HTTP/3, or ended the session before it began.
+    #[error("the server's HTTP/3 failed: {0}")]
+    Http3(String),
+    /// This program was built without WebTransport.
+    #[error("this program is built without WebTransport: use raw QUIC (moqt://)")]
+    NoHttp3Here,
     /// The server takes no connections now.
     #[error("the server refuses connections at the moment: it may be full, try again later")]
     Refused,
@@ -102,6 +114,19 @@ pub enum ConnectError {
     /// [`Endpoint::close_all`](crate::Endpoint::close_all) was called.
     #[error("the endpoint was closed")]
     Closed,
+}
+
+/// What an HTTP status asks a person to do.
+fn hint(status: u16) -> &'static str {
+    match status {
+        300..=399 => "it has moved, use its new URL",
+        400 | 406 | 501 => "it may speak none of the versions offered",
+        401 | 403 => "a permission is missing, such as a token in the query",
+        404 | 405 => "check the path",
+        429 | 503 => "it has too much to do, try again later",
+        500..=599 => "something in it is broken",
+        _ => "check the URL",
+    }
 }
 
 /// The error code that QUIC makes of a TLS alert (RFC 9001, section 4.8).

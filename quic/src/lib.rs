@@ -20,9 +20,12 @@ mod connection;
 mod crypto;
 mod endpoint;
 mod error;
+mod listener;
 mod pace;
+mod streams;
 mod timers;
 mod tls;
+mod web;
 
 pub use config::{Congestion, EndpointConfig, ServerConfig, Slots, Target, TransportOptions};
 pub use connect::ConnectId;

@@ -14,7 +14,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     server::{ParsedCertificate, ResolvesServerCert},
 };
-use smoq_core::Version;
+use smoq_core::{Carrier, Version};
 
 use crate::TlsError;
 
@@ -28,8 +28,16 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn alpn(versions: &[Version]) -> Vec<Vec<u8>> {
-    versions.iter().map(|version| version.alpn().into()).collect()
+/// ALPN of HTTP/3 (RFC 9114, section 3.1).
+pub(crate) const HTTP3: &str = "h3";
+
+/// What to offer or to take, most wanted first.
+pub(crate) fn alpn(versions: &[Version], carriers: &[Carrier]) -> Vec<Vec<u8>> {
+    let names = carriers.iter().flat_map(|carrier| match carrier {
+        Carrier::Raw => versions.iter().map(|version| version.alpn()).collect(),
+        Carrier::WebTransport => vec![HTTP3],
+    });
+    names.map(Into::into).collect()
 }
 
 /// What a server shows. Cheap to clone.
@@ -54,10 +62,10 @@ impl ServerTls {
         Self(Arc::new(server().with_cert_resolver(resolver)))
     }
 
-    /// The first of `versions` that the client offers too is chosen.
-    pub(crate) fn accepting(&self, versions: &[Version]) -> Arc<QuicServerConfig> {
+    /// The first of `alpn` that the client offers too is chosen.
+    pub(crate) fn accepting(&self, alpn: Vec<Vec<u8>>) -> Arc<QuicServerConfig> {
         let mut config = rustls::ServerConfig::clone(&self.0);
-        config.alpn_protocols = alpn(versions);
+        config.alpn_protocols = alpn;
         Arc::new(config.try_into().expect("the ring provider has the initial cipher suite"))
     }
 }
@@ -120,9 +128,9 @@ impl ClientTls {
         Ok(Self(Arc::new(config)))
     }
 
-    pub(crate) fn offering(&self, versions: &[Version]) -> Arc<QuicClientConfig> {
+    pub(crate) fn offering(&self, alpn: Vec<Vec<u8>>) -> Arc<QuicClientConfig> {
         let mut config = rustls::ClientConfig::clone(&self.0);
-        config.alpn_protocols = alpn(versions);
+        config.alpn_protocols = alpn;
         Arc::new(config.try_into().expect("the ring provider has the initial cipher suite"))
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use smoq_core::{Closed, ClosedBy, Discover, Version, wire::SessionCode};
+use smoq_core::{Carrier, Closed, ClosedBy, Discover, Version, wire::SessionCode};
 use smoq_quic::{ClientTls, Endpoint, EndpointConfig, Target, TransportOptions, Trust};
 
 use crate::{
@@ -88,6 +88,7 @@ pub async fn connect<R: Runtime>(
         addresses,
         host: url.host().to_owned(),
         versions,
+        carrier: url.carrier(),
         path: url.path().to_owned(),
         discover,
     };
@@ -98,7 +99,9 @@ pub async fn connect<R: Runtime>(
     let role = Role::Client { far, port: url.port() };
     runtime.spawn(Driver::new(endpoint, socket, runtime.timer(), receiver, role));
     let (remote, version) = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
-    let path_in_names = !version.has_setup() && !url.path_only().trim_matches('/').is_empty();
+    let path_in_names = url.carrier() == Carrier::Raw
+        && !version.has_setup()
+        && !url.path_only().trim_matches('/').is_empty();
     Ok(Connection { ops, near, remote, version, path_in_names })
 }
 

@@ -1,15 +1,17 @@
-//! `moqt://host:port/path?query`
+//! `moqt://host:port/path?query` and `https://host:port/path?query`
 
 use std::{fmt, net::Ipv6Addr, str::FromStr};
 
+use smoq_core::Carrier;
 use thiserror::Error;
 
-/// Where a relay is: `moqt://host[:port][/path][?query]`.
+/// Where a relay is: `moqt://host[:port][/path][?query]` for raw QUIC, `https://...` for WebTransport.
 ///
 /// The port is 443 unless given. An IPv6 address stands in brackets. The path and the query travel to
 /// the server as they are written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Url {
+    carrier: Carrier,
     host: String,
     port: u16,
     path: String,
@@ -21,11 +23,8 @@ pub enum UrlError {
     /// There is no `scheme://`.
     #[error("{0:?} has no scheme: write moqt://HOST:PORT/PATH")]
     NoScheme(String),
-    /// `https://`, which means WebTransport.
-    #[error("https:// means WebTransport, which is not here yet: use moqt:// (raw QUIC)")]
-    WebTransport,
-    /// Any other scheme.
-    #[error("unknown scheme {0}://, use moqt://")]
+    /// A scheme that says nothing of a carrier.
+    #[error("unknown scheme {0}://, use moqt:// (raw QUIC) or https:// (WebTransport)")]
     Scheme(String),
     /// Nothing between the scheme and the path.
     #[error("the URL has no host: write moqt://HOST:PORT/PATH")]
@@ -50,6 +49,11 @@ pub enum UrlError {
 impl Url {
     /// The port when the URL names none.
     pub const DEFAULT_PORT: u16 = 443;
+
+    /// What lies between the streams and UDP.
+    pub fn carrier(&self) -> Carrier {
+        self.carrier
+    }
 
     /// Host name, IPv4 address, or IPv6 address without brackets.
     pub fn host(&self) -> &str {
@@ -85,11 +89,11 @@ impl FromStr for Url {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(UrlError::NoScheme(text.into()));
         };
-        match scheme.to_ascii_lowercase().as_str() {
-            "moqt" => {}
-            "https" => return Err(UrlError::WebTransport),
+        let carrier = match scheme.to_ascii_lowercase().as_str() {
+            "moqt" => Carrier::Raw,
+            "https" => Carrier::WebTransport,
             _ => return Err(UrlError::Scheme(scheme.into())),
-        }
+        };
         if rest.contains('#') {
             return Err(UrlError::Fragment);
         }
@@ -101,7 +105,7 @@ impl FromStr for Url {
             return Err(UrlError::User);
         }
         let (host, port) = host_and_port(authority)?;
-        Ok(Self { host: host.into(), port, path: path.into() })
+        Ok(Self { carrier, host: host.into(), port, path: path.into() })
     }
 }
 
@@ -144,11 +148,15 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), UrlError> {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, path } = self;
+        let Self { carrier, host, port, path } = self;
+        let scheme = match carrier {
+            Carrier::Raw => "moqt",
+            Carrier::WebTransport => "https",
+        };
         if host.contains(':') {
-            write!(f, "moqt://[{host}]:{port}{path}")
+            write!(f, "{scheme}://[{host}]:{port}{path}")
         } else {
-            write!(f, "moqt://{host}:{port}{path}")
+            write!(f, "{scheme}://{host}:{port}{path}")
         }
     }
 }
@@ -170,6 +178,7 @@ mod tests {
             ("MOQT://127.0.0.1:1?jwt=x", "127.0.0.1", 1, "?jwt=x"),
             ("moqt://[::1]", "::1", 443, ""),
             ("moqt://[::1]:65535/a", "::1", 65535, "/a"),
+            ("HTTPS://relay.example/a", "relay.example", 443, "/a"),
         ] {
             assert_eq!(parse(text), Ok((host.into(), port, path.into())), "{text}");
         }
@@ -179,7 +188,6 @@ mod tests {
     fn bad_urls() {
         for (text, error) in [
             ("localhost:4443", UrlError::NoScheme("localhost:4443".into())),
-            ("https://a/", UrlError::WebTransport),
             ("http://a/", UrlError::Scheme("http".into())),
             ("moqt://", UrlError::NoHost),
             ("moqt://:443", UrlError::NoHost),
@@ -203,9 +211,13 @@ mod tests {
 
     #[test]
     fn displays_as_it_parses() {
-        for text in ["moqt://a:443/b?c", "moqt://[::1]:5", "moqt://127.0.0.1:1?x"] {
+        for (text, carrier) in [
+            ("moqt://a:443/b?c", Carrier::Raw),
+            ("moqt://[::1]:5", Carrier::Raw),
+            ("https://127.0.0.1:1?x", Carrier::WebTransport),
+        ] {
             let url: Url = text.parse().unwrap();
-            assert_eq!(url.to_string(), text);
+            assert_eq!((url.to_string().as_str(), url.carrier()), (text, carrier));
         }
         let url: Url = "moqt://a/b?c".parse().unwrap();
         assert_eq!((url.path(), url.path_only()), ("/b?c", "/b"));

@@ -98,6 +98,8 @@ pub enum Output {
     },
     /// The session is over.
     Ended(End),
+    /// After [`Connection::close`]: the peer has seen it, so the connection can be closed.
+    Done,
 }
 
 /// How a session ended.
@@ -176,6 +178,8 @@ enum Session {
     Asked(StreamId),
     /// Running on this stream.
     Open(StreamId),
+    /// Closed by us, and not yet by the peer.
+    Closing(StreamId),
     /// Over, refused, or the connection failed.
     Over,
 }
@@ -278,7 +282,9 @@ impl Connection {
         if !self.streams.contains_key(&stream) {
             return match self.session {
                 Session::Open(_) => Received::Session(data),
-                Session::None | Session::Asked(_) | Session::Over => Received::Taken,
+                Session::None | Session::Asked(_) | Session::Closing(_) | Session::Over => {
+                    Received::Taken
+                }
             };
         }
         match self.receive(stream, data, fin) {
@@ -347,7 +353,8 @@ impl Connection {
         }
     }
 
-    /// Ends the session and tells the peer why. There is no [`Output::Ended`] after it.
+    /// Ends the session and tells the peer why. There is no [`Output::Ended`] after it, but an
+    /// [`Output::Done`] if the session ran.
     pub fn close(&mut self, close: &Close) {
         match self.session {
             Session::Open(stream) => {
@@ -356,20 +363,23 @@ impl Connection {
                 let mut data = BytesMut::new();
                 frame::encode(frame::DATA, &body, &mut data);
                 self.send(stream, data, true);
-                self.streams.remove(&stream);
+                self.end();
+                self.session = Session::Closing(stream);
             }
-            Session::Asked(stream) => self.refuse_stream(stream, Code::REQUEST_CANCELLED),
-            Session::None | Session::Over => {}
+            Session::Asked(stream) => {
+                self.refuse_stream(stream, Code::REQUEST_CANCELLED);
+                self.end();
+            }
+            Session::None => self.end(),
+            Session::Closing(_) | Session::Over => {}
         }
-        self.request = None;
-        self.end();
     }
 
     /// The stream that names the session, while it runs.
     pub fn session(&self) -> Option<StreamId> {
         match self.session {
             Session::Open(stream) => Some(stream),
-            Session::None | Session::Asked(_) | Session::Over => None,
+            Session::None | Session::Asked(_) | Session::Closing(_) | Session::Over => None,
         }
     }
 
@@ -497,7 +507,9 @@ impl Connection {
             Session::None => self.side == Side::Server,
             Session::Asked(asked) => asked == session,
             Session::Open(_) => false,
-            Session::Over => return self.refuse_stream(stream, Code::SESSION_GONE),
+            Session::Closing(_) | Session::Over => {
+                return self.refuse_stream(stream, Code::SESSION_GONE);
+            }
         };
         if can_come && self.early().count() < self.limits.early_streams {
             let early = Early { session, data: BytesMut::new(), fin: false };
@@ -630,14 +642,27 @@ impl Connection {
 
     /// The peer's application ended the session.
     fn finish(&mut self, stream: StreamId, close: Close) {
+        if self.session == Session::Closing(stream) {
+            return self.done(stream);
+        }
         self.send(stream, BytesMut::new(), true);
         self.stop(stream, Code::NO_ERROR);
         self.outputs.push_back(Output::Ended(End::Closed(close)));
         self.end();
     }
 
+    /// The peer has ended the session that we have ended.
+    fn done(&mut self, stream: StreamId) {
+        self.streams.remove(&stream);
+        self.session = Session::Over;
+        self.outputs.push_back(Output::Done);
+    }
+
     /// Gives up a request stream, and tells the peer with one code and this end with another.
     fn abandon(&mut self, stream: StreamId, told: Code, why: Code) {
+        if self.session == Session::Closing(stream) {
+            return self.done(stream);
+        }
         self.refuse_stream(stream, told);
         if self.session == Session::Asked(stream) || self.session == Session::Open(stream) {
             self.outputs.push_back(Output::Ended(End::Reset(why)));

@@ -161,7 +161,7 @@ fn a_session_is_asked_for_and_answered() {
     client.close(&close);
     let [told, ended] = exchange(&mut client, &mut server);
     assert_eq!(ended.last(), Some(&Output::Ended(End::Closed(close))));
-    assert!(told.is_empty(), "{told:?}");
+    assert_eq!(told, [Output::Done]);
     assert_eq!((client.session(), server.session()), (None, None));
     assert_eq!(server.buffered(), 0);
 }

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use quinn_proto::{self as quic, ConnectionHandle, ConnectionIdGenerator, Incoming};
-use smoq_core::{Carrier, SessionConfig};
+use quinn_proto::{self as quic, ConnectionHandle, ConnectionIdGenerator, Incoming, VarInt};
+use smoq_core::{Carrier, Closed, ClosedBy, SessionConfig};
 
 use super::*;
 use crate::{
     connect::Step,
-    connection::{Ear, closed, varint},
+    connection::{Agreed, PATIENCE, varint},
+    listener::{Ear, Nobody},
+    web::News,
 };
 
 /// What a connection is driven by.
@@ -32,8 +34,13 @@ impl Endpoint {
             Input::Timeout => {
                 connection.quic.handle_timeout(now);
                 if self.is_late(now, &connection) {
-                    connection.quic.close(now, varint(0), Bytes::new());
+                    connection.quic.close(now, connection.no_error(), Bytes::new());
                     self.lost(now, index, &mut connection, quic::ConnectionError::TimedOut);
+                }
+                if let Stage::Ending(until) = connection.stage
+                    && now >= until
+                {
+                    connection.shut(now, connection.no_error(), "");
                 }
             }
             Input::Start => {}
@@ -41,6 +48,7 @@ impl Endpoint {
         // Events of the connection go first: "drained" frees its index for the next attempt of a race.
         while let Some(event) = connection.quic.poll() {
             self.handle_event(now, index, &mut connection, event);
+            self.handle_web(now, index, &mut connection);
         }
         let mut drained = false;
         while let Some(event) = connection.quic.poll_endpoint_events() {
@@ -74,10 +82,8 @@ impl Endpoint {
         match (event, connection.stage) {
             // The peer has proved nothing yet, but what the session says first needs no proof. The
             // embedder hears of it when there is one.
-            (quic::Event::HandshakeDataReady, Stage::Accepting(None)) => {
-                self.begin(now, index, connection);
-            }
-            (quic::Event::Connected, Stage::Dialing(_)) => self.begin(now, index, connection),
+            (quic::Event::HandshakeDataReady, Stage::Accepting(None))
+            | (quic::Event::Connected, Stage::Dialing(_)) => self.agreed(now, index, connection),
             (quic::Event::Connected, Stage::Accepting(Some(session))) => {
                 self.handshakes -= 1;
                 connection.stage = Stage::Up(session);
@@ -87,10 +93,13 @@ impl Endpoint {
                 self.lost(now, index, connection, reason);
             }
             (quic::Event::Stream(event), _) => {
-                if let Some(session) = connection.session() {
-                    let time = self.time(now);
-                    let mut ear = Ear { node: &mut self.node, session, time };
-                    connection.handle_stream(event, &mut ear);
+                let time = self.time(now);
+                match connection.session() {
+                    Some(session) => {
+                        let mut ear = Ear { node: &mut self.node, session, time };
+                        connection.handle_stream(event, &mut ear);
+                    }
+                    None => connection.handle_stream(event, &mut Nobody),
                 }
             }
             (quic::Event::DatagramReceived, _) => {
@@ -106,43 +115,156 @@ impl Endpoint {
         }
     }
 
-    /// Makes the session of a connection on which a version was agreed.
-    fn begin(&mut self, now: Instant, index: usize, connection: &mut Connection) {
+    /// TLS has agreed on what is spoken: the session begins, or HTTP/3 that will have one.
+    fn agreed(&mut self, now: Instant, index: usize, connection: &mut Connection) {
+        match (connection.handshake(), connection.stage) {
+            (Some((Agreed::Version(version), _)), _) => {
+                self.begin(now, index, connection, version, Carrier::Raw, String::new());
+            }
+            (Some((Agreed::Http3, _)), Stage::Dialing(connect)) => {
+                let Some(race) = self.races.get_mut(&connect) else { return };
+                let target = &race.target;
+                let authority = authority(&target.host, connection.remote().port());
+                connection.web = Web::client(authority, target.path.clone(), &target.versions);
+                for other in race.settle(index) {
+                    self.abandon(now, other);
+                }
+            }
+            (Some((Agreed::Http3, _)), _) => {
+                let versions = self.accept.as_ref().map(|accept| accept.versions.clone());
+                connection.web = Web::server(versions.unwrap_or_default());
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Does what HTTP/3 wants, and hears what it has to say.
+    fn handle_web(&mut self, now: Instant, index: usize, connection: &mut Connection) {
+        while let Some(news) = connection.poll_web() {
+            match news {
+                News::Stream(news) => {
+                    let time = self.time(now);
+                    if let Some(session) = connection.session() {
+                        news.tell(&mut Ear { node: &mut self.node, session, time });
+                    }
+                }
+                News::Asked { path, version } => {
+                    let Some(web) = &mut connection.web else { return };
+                    match version {
+                        Some(version) if self.accept.is_some() => {
+                            web.accept(version);
+                            let carrier = Carrier::WebTransport;
+                            self.begin(now, index, connection, version, carrier, path);
+                        }
+                        _ => {
+                            web.refuse(if version.is_none() { 400 } else { 503 });
+                            self.leave(connection.stage);
+                            connection.stage = Stage::Ending(now + PATIENCE);
+                        }
+                    }
+                }
+                News::Accepted(Some(version)) => {
+                    let carrier = Carrier::WebTransport;
+                    self.begin(now, index, connection, version, carrier, String::new());
+                }
+                News::Accepted(None) => {
+                    self.give_up(now, index, connection, ConnectError::NoCommonVersion);
+                }
+                News::Refused(status) => {
+                    self.give_up(now, index, connection, ConnectError::Refusal(status));
+                }
+                News::Ended(closed) => {
+                    self.over(now, index, connection, connection.no_error(), "", closed);
+                }
+                News::Done => connection.shut(now, connection.no_error(), ""),
+                News::Failed(code, what) => {
+                    let (by, violation) = (ClosedBy::Local, SessionCode::PROTOCOL_VIOLATION);
+                    let closed = Closed { by, code: violation, reason: what.clone() };
+                    self.over(now, index, connection, code, &what, closed);
+                }
+            }
+        }
+    }
+
+    /// HTTP/3 has come to its end: so does the connection.
+    fn over(
+        &mut self,
+        now: Instant,
+        index: usize,
+        connection: &mut Connection,
+        code: VarInt,
+        reason: &str,
+        closed: Closed,
+    ) {
+        let stage = connection.stage;
+        if let Stage::Dialing(_) = stage {
+            return self.give_up(now, index, connection, ConnectError::Http3(closed.reason));
+        }
+        self.leave(stage);
+        if let Some(session) = connection.session() {
+            self.node.handle_closed(self.time(now), session, closed);
+        }
+        connection.shut(now, code, reason);
+    }
+
+    /// The server does not want what a connection was made for.
+    fn give_up(
+        &mut self,
+        now: Instant,
+        index: usize,
+        connection: &mut Connection,
+        error: ConnectError,
+    ) {
+        let stage = connection.stage;
+        connection.shut(now, connection.no_error(), "");
+        if let Stage::Dialing(id) = stage {
+            self.attempt_failed(now, id, Some(index), error);
+        }
+    }
+
+    /// Makes the session of a connection on which a version was agreed. `path` is what a client has asked
+    /// for, if its carrier says so.
+    fn begin(
+        &mut self,
+        now: Instant,
+        index: usize,
+        connection: &mut Connection,
+        version: Version,
+        carrier: Carrier,
+        path: String,
+    ) {
         let time = self.time(now);
-        let Some((version, server_name)) = connection.handshake() else {
-            return;
-        };
+        let server_name = connection.handshake().and_then(|(_, server_name)| server_name);
         let (connect, config) = match connection.stage {
             Stage::Dialing(connect) => {
                 let Some(mut race) = self.races.remove(&connect) else {
                     return;
                 };
                 let path = std::mem::take(&mut race.target.path);
-                let client = SessionConfig::client(version, Carrier::Raw, path);
+                let client = SessionConfig::client(version, carrier, path);
                 let config = SessionConfig { discover: race.target.discover, ..client };
                 self.end_race(now, connect, race);
                 (Some(connect), config)
             }
             _ => {
                 let Some(accept) = &self.accept else { return };
-                let server = SessionConfig::server(version, Carrier::Raw, "");
+                let server = SessionConfig::server(version, carrier, path);
                 let Accept { admission, discover, .. } = *accept;
                 (None, SessionConfig { admission, discover, ..server })
             }
         };
-        let carrier = config.carrier;
         let session = self.node.add_session(time, config);
         self.sessions.insert(session, index);
-        connection.stage = match connect {
-            Some(_) => Stage::Up(session),
-            None => Stage::Accepting(Some(session)),
-        };
         connection.feed();
         let remote = connection.remote();
         let event = Event::Connected { connect, session, remote, version, carrier, server_name };
-        match connect {
-            Some(_) => self.events.push_back(event),
-            None => _ = self.unproven.insert(session, vec![event]),
+        if connection.quic.is_handshaking() {
+            connection.stage = Stage::Accepting(Some(session));
+            self.unproven.insert(session, vec![event]);
+        } else {
+            self.leave(connection.stage);
+            connection.stage = Stage::Up(session);
+            self.events.push_back(event);
         }
     }
 
@@ -159,14 +281,23 @@ impl Endpoint {
         match stage {
             Stage::Dialing(id) => {
                 let after = now.saturating_duration_since(connection.started);
-                let error = ConnectError::new(reason, connection.remote(), after);
+                let error = match ConnectError::new(reason, connection.remote(), after) {
+                    ConnectError::NoCommonVersion if self.is_web(id) => {
+                        ConnectError::NoWebTransport
+                    }
+                    error => error,
+                };
                 self.attempt_failed(now, id, Some(index), error);
             }
             Stage::Up(session) | Stage::Accepting(Some(session)) => {
-                self.node.handle_closed(self.time(now), session, closed(reason));
+                self.node.handle_closed(self.time(now), session, connection.closed(reason));
             }
-            Stage::Accepting(None) | Stage::Closing => {}
+            Stage::Accepting(None) | Stage::Ending(_) | Stage::Closing => {}
         }
+    }
+
+    fn is_web(&self, connect: ConnectId) -> bool {
+        self.races.get(&connect).is_some_and(|race| race.target.carrier == Carrier::WebTransport)
     }
 
     /// Keeps the books when a connection leaves `stage` for [`Stage::Closing`].
@@ -318,14 +449,21 @@ impl Endpoint {
     pub(super) fn schedule(&mut self, index: usize) {
         if let Some(connection) = &mut self.connections[index] {
             let quic = connection.quic.poll_timeout();
-            let handshake = match connection.stage {
+            let ours = match connection.stage {
                 Stage::Accepting(_) => Some(connection.started + self.options.handshake_timeout),
+                Stage::Ending(until) => Some(until),
                 Stage::Dialing(_) | Stage::Up(_) | Stage::Closing => None,
             };
-            let next = [quic, handshake].into_iter().flatten().min();
+            let next = [quic, ours].into_iter().flatten().min();
             self.timers.set(Timer::Connection(index), &mut connection.deadline, next);
         }
     }
+}
+
+/// Host and port as an `https` URL has them.
+fn authority(host: &str, port: u16) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == 443 { host } else { format!("{host}:{port}") }
 }
 
 /// What to tell of an attempt that was refused before it was made.

@@ -24,6 +24,8 @@ use crate::{
     connection::{Connection, Stage},
     crypto::{Ids, Secrets},
     timers::{Timer, Timers},
+    tls::alpn,
+    web::Web,
 };
 use drive::Input;
 
@@ -82,6 +84,7 @@ pub enum Event {
 struct Accept {
     admission: Admission,
     discover: Discover,
+    versions: Vec<Version>,
     max_handshakes: usize,
     max_connections: usize,
 }
@@ -152,7 +155,7 @@ impl Endpoint {
     /// `None` accepts none.
     pub fn set_server(&mut self, server: Option<ServerConfig>) {
         let config = server.as_ref().map(|server| {
-            let tls = server.tls.accepting(&server.versions);
+            let tls = server.tls.accepting(alpn(&server.versions, &server.carriers));
             let mut config = quic::ServerConfig::new(tls, self.secrets.token_key());
             config.transport_config(self.transport.clone());
             Arc::new(config)
@@ -161,6 +164,7 @@ impl Endpoint {
         self.accept = server.map(|server| Accept {
             admission: server.admission,
             discover: server.discover,
+            versions: server.versions,
             max_handshakes: server.max_handshakes,
             max_connections: server.max_connections,
         });
@@ -184,12 +188,13 @@ impl Endpoint {
 
     /// Dials. The addresses are raced: the first one at once, each next one
     /// [`TransportOptions::address_delay`] later or as soon as the one before has failed, IPv6 and IPv4
-    /// in turns. The first handshake that completes wins, the other attempts are dropped. The answer is
+    /// in turns. The first handshake that completes wins, the other attempts are dropped; WebTransport
+    /// then asks for its session, within the same time limit. The answer is
     /// [`Event::Connected`] or [`Event::ConnectFailed`].
     ///
     /// # Errors
     /// What is wrong with the target itself: [`ConnectError::NoAddress`], [`ConnectError::NoVersions`],
-    /// [`ConnectError::InvalidHost`].
+    /// [`ConnectError::InvalidHost`], [`ConnectError::NoHttp3Here`].
     pub fn connect(
         &mut self,
         now: Instant,
@@ -202,7 +207,11 @@ impl Endpoint {
         if ServerName::try_from(target.host.as_str()).is_err() {
             return Err(ConnectError::InvalidHost(target.host));
         }
-        let mut config = quic::ClientConfig::new(tls.offering(&target.versions));
+        if target.carrier == Carrier::WebTransport && !Web::AVAILABLE {
+            return Err(ConnectError::NoHttp3Here);
+        }
+        let alpn = alpn(&target.versions, &[target.carrier]);
+        let mut config = quic::ClientConfig::new(tls.offering(alpn));
         config.transport_config(self.transport.clone()).token_store(Arc::new(quic::NoneTokenStore));
         let race = Race::new(now, target, config, self.options.handshake_timeout)?;
         let id = ConnectId(self.next_connect);

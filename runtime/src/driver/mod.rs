@@ -210,7 +210,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
         self.writers.check_drains(self.endpoint.node());
         let mut retry = None;
         match flush {
-            Flush::Idle if self.closing => return Poll::Ready(()),
+            Flush::Idle if self.closing && self.endpoint.is_idle() => return Poll::Ready(()),
             Flush::Idle | Flush::Blocked => {}
             Flush::Full => retry = Some(now + RETRY),
             Flush::Budget => again = true,

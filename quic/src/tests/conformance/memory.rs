@@ -10,7 +10,7 @@ use smoq_core::{
 };
 
 use super::{Credit, End, Harness, Log};
-use crate::connection::Listener;
+use crate::listener::Listener;
 
 /// Bytes that one end may have written and not sent.
 const ROOM: usize = 64 << 10;

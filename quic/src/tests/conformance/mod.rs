@@ -1,7 +1,7 @@
 //! What a node expects of every transport. A transport joins with a [`Harness`] and a line in `suite!`.
 
 mod memory;
-mod raw;
+mod quic;
 
 use bytes::Bytes;
 use smoq_core::{
@@ -10,7 +10,7 @@ use smoq_core::{
     wire::{SessionCode, StreamCode},
 };
 
-use crate::connection::Listener;
+use crate::listener::Listener;
 
 /// Which of the two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -323,8 +323,8 @@ fn the_reason_for_closing_arrives<H: Harness>() {
 }
 
 macro_rules! suite {
-    ($($name:ident: $harness:ty;)*) => {
-        $(mod $name {
+    ($($(#[$when:meta])? $name:ident: $harness:ty;)*) => {
+        $($(#[$when])? mod $name {
             suite! { @tests $harness:
                 streams_go_both_ways
                 a_stream_may_end_without_a_byte
@@ -350,6 +350,8 @@ macro_rules! suite {
 }
 
 suite! {
-    raw_quic: crate::tests::conformance::raw::Pair;
+    raw_quic: crate::tests::conformance::quic::Pair<crate::tests::conformance::quic::Raw>;
+    #[cfg(feature = "h3")]
+    web_transport: crate::tests::conformance::quic::Pair<crate::tests::conformance::quic::Web>;
     in_memory: crate::tests::conformance::memory::Pair;
 }

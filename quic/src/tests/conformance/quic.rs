@@ -1,27 +1,54 @@
-//! Raw QUIC: two connections of quinn-proto without a node above them.
+//! Raw QUIC and WebTransport: two connections of quinn-proto without a node above them.
 
 use std::{
     collections::VecDeque,
+    marker::PhantomData,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 use quinn_proto::{self as quic, DatagramEvent};
-use smoq_core::{Config, Node, Time, Version, binding::Transport};
+use smoq_core::{Carrier, Config, Node, Time, Version, binding::Transport};
 
 use super::{Credit, End, Harness, Log};
 use crate::{
     ClientTls, ConnectId, TransportOptions, Trust,
     config::Slots,
-    connection::{Connection, Stage, closed},
+    connection::{Connection, Stage},
     crypto::Secrets,
     tests::support::{CLIENT, Identity, SERVER},
+    tls::alpn,
+    web::{self, News},
 };
 
 const LATENCY: Duration = Duration::from_millis(10);
 /// A timer further away than this is no reason to wait: nothing is under way.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// What lies between the streams and UDP.
+pub(super) trait Kind {
+    const CARRIER: Carrier;
+    /// What it takes for itself of the credit that the peer is given: streams of the client's (CONNECT,
+    /// control), streams of the server's, bytes of each stream.
+    const OWN: [u32; 3];
+}
+
+pub(super) struct Raw;
+
+impl Kind for Raw {
+    const CARRIER: Carrier = Carrier::Raw;
+    const OWN: [u32; 3] = [0, 0, 0];
+}
+
+#[cfg(feature = "h3")]
+pub(super) struct Web;
+
+#[cfg(feature = "h3")]
+impl Kind for Web {
+    const CARRIER: Carrier = Carrier::WebTransport;
+    const OWN: [u32; 3] = [1, 1, 3];
+}
 
 struct Side {
     quic: quic::Endpoint,
@@ -29,33 +56,39 @@ struct Side {
     log: Log,
 }
 
-pub(super) struct Pair {
+pub(super) struct Pair<K> {
+    kind: PhantomData<K>,
     now: Instant,
     sides: [Side; 2],
     /// When and where datagrams arrive.
     flights: VecDeque<(Instant, usize, BytesMut)>,
+    /// Ends that have a session of HTTP/3.
+    sessions: usize,
     /// Nothing of it is asked: the connections have no session.
     node: Node,
 }
 
-impl Harness for Pair {
+impl<K: Kind> Harness for Pair<K> {
     fn new(credit: Credit) -> Self {
         let now = Instant::now();
-        let slots = Slots { initial: credit.streams, max: credit.streams };
-        let transport = TransportOptions {
-            uni_streams: slots,
-            bidi_streams: slots,
-            stream_receive_window: credit.bytes,
-            ..TransportOptions::default()
-        }
-        .build();
+        let [of_client, of_server, bytes] = K::OWN;
+        let [for_server, for_client] = [of_server, of_client].map(|own| {
+            let slots = Slots { initial: credit.streams + own, max: credit.streams + own };
+            TransportOptions {
+                uni_streams: slots,
+                bidi_streams: slots,
+                stream_receive_window: credit.bytes + bytes,
+                ..TransportOptions::default()
+            }
+            .build()
+        });
         let identity = Identity::new(&["localhost"]);
         let secrets = Secrets::new(Some([7; 32]));
         let mut server = quic::ServerConfig::new(
-            identity.server_tls().accepting(&Version::ALL),
+            identity.server_tls().accepting(alpn(&Version::ALL, &[K::CARRIER])),
             secrets.token_key(),
         );
-        server.transport_config(transport.clone());
+        server.transport_config(for_client);
         let sides = [None, Some(Arc::new(server))].map(|server| Side {
             quic: quic::Endpoint::new(
                 Arc::new(quic::EndpointConfig::new(secrets.reset_key())),
@@ -66,11 +99,12 @@ impl Harness for Pair {
             connection: None,
             log: Log::default(),
         });
+        let node = Node::new(Config::default());
         let mut pair =
-            Self { now, sides, flights: VecDeque::new(), node: Node::new(Config::default()) };
+            Self { kind: PhantomData, now, sides, flights: VecDeque::new(), sessions: 0, node };
         let tls = ClientTls::new(Trust::Insecure).unwrap();
-        let mut client = quic::ClientConfig::new(tls.offering(&Version::ALL));
-        client.transport_config(transport);
+        let mut client = quic::ClientConfig::new(tls.offering(alpn(&Version::ALL, &[K::CARRIER])));
+        client.transport_config(for_server);
         let (handle, connection) =
             pair.sides[0].quic.connect(now, client, SERVER, "localhost").unwrap();
         pair.add(0, handle, connection);
@@ -78,6 +112,7 @@ impl Harness for Pair {
         for side in &pair.sides {
             assert!(!side.connection.as_ref().unwrap().quic.is_handshaking());
         }
+        assert_eq!(pair.sessions, if K::CARRIER == Carrier::Raw { 0 } else { 2 });
         pair
     }
 
@@ -117,12 +152,18 @@ impl Harness for Pair {
     }
 }
 
-impl Pair {
+impl<K: Kind> Pair<K> {
     fn add(&mut self, end: usize, handle: quic::ConnectionHandle, quic: quic::Connection) {
         let slots = [Slots { initial: 0, max: 0 }; 2];
         // Any stage without a session: the test is its own node.
         let stage = Stage::Dialing(ConnectId(0));
-        let connection = Connection::new(quic, handle, stage, self.now, slots);
+        let mut connection = Connection::new(quic, handle, stage, self.now, slots);
+        if K::CARRIER == Carrier::WebTransport {
+            connection.web = match end {
+                0 => web::Web::client("localhost".into(), "/".into(), &Version::ALL),
+                _ => web::Web::server(Version::ALL.to_vec()),
+            };
+        }
         self.sides[end].connection = Some(connection);
     }
 
@@ -165,8 +206,29 @@ impl Pair {
         while let Some(event) = connection.quic.poll() {
             match event {
                 quic::Event::Stream(event) => connection.handle_stream(event, log),
-                quic::Event::ConnectionLost { reason } => log.closed = Some(closed(reason)),
+                // When the close is told by HTTP/3, the connection follows.
+                quic::Event::ConnectionLost { reason } => {
+                    if !matches!(connection.stage, Stage::Closing | Stage::Ending(_)) {
+                        log.closed = Some(connection.closed(reason));
+                    }
+                }
                 _ => {}
+            }
+            while let Some(news) = connection.poll_web() {
+                match news {
+                    News::Asked { version, .. } => {
+                        connection.web.as_mut().unwrap().accept(version.unwrap());
+                        self.sessions += 1;
+                    }
+                    News::Accepted(Some(_)) => self.sessions += 1,
+                    News::Stream(news) => news.tell(log),
+                    News::Ended(closed) => {
+                        log.closed = Some(closed);
+                        connection.shut(self.now, connection.no_error(), "");
+                    }
+                    News::Done => connection.shut(self.now, connection.no_error(), ""),
+                    news => panic!("{news:?}"),
+                }
             }
         }
         while let Some(event) = connection.quic.poll_endpoint_events() {
