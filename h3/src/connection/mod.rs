@@ -324,6 +324,8 @@ impl Connection {
         }
         match self.streams.get(&stream) {
             None => return matches!(self.session, Session::Open(_)),
+            // RFC 9114, section 4.1: the answer is whole and does not need the rest of the request.
+            Some(Stream::Exchange(_)) if code == Code::NO_ERROR => {}
             Some(Stream::Exchange(_)) => self.abandon(stream, Code::REQUEST_CANCELLED, code),
             Some(Stream::New(_) | Stream::Early(_)) => {
                 self.refuse_stream(stream, Code::REQUEST_CANCELLED);

@@ -177,6 +177,19 @@ fn a_session_is_refused() {
 }
 
 #[test]
+fn an_answer_counts_even_if_the_request_is_stopped_before_it() {
+    let mut client = client();
+    client.handle_opened_ours(uni(0));
+    let _ = stream(&mut client, of_server(uni(0)), &control(), false);
+    client.handle_opened_ours(bi(0));
+    outputs(&mut client);
+    assert!(!client.handle_stopped(bi(0), Code::NO_ERROR));
+    assert_eq!(outputs(&mut client), []);
+    let _ = client.handle_recv(bi(0), fields(&[(":status", "429")]).freeze(), true);
+    assert_eq!(outputs(&mut client).pop(), Some(Output::Refused(429)));
+}
+
+#[test]
 fn requests_wait_for_settings() {
     let mut server = server();
     let _ = stream(&mut server, bi(0), &connect(), false);

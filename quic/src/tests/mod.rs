@@ -4,3 +4,5 @@ mod conformance;
 mod dial;
 mod session;
 mod support;
+#[cfg(feature = "h3")]
+mod web;

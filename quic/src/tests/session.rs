@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use smoq_core::{
-    ClosedBy, Event as Core, Group, Id, NextGroup, Path, Read, Reader, Start, SubscribeOptions,
-    Track, Version,
+    ClosedBy, Group, Id, NextGroup, Path, Read, Reader, Start, SubscribeOptions, Track, Version,
     wire::{SessionCode, TrackInfo},
 };
 
-use super::support::{CLIENT, Connected, Identity, Link, SERVER, World, target};
-use crate::{EndpointConfig, Event, ServerConfig, Slots, Target, TransportOptions, Trust};
+use super::support::{CARRIERS, CLIENT, Connected, Identity, Link, SERVER, World, closes, target};
+use crate::{EndpointConfig, ServerConfig, Slots, Target, TransportOptions, Trust};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -104,12 +103,15 @@ impl Viewer {
 
 #[test]
 fn every_version_carries_a_track() {
-    for version in Version::ALL {
+    for (version, carrier) in Version::ALL
+        .into_iter()
+        .flat_map(|version| CARRIERS.iter().map(move |carrier| (version, *carrier)))
+    {
         let mut world = world();
         let track = publish(&mut world);
         let sizes = [0, 1, 1000, 100_000, 7];
-        let id =
-            world.connect(Target { versions: vec![version], ..target(&[SERVER]) }, Trust::Insecure);
+        let target = Target { versions: vec![version], carrier, ..target(&[SERVER]) };
+        let id = world.connect(target, Trust::Insecure);
         world.outcome(id).unwrap();
         for size in &sizes[..3] {
             add_group(&mut world, track, payload(*size));
@@ -124,7 +126,7 @@ fn every_version_carries_a_track() {
         finish(&mut world, track);
         viewer.read_all(&mut world, reader);
         let expected: Vec<_> = (0..).zip(sizes.map(payload)).collect();
-        assert_eq!(viewer.groups, expected, "{version}");
+        assert_eq!(viewer.groups, expected, "{version} {carrier:?}");
         assert_eq!(world.host(CLIENT).endpoint.node().stats().violations, 0);
         assert_eq!(world.host(SERVER).endpoint.node().stats().violations, 0);
     }
@@ -299,15 +301,6 @@ fn a_reader_that_leaves_stops_the_bytes() {
     let mut viewer = Viewer::default();
     viewer.read_all(&mut world, reader);
     assert_eq!(viewer.groups.len(), 10);
-}
-
-fn closes(world: &mut World, at: std::net::SocketAddr) -> Vec<(ClosedBy, SessionCode, String)> {
-    let events = world.host(at).events.iter();
-    let closed = events.filter_map(|event| match event {
-        Event::Core(Core::Closed { closed, .. }) => Some(closed.clone()),
-        _ => None,
-    });
-    closed.map(|closed| (closed.by, closed.code, closed.reason)).collect()
 }
 
 #[test]

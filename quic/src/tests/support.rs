@@ -9,7 +9,9 @@ use std::{
 use bytes::BytesMut;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use smoq_core::{Id, Node, Session, Time, Version};
+use smoq_core::{
+    Carrier, ClosedBy, Event as Core, Id, Node, Session, Time, Version, wire::SessionCode,
+};
 
 use crate::{
     ClientTls, ConnectError, ConnectId, Endpoint, EndpointConfig, Event, ServerConfig, ServerTls,
@@ -18,6 +20,13 @@ use crate::{
 
 pub(super) const CLIENT: SocketAddr = v4(1);
 pub(super) const SERVER: SocketAddr = v4(2);
+
+/// All that this build has.
+pub(super) const CARRIERS: &[Carrier] = &[
+    Carrier::Raw,
+    #[cfg(feature = "h3")]
+    Carrier::WebTransport,
+];
 
 /// The host with this number.
 pub(super) const fn v4(host: u8) -> SocketAddr {
@@ -284,6 +293,16 @@ impl World {
         let id = self.connect(target(&[SERVER]), Trust::Insecure);
         self.outcome(id).unwrap()
     }
+}
+
+/// The ends of sessions that a host was told of.
+pub(super) fn closes(world: &mut World, at: SocketAddr) -> Vec<(ClosedBy, SessionCode, String)> {
+    let events = world.host(at).events.iter();
+    let closed = events.filter_map(|event| match event {
+        Event::Core(Core::Closed { closed, .. }) => Some(closed.clone()),
+        _ => None,
+    });
+    closed.map(|closed| (closed.by, closed.code, closed.reason)).collect()
 }
 
 /// How a session was reported.
