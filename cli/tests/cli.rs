@@ -317,7 +317,8 @@ fn each_line_of_the_log_says_who_it_was() {
             "\"session\":",
             "\"remote\":\"127.0.0.1:",
             "\"version\":\"moq-lite-06\"",
-            "\"path\":\"/room\"",
+            "\"publish\":\"/room\"",
+            "\"subscribe\":\"/room\"",
         ] {
             assert!(line.contains(part), "{part} is not in {line}");
         }

@@ -102,21 +102,20 @@ impl SessionConfig {
     }
 }
 
-/// What a peer may do, and where.
+/// What a peer may do, and where in the node's namespace. Paths on the wire are relative to these two,
+/// each in its direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Paths on the wire are relative to this one, in both directions.
-    pub root: Path,
-    /// The peer may announce broadcasts and serve their tracks.
-    pub publish: bool,
-    /// The peer may discover broadcasts and subscribe to their tracks.
-    pub subscribe: bool,
+    /// What the peer announces and serves lies below this path; `None` if it may not publish.
+    pub publish: Option<Path>,
+    /// What the peer discovers and subscribes to lies below this path; `None` if it may not subscribe.
+    pub subscribe: Option<Path>,
 }
 
 impl Grant {
     /// Publishing and subscribing below `root`.
-    pub const fn all(root: Path) -> Self {
-        Self { root, publish: true, subscribe: true }
+    pub fn all(root: Path) -> Self {
+        Self { publish: Some(root.clone()), subscribe: Some(root) }
     }
 }
 

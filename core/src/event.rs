@@ -5,7 +5,7 @@ use alloc::string::String;
 use bytes::Bytes;
 
 use crate::{
-    Id, Path, Version,
+    Grant, Id, Path, Version,
     error::Violation,
     node::{GroupReader, Reader, Session, Track, Watcher},
     wire::{Hops, SessionCode, StreamCode},
@@ -107,8 +107,8 @@ pub enum Event {
         session: Id<Session>,
         /// What is spoken on it.
         version: Version,
-        /// Where its paths begin.
-        root: Path,
+        /// What the peer may do, and where.
+        grant: Grant,
     },
     /// A session is over. Its ids are stale from now on.
     Closed {

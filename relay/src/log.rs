@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use smoq_core::{ClosedBy, Id, Path, Session, Version};
+use smoq_core::{ClosedBy, Grant, Id, Path, Session, Version};
 use smoq_tokio::ServerEvent;
 use tracing::{debug, info, warn};
 
 /// What is known of a session when it is up.
 struct Peer {
     version: Version,
-    root: Path,
+    grant: Grant,
 }
 
 /// Writes events to the log. It remembers who is connected, so that every line can say so.
@@ -33,38 +33,52 @@ impl Log {
             ServerEvent::Request { session, remote, .. } => {
                 debug!(%session, %remote, "asks to come in");
             }
-            ServerEvent::Connected { session, remote, version, root } => {
-                info!(%session, %remote, %version, path = quotable(&root), "connected");
-                self.peers.insert(session, Peer { version, root });
+            ServerEvent::Connected { session, remote, version, grant } => {
+                let (publish, subscribe) = places(&grant);
+                info!(%session, %remote, %version, publish, subscribe, "connected");
+                self.peers.insert(session, Peer { version, grant });
             }
             ServerEvent::Violation { session, remote, stream, error } => {
-                let (version, path) = self.peer(session);
+                let (version, publish, subscribe) = self.peer(session);
                 let stream = stream.map(|stream| stream.0);
                 let rule = rule(&error);
-                warn!(%session, %remote, %version, path, stream, rule, "broke a rule: {error}");
+                warn!(
+                    %session, %remote, %version, publish, subscribe, stream, rule,
+                    "broke a rule: {error}"
+                );
             }
             ServerEvent::Closed { session, remote, closed } => {
-                let (version, path) = self.peer(session);
+                let (version, publish, subscribe) = self.peer(session);
                 let by = by(closed.by);
                 let (code, reason) = (closed.code, closed.reason);
-                info!(%session, %remote, %version, path, by, %code, reason, "closed");
+                info!(
+                    %session, %remote, %version, publish, subscribe, by, %code, reason,
+                    "closed"
+                );
                 self.peers.remove(&session);
             }
         }
     }
 
-    /// Version and path; dashes before they are known.
-    fn peer(&self, session: Id<Session>) -> (String, String) {
-        match self.peers.get(&session) {
-            Some(peer) => (peer.version.to_string(), quotable(&peer.root)),
-            None => ("-".into(), "-".into()),
-        }
+    /// Version and places; dashes before they are known.
+    fn peer(&self, session: Id<Session>) -> (String, String, String) {
+        let Some(peer) = self.peers.get(&session) else {
+            return ("-".into(), "-".into(), "-".into());
+        };
+        let (publish, subscribe) = places(&peer.grant);
+        (peer.version.to_string(), publish, subscribe)
     }
 }
 
-/// As it stands in a URL. Logged as a string, which the log quotes: a peer has chosen it.
-fn quotable(root: &Path) -> String {
-    format!("/{root}")
+/// Where a peer publishes and where it subscribes.
+fn places(grant: &Grant) -> (String, String) {
+    (place(grant.publish.as_ref()), place(grant.subscribe.as_ref()))
+}
+
+/// As it stands in a URL, a dash for nowhere. Logged as a string, which the log quotes: a peer has
+/// chosen it.
+fn place(path: Option<&Path>) -> String {
+    path.map_or_else(|| "-".into(), |path| format!("/{path}"))
 }
 
 /// The rule's name in code, without its details, to search a log for.
@@ -134,19 +148,25 @@ mod tests {
         let version = Version::Lite05;
         let session = session(version);
         let remote = "192.0.2.7:1234".parse().unwrap();
-        let root = Path::new("room\n").unwrap();
+        let room = Path::new("room\n").unwrap();
+        let grant = Grant { publish: Some(room), subscribe: None };
         let stream = Some(StreamId(14));
         let error = Violation::DuplicateSubscribe(7);
         let code = SessionCode::PROTOCOL_VIOLATION;
         let closed = Closed { by: ClosedBy::Local, code, reason: error.to_string() };
         let lines = logged(vec![
-            ServerEvent::Connected { session, remote, version, root },
+            ServerEvent::Connected { session, remote, version, grant },
             ServerEvent::Violation { session, remote, stream, error },
             ServerEvent::Closed { session, remote, closed },
         ]);
         let id = format!("session={session}");
         for line in &lines {
-            for part in [&id, "remote=192.0.2.7:1234", "version=moq-lite-05", r#"path="/room\n""#] {
+            for part in [
+                &id,
+                "remote=192.0.2.7:1234",
+                "version=moq-lite-05",
+                r#"publish="/room\n" subscribe="-""#,
+            ] {
                 assert!(line.contains(part), "{part} is not in {line}");
             }
         }
@@ -164,6 +184,10 @@ mod tests {
         let remote = "192.0.2.7:1234".parse().unwrap();
         let error = Violation::SetupTimeout;
         let lines = logged(vec![ServerEvent::Violation { session, remote, stream: None, error }]);
-        assert!(lines[0].contains("remote=192.0.2.7:1234 version=- path=\"-\""), "{}", lines[0]);
+        assert!(
+            lines[0].contains("remote=192.0.2.7:1234 version=- publish=\"-\" subscribe=\"-\""),
+            "{}",
+            lines[0]
+        );
     }
 }

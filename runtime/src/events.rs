@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
-use smoq_core::{Closed, Id, Path, Session, StreamId, Version, Violation};
+use smoq_core::{Closed, Grant, Id, Session, StreamId, Version, Violation};
 
 /// Events that may wait for their reader before some are left out.
 const MAX_EVENTS: usize = 1024;
@@ -33,8 +33,8 @@ pub enum ServerEvent {
         remote: SocketAddr,
         /// What is spoken.
         version: Version,
-        /// Where its paths begin.
-        root: Path,
+        /// What the peer may do, and where.
+        grant: Grant,
     },
     /// A session is over.
     Closed {
@@ -133,7 +133,9 @@ impl EventQueue {
 
 #[cfg(test)]
 mod tests {
-    use smoq_core::{Carrier, ClosedBy, Config, Node, SessionConfig, Time, wire::SessionCode};
+    use smoq_core::{
+        Carrier, ClosedBy, Config, Node, Path, SessionConfig, Time, wire::SessionCode,
+    };
 
     use super::*;
 
@@ -148,8 +150,8 @@ mod tests {
     }
 
     fn connected(session: Id<Session>) -> ServerEvent {
-        let (version, root) = (Version::Lite06, Path::root());
-        ServerEvent::Connected { session, remote: remote(), version, root }
+        let (version, grant) = (Version::Lite06, Grant::all(Path::root()));
+        ServerEvent::Connected { session, remote: remote(), version, grant }
     }
 
     fn closed(session: Id<Session>) -> ServerEvent {

@@ -167,6 +167,19 @@ impl Text for Option<u64> {
     }
 }
 
+impl Text for Option<Path> {
+    fn put(&self, line: &mut String) {
+        word(line, self.is_some());
+        if let Some(path) = self {
+            path.put(line);
+        }
+    }
+
+    fn get(words: &mut Words<'_>) -> Option<Self> {
+        Some(if words.parse()? { Some(Path::get(words)?) } else { None })
+    }
+}
+
 impl<T> Text for Id<T> {
     fn put(&self, line: &mut String) {
         word(line, self);
@@ -318,7 +331,7 @@ macro_rules! structs {
 structs! {
     Closed { by code reason }
     Config { hop seed limits }
-    Grant { root publish subscribe }
+    Grant { publish subscribe }
     Limits {
         store_bytes store_age group_bytes group_frames message_bytes session_buffer peer_streams
         announcements announce_requests reorder violations opening_timeout request_timeout
@@ -348,7 +361,8 @@ mod tests {
         both_ways(Bytes::from_static(&[0, 0xff]));
         both_ways(Bytes::new());
         both_ways(Some(3));
-        both_ways(None);
+        both_ways(None::<u64>);
+        both_ways(Grant { publish: Some(Path::new("a/b").unwrap()), subscribe: None });
         both_ways(Config::default());
         for start in [Start::Latest, Start::From(1), Start::Aged { floor: 2 }] {
             both_ways(SubscribeOptions { start, max_age: Duration::MAX, ..Default::default() });

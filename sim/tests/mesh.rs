@@ -171,7 +171,7 @@ fn a_peer_is_let_in_as_far_as_it_was_granted() {
         assert_eq!(announced(&mut world, relay, seen), [], "nothing before it is let in");
         let root = if version.has_setup() { "room" } else { "" };
         let now = world.now();
-        let grant = Grant { root: path(root), publish: true, subscribe: false };
+        let grant = Grant { publish: Some(path(root)), subscribe: None };
         world[relay].grant(now, session, grant.clone()).unwrap();
         world[relay].grant(now, session, grant).unwrap_err();
         world.run_until_idle();
@@ -185,7 +185,7 @@ fn a_peer_is_let_in_as_far_as_it_was_granted() {
 
         let (viewer, event) = asked(&mut world, relay, version, "/");
         let Event::Request { session, .. } = event else { panic!("{event:?}") };
-        let grant = Grant { root: path(""), publish: false, subscribe: true };
+        let grant = Grant { publish: None, subscribe: Some(path("")) };
         let now = world.now();
         world[relay].grant(now, session, grant).unwrap();
         let _denied = Source::new(&mut world, viewer, "room/mic", "audio");
@@ -194,6 +194,61 @@ fn a_peer_is_let_in_as_far_as_it_was_granted() {
         got.read(&mut world);
         assert_eq!(got.complete(), source.payloads(0..1), "{version}");
         assert_eq!(announced(&mut world, relay, seen), [], "no grant to publish");
+    }
+}
+
+#[test]
+fn each_direction_has_a_place_of_its_own() {
+    for version in Version::ALL {
+        let mut world = world(6);
+        let relay = world.node(relay_config(100));
+        let now = world.now();
+        let seen = world[relay].watch(now, &path("client"));
+        let watchers = [0, 1].map(|client: u64| {
+            let (node, event) = asked(&mut world, relay, version, "/");
+            let Event::Request { session, .. } = event else { panic!("{event:?}") };
+            let [publish, subscribe] = ["client", "echo"].map(|at| path(&format!("{at}/{client}")));
+            let grant = Grant { publish: Some(publish), subscribe: Some(subscribe) };
+            let now = world.now();
+            world[relay].grant(now, session, grant.clone()).unwrap();
+            assert_eq!(world.events(relay), [Event::Ready { session, version, grant }]);
+            (node, world[node].watch(now, &path("")))
+        });
+        for (client, (node, watcher)) in (0..).zip(watchers) {
+            let mut call = Source::new(&mut world, node, "cam", "video");
+            call.group(&mut world, &frames(client, 1, 10));
+            world.run_until_idle();
+            let changes = announced(&mut world, relay, seen);
+            let [Announced::Active { path: found, .. }] = changes.as_slice() else {
+                panic!("{version}: {changes:?}")
+            };
+            assert_eq!(*found, path(&format!("client/{client}/cam")), "{version}");
+            assert_eq!(announced(&mut world, node, watcher).len(), 1, "its own");
+            let mut heard = Viewer::new(&mut world, relay, found.as_str(), "video", live());
+            world.run_until_idle();
+            heard.read(&mut world);
+            assert_eq!(heard.complete(), call.payloads(0..1), "{version}");
+
+            // The answer has the same name for the client, and lies elsewhere.
+            let echo = format!("echo/{client}/back");
+            let mut answer = Source::new(&mut world, relay, &echo, "video");
+            answer.group(&mut world, &frames(client + 2, 1, 10));
+            world.run_until_idle();
+            let changes = announced(&mut world, node, watcher);
+            let [Announced::Active { path: found, .. }] = changes.as_slice() else {
+                panic!("{version}: {changes:?}")
+            };
+            assert_eq!(*found, path("back"), "{version}");
+            let mut got = Viewer::new(&mut world, node, "back", "video", live());
+            world.run_until_idle();
+            got.read(&mut world);
+            assert_eq!(got.complete(), answer.payloads(0..1), "{version}");
+            for (other, watcher) in watchers.into_iter().filter(|(other, _)| *other != node) {
+                assert_eq!(announced(&mut world, other, watcher), [], "{version}");
+            }
+            assert_eq!(announced(&mut world, relay, seen), [], "echoes are not the clients'");
+        }
+        assert_eq!(world[relay].stats().violations, 0, "{version}");
     }
 }
 

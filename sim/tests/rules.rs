@@ -414,7 +414,8 @@ fn a_prefix_without_a_grant_is_met_with_silence() {
             assert!(matches!(bench.events()[..], [Event::Request { .. }]), "{version}");
             let early = ask_announcements(&mut bench, peer, "");
             assert_eq!(bench.sent(peer, early).bytes, [], "{version}: nobody has decided yet");
-            let grant = Grant { root: path("room"), publish: true, subscribe };
+            let room = path("room");
+            let grant = Grant { subscribe: subscribe.then(|| room.clone()), publish: Some(room) };
             bench.node.grant(now, bench[peer].session, grant).unwrap();
             bench.run();
             let late = ask_announcements(&mut bench, peer, "");

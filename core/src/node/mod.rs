@@ -33,7 +33,7 @@ use crate::{
     Violation,
     id::Arena,
     route::Routes,
-    session::{Kind, Mount, State, Stream},
+    session::{Kind, State, Stream},
     store::{GroupEnd, Store, TrackName},
     wire::{Hop, SessionCode, StreamCode},
 };
@@ -167,8 +167,7 @@ impl Node {
         self.advance(now);
         let asking = self.sessions.get(session).filter(|session| session.state == State::Asking);
         asking.ok_or(Misuse::Stale)?;
-        let Grant { root, publish, subscribe } = grant;
-        self.admit(session, Mount { local: root, wire: Path::root() }, publish, subscribe);
+        self.admit(session, grant, Path::root());
         Ok(())
     }
 

@@ -37,7 +37,7 @@ impl Node {
         }
         let session = self.source_of(path, from)?;
         let known = self.sessions.get(session);
-        let reached = known.filter(|session| session.mount.to_wire(path).is_some());
+        let reached = known.filter(|session| session.source_path(path).is_some());
         let version = reached.ok_or(StreamCode::UNROUTABLE)?.version();
         let blind = self.routes.covering(path, Viewer::LOCAL).is_none();
         let feed = Feed::new(session, self.now, blind);
@@ -95,7 +95,7 @@ impl Node {
             session.config.side == Side::Client
                 && session.state == State::Up
                 && from.is_none()
-                && session.mount.to_wire(path).is_some()
+                && session.source_path(path).is_some()
         });
         dialed.map(|(id, _)| id).ok_or(StreamCode::UNROUTABLE)
     }

@@ -40,12 +40,13 @@ impl Node {
     /// Asks a session for what this node wants to know: everything, or what watchers watch.
     pub(crate) fn request_announcements(&mut self, session_id: Id<Session>) {
         let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let Some(mount) = &session.publish else { return };
         let prefixes: BTreeSet<Path> = match session.config.discover {
-            Discover::Everything => [session.mount.wire.clone()].into(),
+            Discover::Everything => [mount.wire.clone()].into(),
             Discover::OnDemand => self
                 .watchers
                 .iter()
-                .filter_map(|(_, watcher)| session.mount.request(&watcher.prefix))
+                .filter_map(|(_, watcher)| mount.request(&watcher.prefix))
                 .collect(),
         };
         session.requests.extend(prefixes.into_iter().map(Request::Announce));
@@ -132,13 +133,14 @@ impl Node {
         let limit = self.config.limits.announcements;
         let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
         let (version, named) = (session.version(), session.hop);
+        let Some(mount) = &session.publish else { return Ok(()) };
         let Some(stream) = session.streams.get_mut(id) else { return Ok(()) };
         let Kind::AnnounceIn(state) = &mut stream.kind else { return Ok(()) };
         let via = Via::Peer(session_id, id);
         match announce {
             Announce::Start { suffix, hops, cost } => {
                 let path = state.prefix.join(&suffix).ok();
-                let path = path.and_then(|path| session.mount.to_local(&path));
+                let path = path.and_then(|path| mount.to_local(&path));
                 let known = path.as_ref().is_some_and(|path| state.active.contains(path));
                 if known && (version.sender_appends_hop() || version.has_announce_ids()) {
                     return Err(Violation::DuplicateAnnouncement);
@@ -163,7 +165,7 @@ impl Node {
             }
             Announce::End { suffix } => {
                 let path = state.prefix.join(&suffix).ok();
-                let path = path.and_then(|path| session.mount.to_local(&path));
+                let path = path.and_then(|path| mount.to_local(&path));
                 // Up to 05 some peers end what they never announced: nothing is lost by it.
                 if let Some(path) = path.filter(|path| state.active.remove(path)) {
                     session.announcements -= 1;
@@ -233,10 +235,11 @@ impl Node {
     pub(crate) fn request_prefix(&mut self, prefix: &Path) {
         for session_id in self.sessions.ids() {
             let Some(session) = self.sessions.get_mut(session_id) else { continue };
-            if session.config.discover == Discover::Everything || !session.may_publish {
+            if session.config.discover == Discover::Everything {
                 continue;
             }
-            let Some(wire) = session.mount.request(prefix) else { continue };
+            let Some(mount) = &session.publish else { continue };
+            let Some(wire) = mount.request(prefix) else { continue };
             let request = Request::Announce(wire.clone());
             if session.requests.contains(&request) || asked(session, &wire).is_some() {
                 continue;
@@ -250,9 +253,10 @@ impl Node {
     pub(crate) fn end_prefix(&mut self, prefix: &Path) {
         for session_id in self.sessions.ids() {
             let Some(session) = self.sessions.get(session_id) else { continue };
-            let Some(wire) = session.mount.request(prefix) else { continue };
+            let Some(mount) = &session.publish else { continue };
+            let Some(wire) = mount.request(prefix) else { continue };
             let mut others = self.watchers.iter().map(|(_, watcher)| &watcher.prefix);
-            let wanted = others.any(|other| session.mount.request(other).as_ref() == Some(&wire));
+            let wanted = others.any(|other| mount.request(other).as_ref() == Some(&wire));
             drop(others);
             if wanted || session.config.discover == Discover::Everything {
                 continue;

@@ -65,7 +65,7 @@ impl Node {
             session.hop = request.exclude_hop;
         }
         // A prefix that the peer may not see is answered with silence, not with an error.
-        let prefix = session.mount.requested(&request.prefix).filter(|_| session.may_subscribe);
+        let prefix = session.subscribe.as_ref().and_then(|mount| mount.requested(&request.prefix));
         let mut changes = Changes::default();
         if let Some(prefix) = &prefix {
             self.routes.below(prefix).cloned().for_each(|path| changes.add(path));
@@ -142,7 +142,7 @@ impl Node {
                     if route.is_some() {
                         state.changes.add(path.clone());
                     }
-                    match state.suffix(&session.mount, &path) {
+                    match state.suffix(session.subscribe.as_ref(), &path) {
                         Some(suffix) if !version.has_announce_ids() => Announce::End { suffix },
                         _ => Announce::EndId { id: told.id },
                     }
@@ -154,7 +154,9 @@ impl Node {
                         continue;
                     }
                     // A path that is too long for this peer does not exist for it.
-                    let Some(suffix) = state.suffix(&session.mount, &path) else { continue };
+                    let Some(suffix) = state.suffix(session.subscribe.as_ref(), &path) else {
+                        continue;
+                    };
                     Announce::Start { suffix, hops, cost: route.cost }
                 }
                 (Some(_), None) => continue,
@@ -173,8 +175,8 @@ impl Told {
 
 impl AnnounceOut {
     /// The peer asked with its own words for the prefix, and gets the rest in the same.
-    fn suffix(&self, mount: &Mount, path: &Path) -> Option<Path> {
-        mount.to_wire(path)?.strip_prefix(&self.wire)
+    fn suffix(&self, mount: Option<&Mount>, path: &Path) -> Option<Path> {
+        mount?.to_wire(path)?.strip_prefix(&self.wire)
     }
 
     fn remember(&mut self, path: Path, message: &Announce, route: Option<&Route>) {

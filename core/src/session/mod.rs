@@ -159,9 +159,10 @@ pub struct Session {
     pub(crate) config: SessionConfig,
     pub(crate) state: State,
     pub(crate) since: Time,
-    pub(crate) mount: Mount,
-    pub(crate) may_publish: bool,
-    pub(crate) may_subscribe: bool,
+    /// Where the broadcasts of the peer lie; `None` while it may not publish.
+    pub(crate) publish: Option<Mount>,
+    /// Where the broadcasts lie that the peer is told of; `None` while it may not subscribe.
+    pub(crate) subscribe: Option<Mount>,
     /// The peer's identity: what it named, else one that we made up for it.
     pub(crate) hop: Hop,
     pub(crate) hop_named: bool,
@@ -206,9 +207,8 @@ impl Session {
             config,
             state: State::Opening,
             since: now,
-            mount: Mount::default(),
-            may_publish: false,
-            may_subscribe: false,
+            publish: None,
+            subscribe: None,
             hop,
             hop_named: false,
             setup_received: false,
@@ -236,6 +236,17 @@ impl Session {
 
     pub(crate) fn version(&self) -> Version {
         self.config.version
+    }
+
+    /// What the peer calls a broadcast that it publishes; `None` if it cannot publish this one.
+    pub(crate) fn source_path(&self, path: &Path) -> Option<Path> {
+        self.publish.as_ref()?.to_wire(path)
+    }
+
+    /// The broadcast that the peer subscribes to by this name; `None` if it may not, or if there is
+    /// no such path.
+    pub(crate) fn wanted_path(&self, path: &Path) -> Option<Path> {
+        self.subscribe.as_ref()?.to_local(path)
     }
 
     pub(crate) fn find(&self, stream: StreamId) -> Option<Id<Stream>> {

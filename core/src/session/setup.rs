@@ -18,12 +18,12 @@ impl Node {
         let told_by_setup = carrier == Carrier::Raw && session.version().has_setup();
         match side {
             Side::Client if told_by_setup || carrier == Carrier::WebTransport => {
-                self.admit(session_id, Mount::default(), true, true);
+                self.admit(session_id, Grant::all(Path::root()), Path::root());
             }
             Side::Client => {
                 // The path cannot travel, so it becomes part of every broadcast's name.
                 let wire = request_path(&session.config.path).unwrap_or_default();
-                self.admit(session_id, Mount { local: Path::root(), wire }, true, true);
+                self.admit(session_id, Grant::all(Path::root()), wire);
             }
             Side::Server if told_by_setup => self.arm(),
             Side::Server => {
@@ -107,15 +107,7 @@ impl Node {
         let root =
             request_path(&path).map_err(|error| Offence::Session(Violation::RequestPath(error)))?;
         match session.config.admission {
-            Admission::Open => {
-                let Grant { root, publish, subscribe } = Grant::all(root);
-                self.admit(
-                    session_id,
-                    Mount { local: root, wire: Path::root() },
-                    publish,
-                    subscribe,
-                );
-            }
+            Admission::Open => self.admit(session_id, Grant::all(root), Path::root()),
             Admission::Ask => {
                 session.state = State::Asking;
                 session.config.path.clone_from(&path);
@@ -125,27 +117,17 @@ impl Node {
         Ok(())
     }
 
-    /// Lets the peer in, asks it for announcements, and looks at what it has asked meanwhile.
-    pub(crate) fn admit(
-        &mut self,
-        session_id: Id<Session>,
-        mount: Mount,
-        publish: bool,
-        subscribe: bool,
-    ) {
+    /// Lets the peer in, asks it for announcements, and looks at what it has asked meanwhile. `wire`
+    /// stands in front of its paths.
+    pub(crate) fn admit(&mut self, session_id: Id<Session>, grant: Grant, wire: Path) {
         let Some(session) = self.sessions.get_mut(session_id) else { return };
         session.state = State::Up;
-        session.may_publish = publish;
-        session.may_subscribe = subscribe;
-        session.mount = mount;
-        self.events.push_back(Event::Ready {
-            session: session_id,
-            version: session.version(),
-            root: session.mount.local.clone(),
-        });
-        if publish {
-            self.request_announcements(session_id);
-        }
+        let mount = |local: &Path| Mount { local: local.clone(), wire: wire.clone() };
+        session.publish = grant.publish.as_ref().map(mount);
+        session.subscribe = grant.subscribe.as_ref().map(mount);
+        let version = session.version();
+        self.events.push_back(Event::Ready { session: session_id, version, grant });
+        self.request_announcements(session_id);
         self.open_waiting_streams(session_id);
         self.arm();
         self.touch(session_id);

@@ -81,11 +81,11 @@ impl Node {
         if session.served.contains_key(&subscribe.id) {
             return Err(Offence::Stream(Violation::DuplicateSubscribe(subscribe.id)));
         }
-        if !session.may_subscribe {
+        if session.subscribe.is_none() {
             return Err(Offence::Stream(Violation::Unauthorized));
         }
         let version = session.version();
-        let local = session.mount.to_local(&subscribe.broadcast);
+        let local = session.wanted_path(&subscribe.broadcast);
         let track = local
             .ok_or(StreamCode::NOT_FOUND)
             .and_then(|path| self.demand(&path, &subscribe.track, Some(session_id)));

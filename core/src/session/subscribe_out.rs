@@ -33,16 +33,15 @@ impl Node {
         let subscribe = session.next_subscribe;
         session.next_subscribe += 1;
         session.feeds.insert(subscribe, track_id);
-        let mount = session.mount.clone();
         let params = self.wanted(track_id, version);
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
-        let broadcast = mount.to_wire(&track.name.0).unwrap_or_default();
+        let broadcast = session.source_path(&track.name.0).unwrap_or_default();
         let name = track.name.1.as_ref().into();
         let Some(feed) = track.feed_mut() else { return };
         feed.subscribe = Some(subscribe);
         feed.stream = Some(id);
         feed.told = params.clone();
-        let Some(session) = self.sessions.get_mut(session_id) else { return };
         if let Some(stream) = session.streams.get_mut(id) {
             varint::encode(BidiType::Subscribe.to_varint(), &mut stream.out);
             let message = Subscribe { id: subscribe, broadcast, track: name, params };

@@ -17,10 +17,10 @@ impl Node {
         request: &Track,
     ) -> Result<(), Offence> {
         let Some(session) = self.sessions.get(session_id) else { return Ok(()) };
-        if !session.may_subscribe {
+        if session.subscribe.is_none() {
             return Err(Offence::Stream(Violation::Unauthorized));
         }
-        let path = session.mount.to_local(&request.broadcast);
+        let path = session.wanted_path(&request.broadcast);
         let track = path
             .ok_or(StreamCode::NOT_FOUND)
             .and_then(|path| self.demand(&path, &request.track, Some(session_id)));

@@ -21,7 +21,7 @@ impl Node {
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
         let (version, kind) = (session.version(), Kind::TrackOut(track_id));
         let id = session.open(now, stream, Dir::Bi, kind, Priority::CONTROL);
-        let broadcast = session.mount.to_wire(&track.name.0).unwrap_or_default();
+        let broadcast = session.source_path(&track.name.0).unwrap_or_default();
         let message = wire::Track { broadcast, track: track.name.1.as_ref().into() };
         if let Some(stream) = session.streams.get_mut(id) {
             varint::encode(BidiType::Track.to_varint(), &mut stream.out);

@@ -98,8 +98,8 @@ fn server(remotes: &mut HashMap<Id<Session>, SocketAddr>, event: Event) -> Optio
         Core::Request { session, path } => {
             ServerEvent::Request { session, remote: remote(&session)?, path }
         }
-        Core::Ready { session, version, root } => {
-            ServerEvent::Connected { session, remote: remote(&session)?, version, root }
+        Core::Ready { session, version, grant } => {
+            ServerEvent::Connected { session, remote: remote(&session)?, version, grant }
         }
         Core::Violation { session, stream, error } => {
             ServerEvent::Violation { session, remote: remote(&session)?, stream, error }

@@ -87,12 +87,12 @@ pub(crate) async fn the_server_decides_who_comes_in<R: Runtime>(runtime: R) {
     };
     assert_eq!(asked, "/room?jwt=x");
     relay.server.grant(session, Grant::all(path("room"))).await.unwrap();
-    let Some(ServerEvent::Connected { session: connected, root, version, .. }) =
+    let Some(ServerEvent::Connected { session: connected, grant, version, .. }) =
         relay.server.next().await
     else {
         panic!("the session follows")
     };
-    assert_eq!((connected, root, version), (session, path("room"), Version::Lite06));
+    assert_eq!((connected, grant, version), (session, Grant::all(path("room")), Version::Lite06));
 
     let broadcast = client.origin().publish(&path("cam")).await.unwrap();
     let mut announced = relay.server.origin().announced(&path("")).await.unwrap();
