@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use smoq_core::{Path, SubscribeOptions, wire::TrackInfo};
 use smoq_quic::Trust;
-use smoq_relay::{Config, Relay};
+use smoq_relay::{Config, Relay, hex};
 use smoq_tokio::{ClientOptions, Connection, TrackWriter, Url};
 use tokio::{
     sync::oneshot,
@@ -20,7 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use crate::{failure::Failure, interrupt::interrupted, relay::hex};
+use crate::{failure::Failure, interrupt::interrupted};
 
 /// What is published, and as what.
 const BROADCAST: &str = "demo";

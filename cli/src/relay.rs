@@ -7,7 +7,7 @@ use std::{
 };
 
 use smoq_core::Limits;
-use smoq_relay::{CertificateSource, Config, Relay};
+use smoq_relay::{CertificateSource, Config, Relay, hex};
 
 use crate::{failure::Failure, interrupt::interrupted, terminal::tell};
 
@@ -24,7 +24,7 @@ When it accepts sessions it prints one line: its URL and the SHA-256 fingerprint
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Where to listen (UDP), as in `127.0.0.1:4443` or `[::]:443`; port 0 is any port [default:
+    /// Where to listen, as in `127.0.0.1:4443` or `[::]:443`; port 0 is any port [default:
     /// `127.0.0.1:4443`; with --tls-cert `[::]:4443`, which takes IPv4 too]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
@@ -59,9 +59,4 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         ));
     }
     Ok(relay.run(stop).await?)
-}
-
-/// As `--tls-fingerprint` takes it.
-pub(crate) fn hex(fingerprint: &[u8]) -> String {
-    fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
 }

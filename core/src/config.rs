@@ -1,7 +1,7 @@
 //! What an embedder decides when it makes a node or adds a session.
 
 use alloc::string::String;
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use crate::{
     Limits, Path, Version,
@@ -37,6 +37,15 @@ pub enum Carrier {
     Raw,
     /// WebTransport. The request path has travelled in CONNECT.
     WebTransport,
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "QUIC",
+            Self::WebTransport => "WebTransport",
+        })
+    }
 }
 
 /// Who decides whether a peer may come in.

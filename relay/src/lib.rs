@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod certificate;
+#[cfg(feature = "h3")]
+mod http;
 mod log;
 
 use std::{
@@ -44,7 +46,8 @@ pub enum CertificateSource {
 /// How a relay is run.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// Where to listen (UDP); port 0 is any port. `None` is port [`DEFAULT_PORT`], of all addresses
+    /// Where to listen (UDP, and TCP for the fingerprint of the certificate); port 0 is any port.
+    /// `None` is port [`DEFAULT_PORT`], of all addresses
     /// with a certificate from files, and of 127.0.0.1 alone with one for development, which nobody
     /// elsewhere trusts.
     pub listen: Option<SocketAddr>,
@@ -137,6 +140,8 @@ impl Relay {
     /// Relays, and logs what happens, until `shutdown` is done. Returns when the peers were told; fails
     /// when it stopped by itself.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
+        #[cfg(feature = "h3")]
+        let _door = self.open_door();
         let mut log = log::Log::default();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -151,6 +156,30 @@ impl Relay {
         self.server.shutdown(SessionCode::NO_ERROR, "the relay shuts down").await;
         Ok(())
     }
+}
+
+#[cfg(feature = "h3")]
+impl Relay {
+    /// Tells browsers the fingerprint, until the answer is dropped. A relay without it still relays.
+    fn open_door(&self) -> Option<tokio::task::JoinSet<()>> {
+        let address = self.local_addr();
+        match http::bind(address) {
+            Ok(listener) => {
+                let mut tasks = tokio::task::JoinSet::new();
+                tasks.spawn(http::serve(listener, self.fingerprint));
+                Some(tasks)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "TCP {address} is taken: no /certificate.sha256 for browsers");
+                None
+            }
+        }
+    }
+}
+
+/// A fingerprint as people and pages write it.
+pub fn hex(fingerprint: &[u8; 32]) -> String {
+    fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An identity for this process. JavaScript peers of old keep ids in a double, hence the 53 bits.

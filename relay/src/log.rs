@@ -33,9 +33,9 @@ impl Log {
             ServerEvent::Request { session, remote, .. } => {
                 debug!(%session, %remote, "asks to come in");
             }
-            ServerEvent::Connected { session, remote, version, grant } => {
+            ServerEvent::Connected { session, remote, version, carrier, grant } => {
                 let (publish, subscribe) = places(&grant);
-                info!(%session, %remote, %version, publish, subscribe, "connected");
+                info!(%session, %remote, %version, %carrier, publish, subscribe, "connected");
                 self.peers.insert(session, Peer { version, grant });
             }
             ServerEvent::Violation { session, remote, stream, error } => {
@@ -104,7 +104,7 @@ mod tests {
     };
 
     use smoq_core::{
-        Closed, Config, Node, SessionConfig, StreamId, Time, Violation, wire::SessionCode,
+        Carrier, Closed, Config, Node, SessionConfig, StreamId, Time, Violation, wire::SessionCode,
     };
 
     use super::*;
@@ -138,8 +138,7 @@ mod tests {
     }
 
     fn session(version: Version) -> Id<Session> {
-        let carrier = smoq_core::Carrier::Raw;
-        let config = SessionConfig::server(version, carrier, "");
+        let config = SessionConfig::server(version, Carrier::WebTransport, "");
         Node::new(Config::default()).add_session(Time::ZERO, config)
     }
 
@@ -155,7 +154,13 @@ mod tests {
         let code = SessionCode::PROTOCOL_VIOLATION;
         let closed = Closed { by: ClosedBy::Local, code, reason: error.to_string() };
         let lines = logged(vec![
-            ServerEvent::Connected { session, remote, version, grant },
+            ServerEvent::Connected {
+                session,
+                remote,
+                version,
+                carrier: Carrier::WebTransport,
+                grant,
+            },
             ServerEvent::Violation { session, remote, stream, error },
             ServerEvent::Closed { session, remote, closed },
         ]);
@@ -171,7 +176,7 @@ mod tests {
             }
         }
         let [connected, violation, closed] = &lines[..] else { panic!("{lines:?}") };
-        assert!(connected.contains(" connected "));
+        assert!(connected.contains(" connected ") && connected.contains("carrier=WebTransport"));
         assert!(violation.contains("WARN") && violation.contains("stream=14"));
         assert!(violation.contains(r#"rule="DuplicateSubscribe""#), "{violation}");
         assert!(violation.contains("subscribe id 7 was used before"), "{violation}");

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
-use smoq_core::{Closed, Grant, Id, Session, StreamId, Version, Violation};
+use smoq_core::{Carrier, Closed, Grant, Id, Session, StreamId, Version, Violation};
 
 /// Events that may wait for their reader before some are left out.
 const MAX_EVENTS: usize = 1024;
@@ -33,6 +33,8 @@ pub enum ServerEvent {
         remote: SocketAddr,
         /// What is spoken.
         version: Version,
+        /// What carries it.
+        carrier: Carrier,
         /// What the peer may do, and where.
         grant: Grant,
     },
@@ -151,7 +153,8 @@ mod tests {
 
     fn connected(session: Id<Session>) -> ServerEvent {
         let (version, grant) = (Version::Lite06, Grant::all(Path::root()));
-        ServerEvent::Connected { session, remote: remote(), version, grant }
+        let carrier = Carrier::Raw;
+        ServerEvent::Connected { session, remote: remote(), version, carrier, grant }
     }
 
     fn closed(session: Id<Session>) -> ServerEvent {

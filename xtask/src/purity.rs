@@ -1,5 +1,6 @@
 //! Purity of core: no clock, lock, thread, waker, randomness or std, neither in its text nor in what
-//! it depends on; and no executor in the crates that must run on any.
+//! it depends on. Of HTTP/3: no std. And no executor in the crates that must run on any, and no HTTP/3
+//! in what is built without it.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,13 +10,15 @@ use std::{env, fs};
 use crate::run::{Outcome, cargo, output, root};
 use crate::scan::scan;
 
-/// All that core may depend on: its three crates and what the derive of thiserror is built from.
-const CORE_TREE: &[&str] = &[
+/// The crates without std.
+const BARE: &[&str] = &["smoq-core", "smoq-h3"];
+
+/// All that they may depend on: three crates and what the derive of thiserror is built from.
+const BARE_TREE: &[&str] = &[
     "bytes",
     "proc-macro2",
     "quote",
     "smallvec",
-    "smoq-core",
     "syn",
     "thiserror",
     "thiserror-impl",
@@ -24,6 +27,8 @@ const CORE_TREE: &[&str] = &[
 
 /// Crates that run on every executor, so they may depend on none.
 const EXECUTOR_FREE: &[&str] = &["smoq-quic", "smoq-runtime"];
+/// What nobody wants who speaks raw QUIC only.
+const HTTP: &[&str] = &["http", "hyper", "smoq-h3"];
 const EXECUTORS: &[&str] =
     &["async-executor", "async-io", "async-std", "mio", "polling", "smol", "tokio"];
 
@@ -34,10 +39,15 @@ const BARE_TARGETS: &[&str] =
 /// Checks everything that this module promises.
 pub(crate) fn run() -> Outcome {
     core_names_nothing_impure()?;
-    core_links_no_std()?;
-    core_builds_for_a_bare_target()?;
-    only_known_crates("smoq-core", &tree("smoq-core")?)?;
-    EXECUTOR_FREE.iter().try_for_each(|package| no_executor(package, &tree(package)?))
+    BARE.iter().try_for_each(|package| links_no_std(package))?;
+    builds_for_a_bare_target()?;
+    BARE.iter()
+        .try_for_each(|package| only_known_crates(package, &tree(package, "--all-features")?))?;
+    EXECUTOR_FREE.iter().try_for_each(|package| {
+        has_none_of(package, "executor", EXECUTORS, &tree(package, "--all-features")?)
+    })?;
+    has_none_of("smoq", "HTTP/3", HTTP, &tree("smoq", "--no-default-features")?)?;
+    cargo("check --package smoq --no-default-features")
 }
 
 fn core_names_nothing_impure() -> Outcome {
@@ -72,23 +82,24 @@ fn core_names_nothing_impure() -> Outcome {
     Ok(())
 }
 
-/// Builds core for this machine and compiles a crate with a panic handler on top of it. The compiler
-/// refuses a second panic handler, so this fails if core or anything below it brings std along.
-fn core_links_no_std() -> Outcome {
-    cargo("build --package smoq-core")?;
+/// Builds a package for this machine and compiles a crate with a panic handler on top of it. The compiler
+/// refuses a second panic handler, so this fails if the package or anything below it brings std along.
+fn links_no_std(package: &str) -> Outcome {
+    cargo(&format!("build --package {package}"))?;
+    let name = package.replace('-', "_");
     let built =
         env::current_exe().map_err(|error| format!("cannot find the build folder: {error}"))?;
     let built = built.parent().ok_or("cannot find the build folder")?;
     let args = [
         format!("-Ldependency={}", built.join("deps").display()),
-        format!("--extern=smoq_core={}", built.join("libsmoq_core.rlib").display()),
+        format!("--extern={name}={}", built.join(format!("lib{name}.rlib")).display()),
     ];
-    match panic_handler_is_free("extern crate smoq_core;", &args)? {
+    match panic_handler_is_free(&format!("extern crate {name};"), &args)? {
         true => {
-            println!("core: no_std, and so is all below it");
+            println!("{package}: no_std, and so is all below it");
             Ok(())
         }
-        false => Err("core links std: a dependency was built with its std feature".into()),
+        false => Err(format!("{package} links std: a dependency was built with its std feature")),
     }
 }
 
@@ -126,12 +137,14 @@ fn panic_handler_is_free(crates: &str, args: &[String]) -> Result<bool, String> 
     }
 }
 
-fn core_builds_for_a_bare_target() -> Outcome {
+fn builds_for_a_bare_target() -> Outcome {
     for target in BARE_TARGETS {
         let folder = output("rustc", &format!("--print target-libdir --target {target}"))?;
         if Path::new(folder.trim()).exists() {
-            cargo(&format!("build --package smoq-core --target {target}"))?;
-            println!("core: builds for {target}");
+            for package in BARE {
+                cargo(&format!("build --package {package} --target {target}"))?;
+                println!("{package}: builds for {target}");
+            }
             return Ok(());
         }
     }
@@ -142,13 +155,11 @@ fn core_builds_for_a_bare_target() -> Outcome {
     Ok(())
 }
 
-/// The names of a package and of all that its normal build needs, on any platform and with every feature.
-fn tree(package: &str) -> Result<Vec<String>, String> {
+/// The names of a package and of all that its normal build needs, on any platform, with these features.
+fn tree(package: &str, features: &str) -> Result<Vec<String>, String> {
     let text = output(
         "cargo",
-        &format!(
-            "tree --package {package} --edges normal --target all --all-features --prefix none"
-        ),
+        &format!("tree --package {package} --edges normal --target all {features} --prefix none"),
     )?;
     let mut names: Vec<_> =
         text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
@@ -158,8 +169,8 @@ fn tree(package: &str) -> Result<Vec<String>, String> {
 }
 
 fn only_known_crates(package: &str, tree: &[String]) -> Outcome {
-    let strangers: Vec<_> =
-        tree.iter().filter(|name| !CORE_TREE.contains(&name.as_str())).cloned().collect();
+    let known = |name: &str| name == package || BARE_TREE.contains(&name);
+    let strangers: Vec<_> = tree.iter().filter(|name| !known(name)).cloned().collect();
     if !strangers.is_empty() {
         return Err(format!("{package} must not depend on {}", strangers.join(", ")));
     }
@@ -167,16 +178,16 @@ fn only_known_crates(package: &str, tree: &[String]) -> Outcome {
     Ok(())
 }
 
-fn no_executor(package: &str, tree: &[String]) -> Outcome {
-    let executors: Vec<_> =
-        tree.iter().filter(|name| EXECUTORS.contains(&name.as_str())).cloned().collect();
-    if !executors.is_empty() {
+fn has_none_of(package: &str, what: &str, banned: &[&str], tree: &[String]) -> Outcome {
+    let found: Vec<_> =
+        tree.iter().filter(|name| banned.contains(&name.as_str())).cloned().collect();
+    if !found.is_empty() {
         return Err(format!(
-            "{package} must run on any executor, but depends on {}",
-            executors.join(", ")
+            "{package} must do without {what}, but depends on {}",
+            found.join(", ")
         ));
     }
-    println!("{package}: depends on no executor");
+    println!("{package}: depends on no {what}");
     Ok(())
 }
 
@@ -221,14 +232,16 @@ mod tests {
 
     #[test]
     fn a_stranger_in_the_tree_of_core_is_noticed() {
-        assert_eq!(only_known_crates("smoq-core", &names(CORE_TREE)), Ok(()));
+        assert_eq!(only_known_crates("smoq-core", &names(BARE_TREE)), Ok(()));
         assert!(only_known_crates("smoq-core", &names(&["smoq-core", "getrandom"])).is_err());
     }
 
     #[test]
     fn an_executor_is_noticed() {
-        assert_eq!(no_executor("smoq-runtime", &names(&["smoq-runtime", "quinn-proto"])), Ok(()));
-        assert!(no_executor("smoq-runtime", &names(&["smoq-runtime", "tokio"])).is_err());
+        let check =
+            |tree: &[&str]| has_none_of("smoq-runtime", "executor", EXECUTORS, &names(tree));
+        assert_eq!(check(&["smoq-runtime", "quinn-proto"]), Ok(()));
+        assert!(check(&["smoq-runtime", "tokio"]).is_err());
     }
 
     #[test]

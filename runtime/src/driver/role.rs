@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use smoq_core::{Event as Core, Id, Session};
+use smoq_core::{Carrier, Event as Core, Id, Session};
 use smoq_quic::Event;
 
 use crate::{
@@ -25,14 +25,21 @@ pub(crate) enum Role {
     Server {
         /// The server.
         far: Far<EventQueue>,
-        /// From where the sessions come that are not over.
-        remotes: HashMap<Id<Session>, SocketAddr>,
+        /// The sessions that are not over.
+        sessions: HashMap<Id<Session>, Link>,
     },
+}
+
+/// What a session runs over.
+#[derive(Clone, Copy)]
+pub(crate) struct Link {
+    remote: SocketAddr,
+    carrier: Carrier,
 }
 
 impl Role {
     pub(crate) fn server(far: Far<EventQueue>) -> Self {
-        Self::Server { far, remotes: HashMap::new() }
+        Self::Server { far, sessions: HashMap::new() }
     }
 
     /// The port that reports without one are about.
@@ -57,8 +64,8 @@ impl Role {
     pub(super) fn event(&mut self, event: Event) {
         match self {
             Self::Client { far, .. } => client(far, event),
-            Self::Server { far, remotes } => {
-                if let Some(event) = server(remotes, event) {
+            Self::Server { far, sessions } => {
+                if let Some(event) = server(sessions, event) {
                     far.update(|queue| queue.push(event));
                 }
             }
@@ -84,28 +91,30 @@ fn client(far: &Far<ConnectionState>, event: Event) {
     }
 }
 
-fn server(remotes: &mut HashMap<Id<Session>, SocketAddr>, event: Event) -> Option<ServerEvent> {
+fn server(sessions: &mut HashMap<Id<Session>, Link>, event: Event) -> Option<ServerEvent> {
     let event = match event {
         Event::Core(event) => event,
-        Event::Connected { session, remote, .. } => {
-            remotes.insert(session, remote);
+        Event::Connected { session, remote, carrier, .. } => {
+            sessions.insert(session, Link { remote, carrier });
             return None;
         }
         Event::ConnectFailed { .. } => return None,
     };
-    let remote = |session| remotes.get(session).copied();
+    let link = |session| sessions.get(session).copied();
+    let remote = |session| link(session).map(|link| link.remote);
     Some(match event {
         Core::Request { session, path } => {
             ServerEvent::Request { session, remote: remote(&session)?, path }
         }
         Core::Ready { session, version, grant } => {
-            ServerEvent::Connected { session, remote: remote(&session)?, version, grant }
+            let Link { remote, carrier } = link(&session)?;
+            ServerEvent::Connected { session, remote, version, carrier, grant }
         }
         Core::Violation { session, stream, error } => {
             ServerEvent::Violation { session, remote: remote(&session)?, stream, error }
         }
         Core::Closed { session, closed } => {
-            ServerEvent::Closed { session, remote: remotes.remove(&session)?, closed }
+            ServerEvent::Closed { session, remote: sessions.remove(&session)?.remote, closed }
         }
         Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => return None,
     })

@@ -207,10 +207,10 @@ impl<K: Kind> Pair<K> {
             match event {
                 quic::Event::Stream(event) => connection.handle_stream(event, log),
                 // When the close is told by HTTP/3, the connection follows.
-                quic::Event::ConnectionLost { reason } => {
-                    if !matches!(connection.stage, Stage::Closing | Stage::Ending(_)) {
-                        log.closed = Some(connection.closed(reason));
-                    }
+                quic::Event::ConnectionLost { reason }
+                    if !matches!(connection.stage, Stage::Closing | Stage::Ending(_)) =>
+                {
+                    log.closed = Some(connection.closed(reason));
                 }
                 _ => {}
             }
