@@ -10,10 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use smoq_core::{Path, SubscribeOptions, wire::TrackInfo};
+use smoq_core::{Carrier, Path, SubscribeOptions, wire::TrackInfo};
 use smoq_quic::Trust;
 use smoq_relay::{Config, Relay, hex};
-use smoq_tokio::{ClientOptions, Connection, TrackWriter, Url};
+use smoq_tokio::{ClientOptions, Connection, TrackWriter};
 use tokio::{
     sync::oneshot,
     task::JoinSet,
@@ -25,6 +25,13 @@ use crate::{failure::Failure, interrupt::interrupted};
 /// What is published, and as what.
 const BROADCAST: &str = "demo";
 const TRACK: &str = "data";
+
+/// What subscribers use, in turns.
+const CARRIERS: &[Carrier] = &[
+    Carrier::Raw,
+    #[cfg(feature = "h3")]
+    Carrier::WebTransport,
+];
 
 /// Pictures a second.
 const RATE: u32 = 30;
@@ -43,7 +50,8 @@ Examples:
 
 /// See it work: a relay, a publisher and subscribers in one process, over real sockets
 ///
-/// The publisher sends 30 pictures of 4 KiB a second. The relay can be joined from other terminals.
+/// The publisher sends 30 pictures of 4 KiB a second. Subscribers come over raw QUIC and WebTransport in
+/// turns. The relay can be joined from other terminals.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -72,18 +80,17 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         let _ = relay_ends.await;
     }));
 
-    let connect = async || {
+    let connect = async |carrier| {
         let options = ClientOptions::new(Trust::Fingerprints(vec![fingerprint]));
-        let target: Url = url.parse().map_err(smoq_tokio::ConnectError::from)?;
-        smoq_tokio::connect(&target, options).await
+        let url = url.clone().with_carrier(carrier);
+        let connected = smoq_tokio::connect(&url, options).await;
+        connected.map_err(|error| Failure::Connect { url: url.to_string(), error })
     };
-    let connect =
-        async || connect().await.map_err(|error| Failure::Connect { url: url.clone(), error });
     let start = Instant::now();
     let published = Arc::new(Mutex::new(Flow::default()));
     let mut received = Vec::new();
     let mut tasks = JoinSet::new();
-    let publisher = connect().await?;
+    let publisher = connect(Carrier::Raw).await?;
     // If nobody reads it, that shows soon.
     let _ = writeln!(
         io::stdout(),
@@ -96,10 +103,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let track = broadcast.track(TRACK, info).await?;
     broadcast.announce().await?;
     tasks.spawn(publish(track, start, published.clone()));
-    for _ in 0..args.subscribers {
+    for carrier in CARRIERS.iter().cycle().take(args.subscribers.into()) {
         let flow = Arc::new(Mutex::new(Flow::default()));
-        tasks.spawn(subscribe(connect().await?, start, flow.clone()));
-        received.push(flow);
+        tasks.spawn(subscribe(connect(*carrier).await?, start, flow.clone()));
+        received.push((*carrier, flow));
     }
 
     let end = async {
@@ -123,7 +130,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     if let Ok(result) = relay.await {
         result?;
     }
-    match received.iter().position(|flow| lock(flow).frames == 0) {
+    match received.iter().position(|(_, flow)| lock(flow).frames == 0) {
         Some(silent) => Err(Failure::DemoSilence(silent + 1)),
         None => Ok(()),
     }
@@ -232,7 +239,7 @@ fn draw(picture: u64) -> Bytes {
 }
 
 /// Shows what flows, again and again; ends when it cannot.
-async fn show(published: &Mutex<Flow>, received: &[Arc<Mutex<Flow>>]) -> io::Error {
+async fn show(published: &Mutex<Flow>, received: &[(Carrier, Arc<Mutex<Flow>>)]) -> io::Error {
     let terminal = io::stdout().is_terminal();
     let mut ticks = interval(Duration::from_secs(1));
     ticks.tick().await;
@@ -245,9 +252,11 @@ async fn show(published: &Mutex<Flow>, received: &[Arc<Mutex<Flow>>]) -> io::Err
             // Over the lines of the last time.
             text = format!("\x1b[{drawn}A\x1b[J");
         }
-        let names = iter::once("publisher".into())
-            .chain((1..=received.len()).map(|number| format!("subscriber {number}")));
-        let flows = iter::once(published).chain(received.iter().map(|flow| &**flow));
+        let subscribers = received.iter().zip(1..);
+        let names = iter::once("publisher".into()).chain(
+            subscribers.map(|((carrier, _), number)| format!("subscriber {number}  {carrier}")),
+        );
+        let flows = iter::once(published).chain(received.iter().map(|(_, flow)| &**flow));
         for ((name, flow), before) in names.zip(flows).zip(&mut before) {
             text += &line(&name, &mut lock(flow), before);
         }
@@ -265,7 +274,7 @@ fn line(name: &str, flow: &mut Flow, before: &mut (u64, u64)) -> String {
     let rate = (flow.bytes - before.1) as f64 * 8.0 / 1e6;
     *before = (flow.frames, flow.bytes);
     let mut text =
-        format!("{name:<14} {frames:>3} frames/s  {rate:>5.2} Mbit/s  groups {:>4}", flow.groups);
+        format!("{name:<27} {frames:>3} frames/s  {rate:>5.2} Mbit/s  groups {:>4}", flow.groups);
     let mut latencies = std::mem::take(&mut flow.latencies);
     latencies.sort_unstable();
     if let Some(worst) = latencies.last() {

@@ -44,6 +44,15 @@ mod tests {
         assert_eq!(to_wire(StreamCode(u64::from(u32::MAX))).into_inner(), LAST);
     }
 
+    #[cfg(feature = "h3")]
+    #[test]
+    fn webtransport_has_the_same_form() {
+        for code in (0..200).chain([u32::MAX - 1, u32::MAX]) {
+            let wire = smoq_h3::Code::from_application(code);
+            assert_eq!(to_wire(StreamCode(code.into())).into_inner(), wire.0);
+        }
+    }
+
     #[test]
     fn plain_codes_are_taken_as_they_are() {
         assert_eq!(from_wire(VarInt::from_u32(0x33)), StreamCode::NOT_FOUND);

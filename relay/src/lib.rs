@@ -19,7 +19,7 @@ use smoq_core::{
     wire::{Hop, SessionCode},
 };
 use smoq_quic::{ServerTls, TlsError, TransportOptions, fingerprint};
-use smoq_tokio::{ListenError, Server, ServerOptions};
+use smoq_tokio::{ListenError, Server, ServerOptions, Url};
 use thiserror::Error;
 
 pub use certificate::{CertificateError, Identity, development_certificate};
@@ -127,14 +127,15 @@ impl Relay {
         self.fingerprint
     }
 
-    /// What to type to connect to it from the same machine.
-    pub fn url(&self) -> String {
+    /// What to type to connect to it from the same machine, over raw QUIC.
+    pub fn url(&self) -> Url {
         let address = self.local_addr();
-        if address.ip().is_unspecified() {
+        let text = if address.ip().is_unspecified() {
             format!("moqt://localhost:{}", address.port())
         } else {
             format!("moqt://{address}")
-        }
+        };
+        text.parse().expect("an address and a port make a URL")
     }
 
     /// Relays, and logs what happens, until `shutdown` is done. Returns when the peers were told; fails

@@ -1,4 +1,4 @@
-//! The suite of every runtime, on both kinds of tokio runtime.
+//! The suite of every runtime, on both kinds of tokio runtime, over raw QUIC and WebTransport.
 
 #[path = "../../runtime/tests/suite/mod.rs"]
 mod bodies;
@@ -16,24 +16,31 @@ fn run(mut builder: Builder, test: impl Future<Output = ()>) {
     runtime.block_on(async { timeout(LIMIT, test).await.expect("the test hangs") });
 }
 
-macro_rules! current_thread {
-    ($($name:ident)*) => {
-        mod current_thread {
-            $(#[test] fn $name() {
-                super::run(super::Builder::new_current_thread(), super::bodies::$name(super::Tokio));
-            })*
+macro_rules! tests {
+    ($runtime:ident: $($name:ident)*) => {
+        mod $runtime {
+            mod raw_quic {
+                $(#[test] fn $name() {
+                    let test = crate::bodies::$name(crate::bodies::Raw(crate::Tokio));
+                    crate::run(crate::Builder::$runtime(), test);
+                })*
+            }
+            mod web_transport {
+                $(#[test] fn $name() {
+                    let test = crate::bodies::$name(crate::bodies::Web(crate::Tokio));
+                    crate::run(crate::Builder::$runtime(), test);
+                })*
+            }
         }
     };
 }
 
+macro_rules! current_thread {
+    ($($name:ident)*) => { tests!(new_current_thread: $($name)*); };
+}
+
 macro_rules! multi_thread {
-    ($($name:ident)*) => {
-        mod multi_thread {
-            $(#[test] fn $name() {
-                super::run(super::Builder::new_multi_thread(), super::bodies::$name(super::Tokio));
-            })*
-        }
-    };
+    ($($name:ident)*) => { tests!(new_multi_thread: $($name)*); };
 }
 
 bodies::suite!(current_thread);

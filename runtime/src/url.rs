@@ -75,6 +75,11 @@ impl Url {
         self.path.split('?').next().unwrap_or_default()
     }
 
+    /// The same URL over something else.
+    pub fn with_carrier(self, carrier: Carrier) -> Self {
+        Self { carrier, ..self }
+    }
+
     /// The same URL, which begins with another path and query (with their `/` and `?`).
     pub fn with_path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
@@ -221,6 +226,7 @@ mod tests {
         }
         let url: Url = "moqt://a/b?c".parse().unwrap();
         assert_eq!((url.path(), url.path_only()), ("/b?c", "/b"));
-        assert_eq!(url.with_path("/d").to_string(), "moqt://a:443/d");
+        let url = url.with_path("/d").with_carrier(Carrier::WebTransport);
+        assert_eq!(url.to_string(), "https://a:443/d");
     }
 }

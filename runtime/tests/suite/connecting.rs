@@ -6,30 +6,30 @@ use std::{
 };
 
 use smoq_runtime::{
-    ClientOptions, ConnectError, Error, Runtime, ServerEvent, connect,
+    ClientOptions, ConnectError, Error, ServerEvent, connect,
     core::{Admission, ClosedBy, Grant, Version, wire::SessionCode},
     quic::{CertificateProblem, ConnectError as QuicError, Trust},
 };
 
 use super::tools::*;
 
-pub(crate) async fn a_refused_port_is_told_at_once<R: Runtime>(runtime: R) {
+pub(crate) async fn a_refused_port_is_told_at_once<R: Bed>(runtime: R) {
     let address = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let options = ClientOptions::new(Trust::Insecure);
-    let error = connect(&runtime, &url(address, ""), options).await.err().unwrap();
+    let error = connect(&runtime, &url::<R>(address, ""), options).await.err().unwrap();
     assert!(
         matches!(&error, ConnectError::Quic(QuicError::Unreachable(remote)) if *remote == address),
         "{error}"
     );
 }
 
-pub(crate) async fn a_silent_server_runs_into_the_limit<R: Runtime>(runtime: R) {
+pub(crate) async fn a_silent_server_runs_into_the_limit<R: Bed>(runtime: R) {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let limit = Duration::from_millis(300);
     let mut options = ClientOptions::new(Trust::Insecure);
     options.transport.handshake_timeout = limit;
     let address = silent.local_addr().unwrap();
-    let error = connect(&runtime, &url(address, ""), options).await.err().unwrap();
+    let error = connect(&runtime, &url::<R>(address, ""), options).await.err().unwrap();
     match error {
         ConnectError::Quic(QuicError::Timeout { remote, after }) => {
             assert_eq!(remote, address);
@@ -39,7 +39,7 @@ pub(crate) async fn a_silent_server_runs_into_the_limit<R: Runtime>(runtime: R) 
     }
 }
 
-pub(crate) async fn a_wrong_certificate_is_told<R: Runtime>(runtime: R) {
+pub(crate) async fn a_wrong_certificate_is_told<R: Bed>(runtime: R) {
     let mut relay = Relay::new(runtime);
     relay.trust = certificate().1;
     let options = relay.options(Version::ALL[0]);
@@ -56,28 +56,28 @@ pub(crate) async fn a_wrong_certificate_is_told<R: Runtime>(runtime: R) {
     );
 }
 
-pub(crate) async fn no_common_version_is_told<R: Runtime>(runtime: R) {
+pub(crate) async fn no_common_version_is_told<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let options = ClientOptions { versions: vec![], ..relay.options(Version::ALL[0]) };
     let error = connect(&relay.runtime, &relay.url(""), options).await.err().unwrap();
     assert!(matches!(error, ConnectError::Quic(QuicError::NoVersions)), "{error}");
 }
 
-pub(crate) async fn names_are_resolved<R: Runtime>(runtime: R) {
+pub(crate) async fn names_are_resolved<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let port = relay.server.local_addr().port();
-    let here = format!("moqt://localhost:{port}").parse().unwrap();
+    let here = url::<R>(format_args!("localhost:{port}"), "");
     let connection = connect(&relay.runtime, &here, relay.options(Version::ALL[0])).await.unwrap();
     assert_eq!(connection.remote(), relay.server.local_addr());
     assert_eq!(connection.version(), Version::ALL[0]);
 
-    let nowhere = "moqt://smoq.invalid".parse().unwrap();
+    let nowhere = url::<R>("smoq.invalid", "");
     let options = relay.options(Version::ALL[0]);
     let error = connect(&relay.runtime, &nowhere, options).await.err().unwrap();
     assert!(matches!(error, ConnectError::Resolve { .. }), "{error}");
 }
 
-pub(crate) async fn the_server_decides_who_comes_in<R: Runtime>(runtime: R) {
+pub(crate) async fn the_server_decides_who_comes_in<R: Bed>(runtime: R) {
     let mut relay = Relay::with(runtime, |options| options.admission = Admission::Ask);
     let options = relay.options(Version::Lite06);
     let client = connect(&relay.runtime, &relay.url("/room?jwt=x"), options).await.unwrap();
@@ -87,12 +87,13 @@ pub(crate) async fn the_server_decides_who_comes_in<R: Runtime>(runtime: R) {
     };
     assert_eq!(asked, "/room?jwt=x");
     relay.server.grant(session, Grant::all(path("room"))).await.unwrap();
-    let Some(ServerEvent::Connected { session: connected, grant, version, .. }) =
+    let Some(ServerEvent::Connected { session: connected, grant, version, carrier, .. }) =
         relay.server.next().await
     else {
         panic!("the session follows")
     };
     assert_eq!((connected, grant, version), (session, Grant::all(path("room")), Version::Lite06));
+    assert_eq!(carrier, R::CARRIER);
 
     let broadcast = client.origin().publish(&path("cam")).await.unwrap();
     let mut announced = relay.server.origin().announced(&path("")).await.unwrap();
@@ -107,7 +108,7 @@ pub(crate) async fn the_server_decides_who_comes_in<R: Runtime>(runtime: R) {
     assert!(matches!(gone, Err(Error::Misuse(_))), "{gone:?}");
 }
 
-pub(crate) async fn a_refused_peer_is_told_why<R: Runtime>(runtime: R) {
+pub(crate) async fn a_refused_peer_is_told_why<R: Bed>(runtime: R) {
     let mut relay = Relay::with(runtime, |options| options.admission = Admission::Ask);
     let options = relay.options(Version::Lite05);
     let mut client = connect(&relay.runtime, &relay.url("/secret"), options).await.unwrap();
@@ -122,7 +123,7 @@ pub(crate) async fn a_refused_peer_is_told_why<R: Runtime>(runtime: R) {
     assert!(text.contains("no token") && text.contains("check the token"), "{text}");
 }
 
-pub(crate) async fn closing_tells_code_and_reason<R: Runtime>(runtime: R) {
+pub(crate) async fn closing_tells_code_and_reason<R: Bed>(runtime: R) {
     let mut relay = Relay::new(runtime);
     let mut client = relay.client().await;
     let Some(ServerEvent::Connected { session, .. }) = relay.server.next().await else {
@@ -137,7 +138,7 @@ pub(crate) async fn closing_tells_code_and_reason<R: Runtime>(runtime: R) {
     assert_eq!(relay.closed().await.by, ClosedBy::Local);
 }
 
-pub(crate) async fn a_client_closes_with_code_and_reason<R: Runtime>(runtime: R) {
+pub(crate) async fn a_client_closes_with_code_and_reason<R: Bed>(runtime: R) {
     let mut relay = Relay::new(runtime);
     let client = relay.client().await;
     let code = SessionCode::application(9);
@@ -146,7 +147,7 @@ pub(crate) async fn a_client_closes_with_code_and_reason<R: Runtime>(runtime: R)
     assert_eq!((closed.by, closed.code, &*closed.reason), (ClosedBy::Peer, code, "bye"));
 }
 
-pub(crate) async fn a_shutdown_ends_every_handle<R: Runtime>(runtime: R) {
+pub(crate) async fn a_shutdown_ends_every_handle<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let mut client = relay.client().await;
     let origin = relay.server.origin();
@@ -164,11 +165,11 @@ pub(crate) async fn a_shutdown_ends_every_handle<R: Runtime>(runtime: R) {
     assert_eq!((reason.code, &*reason.reason), (SessionCode::NO_ERROR, "over"));
 }
 
-pub(crate) async fn a_cancelled_connect_leaves_nothing_behind<R: Runtime>(runtime: R) {
+pub(crate) async fn a_cancelled_connect_leaves_nothing_behind<R: Bed>(runtime: R) {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut options = ClientOptions::new(Trust::Insecure);
     options.bind = Some(free_port());
-    let target = url(silent.local_addr().unwrap(), "");
+    let target = url::<R>(silent.local_addr().unwrap(), "");
     assert!(poll_once(connect(&runtime, &target, options.clone())).is_none());
     // The driver goes by itself; then its port is free again.
     while UdpSocket::bind(options.bind.unwrap()).is_err() {

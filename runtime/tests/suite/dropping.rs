@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use smoq_runtime::{
-    Error, Runtime, ServerEvent, SubscribeError,
+    Error, ServerEvent, SubscribeError,
     core::{
         Announced, ClosedBy,
         wire::{SessionCode, StreamCode, TrackInfo},
@@ -11,7 +11,7 @@ use smoq_runtime::{
 
 use super::tools::*;
 
-pub(crate) async fn the_last_handle_closes_the_connection<R: Runtime>(runtime: R) {
+pub(crate) async fn the_last_handle_closes_the_connection<R: Bed>(runtime: R) {
     let mut relay = Relay::new(runtime);
     let client = relay.client().await;
     let origin = client.origin();
@@ -26,7 +26,7 @@ pub(crate) async fn the_last_handle_closes_the_connection<R: Runtime>(runtime: R
     assert_eq!((closed.by, closed.code), (ClosedBy::Peer, SessionCode::NO_ERROR));
 }
 
-pub(crate) async fn handles_may_be_dropped_in_any_order<R: Runtime>(runtime: R) {
+pub(crate) async fn handles_may_be_dropped_in_any_order<R: Bed>(runtime: R) {
     let mut relay = Relay::new(runtime);
     for order in permutations(4) {
         let client = relay.client().await;
@@ -86,7 +86,7 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
     all
 }
 
-pub(crate) async fn a_lost_connection_fails_the_writers<R: Runtime>(runtime: R) {
+pub(crate) async fn a_lost_connection_fails_the_writers<R: Bed>(runtime: R) {
     let mut relay = Relay::new(runtime);
     let mut client = relay.client().await;
     let origin = client.origin();
@@ -107,7 +107,7 @@ pub(crate) async fn a_lost_connection_fails_the_writers<R: Runtime>(runtime: R) 
     assert_eq!(origin.publish(&path("b")).await.err(), lost);
 }
 
-pub(crate) async fn a_lost_connection_ends_the_announcements<R: Runtime>(runtime: R) {
+pub(crate) async fn a_lost_connection_ends_the_announcements<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let mut client = relay.client().await;
     let _broadcast = relay.server.origin().publish(&path("a")).await.unwrap();
@@ -122,7 +122,7 @@ pub(crate) async fn a_lost_connection_ends_the_announcements<R: Runtime>(runtime
     assert_eq!(late.next().await, lost);
 }
 
-pub(crate) async fn who_sees_a_subscription_fail_is_told_why<R: Runtime>(runtime: R) {
+pub(crate) async fn who_sees_a_subscription_fail_is_told_why<R: Bed>(runtime: R) {
     for _ in 0..20 {
         let relay = Relay::new(runtime.clone());
         let client = relay.client().await;
@@ -139,7 +139,7 @@ pub(crate) async fn who_sees_a_subscription_fail_is_told_why<R: Runtime>(runtime
     }
 }
 
-pub(crate) async fn groups_outlive_their_subscription<R: Runtime>(runtime: R) {
+pub(crate) async fn groups_outlive_their_subscription<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let client = relay.client().await;
     let broadcast = relay.server.origin().publish(&path("a")).await.unwrap();

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use smoq_runtime::{
-    Connection, GroupReader, Runtime, Subscription, TrackWriter,
+    Connection, GroupReader, Subscription, TrackWriter,
     core::wire::{SessionCode, TrackInfo},
 };
 
 use super::tools::*;
 
 /// A broadcast of one track, and a client's subscription to everything in it.
-async fn flow<R: Runtime>(
+async fn flow<R: Bed>(
     relay: &Relay<R>,
 ) -> (smoq_runtime::Broadcast, TrackWriter, Connection, Subscription) {
     let broadcast = relay.server.origin().publish(&path("a")).await.unwrap();
@@ -28,7 +28,7 @@ async fn write_group(track: &mut TrackWriter, frames: u64, size: usize) {
     group.finish().unwrap();
 }
 
-pub(crate) async fn groups_are_read_in_any_order<R: Runtime>(runtime: R) {
+pub(crate) async fn groups_are_read_in_any_order<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let (_broadcast, mut track, _client, mut subscription) = flow(&relay).await;
     // Each is much more than what is read ahead.
@@ -52,7 +52,7 @@ pub(crate) async fn groups_are_read_in_any_order<R: Runtime>(runtime: R) {
     }
 }
 
-pub(crate) async fn a_slow_reader_delays_nobody<R: Runtime>(runtime: R) {
+pub(crate) async fn a_slow_reader_delays_nobody<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let (_broadcast, mut track, client, mut slow) = flow(&relay).await;
     let mut fast = client.origin().subscribe(&path("a"), "t", lossless()).await.unwrap();
@@ -72,7 +72,7 @@ pub(crate) async fn a_slow_reader_delays_nobody<R: Runtime>(runtime: R) {
     assert_eq!(read_all(&mut slow).await.len(), 20);
 }
 
-pub(crate) async fn cancelled_reads_lose_nothing<R: Runtime>(runtime: R) {
+pub(crate) async fn cancelled_reads_lose_nothing<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let (_broadcast, mut track, _client, mut subscription) = flow(&relay).await;
     let write = async {
@@ -112,7 +112,7 @@ pub(crate) async fn cancelled_reads_lose_nothing<R: Runtime>(runtime: R) {
     assert_eq!(groups, 20);
 }
 
-pub(crate) async fn drained_waits_for_the_slowest<R: Runtime>(runtime: R) {
+pub(crate) async fn drained_waits_for_the_slowest<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let (_broadcast, mut track, _client, mut subscription) = flow(&relay).await;
     let write = async {
@@ -131,7 +131,7 @@ pub(crate) async fn drained_waits_for_the_slowest<R: Runtime>(runtime: R) {
     track.drained(0).await.unwrap();
 }
 
-pub(crate) async fn finished_means_that_it_arrived<R: Runtime>(runtime: R) {
+pub(crate) async fn finished_means_that_it_arrived<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let (publisher, subscriber) = (relay.client().await, relay.client().await);
     let broadcast = publisher.origin().publish(&path("a")).await.unwrap();
@@ -149,7 +149,7 @@ pub(crate) async fn finished_means_that_it_arrived<R: Runtime>(runtime: R) {
     assert_eq!(read_all(&mut subscription).await.len(), 30);
 }
 
-pub(crate) async fn wanted_follows_the_subscribers<R: Runtime>(runtime: R) {
+pub(crate) async fn wanted_follows_the_subscribers<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let broadcast = relay.server.origin().publish(&path("a")).await.unwrap();
     let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();

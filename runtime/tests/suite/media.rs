@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use smoq_runtime::{
-    Error, GroupError, Runtime, SubscribeError, TryError,
+    Error, GroupError, SubscribeError, TryError,
     core::{
         Announced, Misuse, SubscribeOptions, Version,
         wire::{StreamCode, TrackInfo},
@@ -23,7 +23,7 @@ fn expected(groups: u64, frames: u64) -> Vec<(u64, Frames)> {
     (0..groups).map(|sequence| (sequence, group(sequence))).collect()
 }
 
-pub(crate) async fn every_version_carries_media<R: Runtime>(runtime: R) {
+pub(crate) async fn every_version_carries_media<R: Bed>(runtime: R) {
     for version in Version::ALL {
         let relay = Relay::new(runtime.clone());
         let (publisher, subscriber) =
@@ -61,7 +61,7 @@ pub(crate) async fn every_version_carries_media<R: Runtime>(runtime: R) {
     }
 }
 
-pub(crate) async fn a_server_publishes_and_subscribes_itself<R: Runtime>(runtime: R) {
+pub(crate) async fn a_server_publishes_and_subscribes_itself<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let client = relay.client().await;
     let here = relay.server.origin().publish(&path("here")).await.unwrap();
@@ -82,7 +82,7 @@ pub(crate) async fn a_server_publishes_and_subscribes_itself<R: Runtime>(runtime
     }
 }
 
-pub(crate) async fn many_groups_arrive_whole<R: Runtime>(runtime: R) {
+pub(crate) async fn many_groups_arrive_whole<R: Bed>(runtime: R) {
     const GROUPS: u64 = 500;
     let relay = Relay::new(runtime);
     let (publisher, subscriber) = (relay.client().await, relay.client().await);
@@ -127,7 +127,7 @@ pub(crate) async fn many_groups_arrive_whole<R: Runtime>(runtime: R) {
     assert_eq!(groups, GROUPS);
 }
 
-pub(crate) async fn streamed_frames_arrive_as_they_are_written<R: Runtime>(runtime: R) {
+pub(crate) async fn streamed_frames_arrive_as_they_are_written<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let client = relay.client().await;
     let broadcast = relay.server.origin().publish(&path("a")).await.unwrap();
@@ -151,7 +151,7 @@ pub(crate) async fn streamed_frames_arrive_as_they_are_written<R: Runtime>(runti
     assert_eq!(reader.next_frame().await, Ok(None));
 }
 
-pub(crate) async fn misuse_is_told_on_the_handle<R: Runtime>(runtime: R) {
+pub(crate) async fn misuse_is_told_on_the_handle<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let origin = relay.server.origin();
     let misuse = |misuse| Some(Error::Misuse(misuse));
@@ -188,7 +188,7 @@ pub(crate) async fn misuse_is_told_on_the_handle<R: Runtime>(runtime: R) {
     assert_eq!(track.group().await.err(), misuse(Misuse::TrackFinished));
 }
 
-pub(crate) async fn an_unknown_broadcast_fails<R: Runtime>(runtime: R) {
+pub(crate) async fn an_unknown_broadcast_fails<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     for version in Version::ALL {
         let client = relay.client_of(version).await;
@@ -205,7 +205,7 @@ pub(crate) async fn an_unknown_broadcast_fails<R: Runtime>(runtime: R) {
     }
 }
 
-pub(crate) async fn announcements_come_and_go<R: Runtime>(runtime: R) {
+pub(crate) async fn announcements_come_and_go<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let (publisher, subscriber) = (relay.client().await, relay.client().await);
     let mut announced = subscriber.origin().announced(&path("room")).await.unwrap();
@@ -223,7 +223,7 @@ pub(crate) async fn announcements_come_and_go<R: Runtime>(runtime: R) {
     drop(outside);
 }
 
-pub(crate) async fn dropped_writers_abort<R: Runtime>(runtime: R) {
+pub(crate) async fn dropped_writers_abort<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let client = relay.client().await;
     let broadcast = relay.server.origin().publish(&path("a")).await.unwrap();

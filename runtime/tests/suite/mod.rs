@@ -1,7 +1,8 @@
 //! The tests that every runtime has to pass, over real sockets on loopback.
 //!
 //! A runtime's crate includes this folder as a module and calls [`suite`] with a macro that makes a
-//! test of each name. Each test is an `async fn` over the runtime; the crate bounds its time.
+//! test of each name, for [`Raw`] and for [`Web`]. Each test is an `async fn` over what it runs on; the
+//! crate bounds its time.
 
 mod connecting;
 mod dropping;
@@ -13,6 +14,7 @@ pub(crate) use connecting::*;
 pub(crate) use dropping::*;
 pub(crate) use flow::*;
 pub(crate) use media::*;
+pub(crate) use tools::{Raw, Web};
 
 /// Calls `$make!` with the name of every test.
 macro_rules! suite {

@@ -1,8 +1,10 @@
 //! What the tests share: certificates, connections, and waiting for several things at once.
 
 use std::{
+    fmt::Display,
     future::poll_fn,
-    net::{Ipv4Addr, SocketAddr},
+    io,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -12,12 +14,63 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use smoq_runtime::{
     ClientOptions, Connection, Runtime, Server, ServerEvent, ServerOptions, Subscription, Url,
     connect,
-    core::{Path, Start, SubscribeOptions, Version, wire::GroupOrder},
+    core::{Carrier, Path, Start, SubscribeOptions, Version, wire::GroupOrder},
     quic::{
         ServerTls, Trust, fingerprint,
         rustls::pki_types::{CertificateDer, PrivateKeyDer},
     },
 };
+
+/// What a test runs on: a runtime, and what lies between the streams and UDP.
+pub(crate) trait Bed: Runtime {
+    const CARRIER: Carrier;
+}
+
+/// Over raw QUIC.
+#[derive(Clone)]
+pub(crate) struct Raw<R>(pub(crate) R);
+
+/// Over WebTransport.
+#[derive(Clone)]
+pub(crate) struct Web<R>(pub(crate) R);
+
+macro_rules! bed {
+    ($($name:ident: $carrier:expr;)*) => {
+        $(impl<R: Runtime> Bed for $name<R> {
+            const CARRIER: Carrier = $carrier;
+        }
+
+        impl<R: Runtime> Runtime for $name<R> {
+            type Socket = R::Socket;
+            type Timer = R::Timer;
+
+            fn socket(&self, socket: UdpSocket) -> io::Result<R::Socket> {
+                self.0.socket(socket)
+            }
+
+            fn timer(&self) -> R::Timer {
+                self.0.timer()
+            }
+
+            fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+                self.0.spawn(task);
+            }
+
+            fn resolve(
+                &self,
+                host: &str,
+                port: u16,
+            ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send {
+                self.0.resolve(host, port)
+            }
+        })*
+    };
+}
+
+bed! {
+    Raw: Carrier::Raw;
+    Web: Carrier::WebTransport;
+}
 
 /// A new certificate for localhost, and how to trust it.
 pub(crate) fn certificate() -> (ServerTls, Trust) {
@@ -36,7 +89,7 @@ pub(crate) struct Relay<R> {
     pub(crate) trust: Trust,
 }
 
-impl<R: Runtime> Relay<R> {
+impl<R: Bed> Relay<R> {
     pub(crate) fn new(runtime: R) -> Self {
         Self::with(runtime, |_| {})
     }
@@ -50,7 +103,7 @@ impl<R: Runtime> Relay<R> {
     }
 
     pub(crate) fn url(&self, path: &str) -> Url {
-        url(self.server.local_addr(), path)
+        url::<R>(self.server.local_addr(), path)
     }
 
     pub(crate) fn options(&self, version: Version) -> ClientOptions {
@@ -75,8 +128,13 @@ impl<R: Runtime> Relay<R> {
     }
 }
 
-pub(crate) fn url(address: SocketAddr, path: &str) -> Url {
-    format!("moqt://{address}{path}").parse().unwrap()
+/// A URL of this host (and port) for what the test runs over.
+pub(crate) fn url<R: Bed>(host: impl Display, path: &str) -> Url {
+    let scheme = match R::CARRIER {
+        Carrier::Raw => "moqt",
+        Carrier::WebTransport => "https",
+    };
+    format!("{scheme}://{host}{path}").parse().unwrap()
 }
 
 pub(crate) fn path(text: &str) -> Path {
