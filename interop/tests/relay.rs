@@ -1,4 +1,5 @@
-//! The `smoq` binary against moq-tokio over real QUIC, byte for byte, for each version they share.
+//! The `smoq` binary against moq-tokio over raw QUIC and WebTransport, byte for byte, for each version they
+//! share.
 
 mod support;
 
@@ -10,12 +11,20 @@ use support::{BROADCAST, Deadline, Relay, Smoq, TRACK, Target};
 /// More than one packet per frame, and more groups than a few round trips.
 const SHAPE: Shape = Shape { groups: 25, frames: 6, frame_size: 4000 };
 
+/// What both ends speak, and over what.
+#[derive(Clone, Copy)]
+struct Case {
+    version: &'static str,
+    /// Of the URL: it chooses the carrier.
+    scheme: &'static str,
+}
+
 fn payload() -> Vec<u8> {
     concat(&SHAPE.groups())
 }
 
-async fn dial(deadline: &Deadline, target: &Target, version: &str, role: Role<'_>) -> Link {
-    let version: Version = version.parse().expect("a version of moq-net");
+async fn dial(deadline: &Deadline, target: &Target, case: Case, role: Role<'_>) -> Link {
+    let version: Version = case.version.parse().expect("a version of moq-net");
     let dial = Dial {
         url: target.url.parse().expect("a URL"),
         version: Some(version),
@@ -26,14 +35,14 @@ async fn dial(deadline: &Deadline, target: &Target, version: &str, role: Role<'_
     link
 }
 
-async fn serve(deadline: &Deadline, version: &str, role: Role<'_>) -> (Server, Target) {
-    let version = version.parse().expect("a version of moq-net");
+async fn serve(deadline: &Deadline, case: Case, role: Role<'_>) -> (Server, Target) {
+    let version = case.version.parse().expect("a version of moq-net");
     let server = deadline.step("the peer to listen", Server::start(Some(version), role)).await;
     let target = Target {
         url: server.url().as_str().trim_end_matches('/').into(),
         fingerprint: server.fingerprint().into(),
     };
-    (server, target)
+    (server, target.over(case.scheme))
 }
 
 fn source() -> Source {
@@ -59,23 +68,23 @@ fn assert_payload(groups: &Groups) {
 }
 
 /// The peer publishes, smoq relays, smoq subscribes.
-async fn peer_to_smoq(version: &str) {
+async fn peer_to_smoq(case: Case) {
     let deadline = Deadline::start();
-    let relay = Relay::start(&deadline).await;
+    let relay = Relay::start(&deadline, case.scheme).await;
     let source = source();
-    let _link = dial(&deadline, relay.target(), version, Role::Publish(&source)).await;
+    let _link = dial(&deadline, relay.target(), case, Role::Publish(&source)).await;
     let subscriber = Smoq::subscribe(relay.target(), &[]);
     let (output, ()) = tokio::join!(subscriber.output(&deadline), write(&deadline, &source));
     assert!(output == payload(), "{} bytes arrived changed", output.len());
 }
 
 /// smoq publishes, smoq relays, the peer subscribes.
-async fn smoq_to_peer(version: &str) {
+async fn smoq_to_peer(case: Case) {
     let deadline = Deadline::start();
-    let relay = Relay::start(&deadline).await;
+    let relay = Relay::start(&deadline, case.scheme).await;
     let sink = Sink::new();
     let mut watch = sink.watch(BROADCAST);
-    let _link = dial(&deadline, relay.target(), version, Role::Subscribe(&sink)).await;
+    let _link = dial(&deadline, relay.target(), case, Role::Subscribe(&sink)).await;
     let mut publisher = Smoq::publish(relay.target(), SHAPE, &[]);
     deadline.step("smoq's announcement", watch.announced()).await;
     let payload = payload();
@@ -86,13 +95,13 @@ async fn smoq_to_peer(version: &str) {
 }
 
 /// The peer publishes, smoq relays, another peer subscribes.
-async fn peer_to_peer(version: &str) {
+async fn peer_to_peer(case: Case) {
     let deadline = Deadline::start();
-    let relay = Relay::start(&deadline).await;
+    let relay = Relay::start(&deadline, case.scheme).await;
     let (source, sink) = (source(), Sink::new());
     let mut watch = sink.watch(BROADCAST);
-    let publisher = dial(&deadline, relay.target(), version, Role::Publish(&source)).await;
-    let _subscriber = dial(&deadline, relay.target(), version, Role::Subscribe(&sink)).await;
+    let publisher = dial(&deadline, relay.target(), case, Role::Publish(&source)).await;
+    let _subscriber = dial(&deadline, relay.target(), case, Role::Subscribe(&sink)).await;
     deadline.step("the peer's announcement", watch.announced()).await;
     let (groups, ()) = tokio::join!(collect(&deadline, &sink), write(&deadline, &source));
     assert_eq!(groups, SHAPE.groups());
@@ -101,15 +110,15 @@ async fn peer_to_peer(version: &str) {
 }
 
 /// smoq publishes straight to a moq-tokio server.
-async fn smoq_to_server(version: &str) {
+async fn smoq_to_server(case: Case) {
     let deadline = Deadline::start();
     let sink = Sink::new();
-    let (_server, target) = serve(&deadline, version, Role::Subscribe(&sink)).await;
-    let mut publisher = Smoq::publish(&target, SHAPE, &["--moq-version", version]);
+    let (_server, target) = serve(&deadline, case, Role::Subscribe(&sink)).await;
+    let mut publisher = Smoq::publish(&target, SHAPE, &["--moq-version", case.version]);
     let (payload, mut groups) = (payload(), Groups::new());
     let read = async {
         let end = sink.read(BROADCAST, TRACK, &mut groups).await;
-        end.or_else(|error| ended_without_end(version, error))
+        end.or_else(|error| ended_without_end(case.version, error))
     };
     tokio::join!(
         deadline.step("the peer to receive the whole track", read),
@@ -130,35 +139,35 @@ fn ended_without_end(version: &str, error: Error) -> Result<(), Error> {
 }
 
 /// smoq subscribes straight to a moq-tokio server.
-async fn server_to_smoq(version: &str) {
+async fn server_to_smoq(case: Case) {
     let deadline = Deadline::start();
     let source = source();
-    let (_server, target) = serve(&deadline, version, Role::Publish(&source)).await;
-    let subscriber = Smoq::subscribe(&target, &["--moq-version", version]);
+    let (_server, target) = serve(&deadline, case, Role::Publish(&source)).await;
+    let subscriber = Smoq::subscribe(&target, &["--moq-version", case.version]);
     let (output, ()) = tokio::join!(subscriber.output(&deadline), write(&deadline, &source));
     assert!(output == payload(), "{} bytes arrived changed", output.len());
 }
 
 /// What the peer refuses, smoq refuses for the same reason.
-async fn refusal_by_peer(version: &str) {
+async fn refusal_by_peer(case: Case) {
     let deadline = Deadline::start();
-    let relay = Relay::start(&deadline).await;
+    let relay = Relay::start(&deadline, case.scheme).await;
     let source = source();
-    let _publisher = dial(&deadline, relay.target(), version, Role::Publish(&source)).await;
-    assert_refused(&deadline, relay.target(), version).await;
+    let _publisher = dial(&deadline, relay.target(), case, Role::Publish(&source)).await;
+    assert_refused(&deadline, relay.target(), case).await;
 }
 
 /// What smoq refuses, the peer understands.
-async fn refusal_by_smoq(version: &str) {
+async fn refusal_by_smoq(case: Case) {
     let deadline = Deadline::start();
-    let relay = Relay::start(&deadline).await;
+    let relay = Relay::start(&deadline, case.scheme).await;
     let _publisher = Smoq::publish(relay.target(), SHAPE, &[]);
-    assert_refused(&deadline, relay.target(), version).await;
+    assert_refused(&deadline, relay.target(), case).await;
 }
 
-async fn assert_refused(deadline: &Deadline, target: &Target, version: &str) {
+async fn assert_refused(deadline: &Deadline, target: &Target, case: Case) {
     let sink = Sink::new();
-    let _subscriber = dial(deadline, target, version, Role::Subscribe(&sink)).await;
+    let _subscriber = dial(deadline, target, case, Role::Subscribe(&sink)).await;
     let refused = async {
         match sink.collect(BROADCAST, "no-such-track").await {
             Ok(groups) => Err(format!("served {} groups", groups.len())),
@@ -170,58 +179,64 @@ async fn assert_refused(deadline: &Deadline, target: &Target, version: &str) {
 }
 
 macro_rules! matrix {
-    ($($name:ident => $version:literal),+ $(,)?) => {$(
+    ($($name:ident => $version:literal over $scheme:literal),+ $(,)?) => {$(
         mod $name {
+            const CASE: super::Case = super::Case { version: $version, scheme: $scheme };
+
             #[tokio::test]
             async fn peer_to_smoq() {
-                super::peer_to_smoq($version).await;
+                super::peer_to_smoq(CASE).await;
             }
 
             #[tokio::test]
             async fn smoq_to_peer() {
-                super::smoq_to_peer($version).await;
+                super::smoq_to_peer(CASE).await;
             }
 
             #[tokio::test]
             async fn peer_to_peer() {
-                super::peer_to_peer($version).await;
+                super::peer_to_peer(CASE).await;
             }
 
             #[tokio::test]
             async fn refusal_by_peer() {
-                super::refusal_by_peer($version).await;
+                super::refusal_by_peer(CASE).await;
             }
 
             #[tokio::test]
             async fn refusal_by_smoq() {
-                super::refusal_by_smoq($version).await;
+                super::refusal_by_smoq(CASE).await;
             }
 
             #[tokio::test]
             async fn smoq_to_server() {
-                super::smoq_to_server($version).await;
+                super::smoq_to_server(CASE).await;
             }
 
             #[tokio::test]
             async fn server_to_smoq() {
-                super::server_to_smoq($version).await;
+                super::server_to_smoq(CASE).await;
             }
         }
     )+};
 }
 
 matrix! {
-    lite_03 => "moq-lite-03",
-    lite_04 => "moq-lite-04",
-    lite_05 => "moq-lite-05",
-    lite_06 => "moq-lite-06",
+    lite_03 => "moq-lite-03" over "moqt",
+    lite_04 => "moq-lite-04" over "moqt",
+    lite_05 => "moq-lite-05" over "moqt",
+    lite_06 => "moq-lite-06" over "moqt",
+    lite_03_web => "moq-lite-03" over "https",
+    lite_04_web => "moq-lite-04" over "https",
+    lite_05_web => "moq-lite-05" over "https",
+    lite_06_web => "moq-lite-06" over "https",
 }
 
 /// Without a version to insist on, the newest common one is agreed on.
 #[tokio::test]
 async fn the_newest_version_wins() {
     let deadline = Deadline::start();
-    let relay = Relay::start(&deadline).await;
+    let relay = Relay::start(&deadline, case.scheme).await;
     let source = source();
     let dial = Dial {
         url: relay.target().url.parse().expect("a URL"),

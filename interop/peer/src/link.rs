@@ -30,7 +30,7 @@ pub enum Role<'a> {
 /// Where to connect to, and as whom.
 #[derive(Clone, Debug)]
 pub struct Dial {
-    /// `moqt://host:port/path` for raw QUIC.
+    /// `moqt://host:port/path` for raw QUIC, `https://host:port/path` for WebTransport.
     pub url: Url,
     /// The only version to offer; `None` offers all.
     pub version: Option<Version>,

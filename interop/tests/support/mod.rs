@@ -67,10 +67,18 @@ fn smoq(args: &[&str]) -> Command {
 /// Where a server is, and how to know it.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// `moqt://127.0.0.1:port`.
+    /// `moqt://127.0.0.1:port` or `https://127.0.0.1:port`.
     pub url: String,
     /// The SHA-256 of its certificate, in hex.
     pub fingerprint: String,
+}
+
+impl Target {
+    /// The same one, by another scheme.
+    pub(crate) fn over(self, scheme: &str) -> Self {
+        let (_, rest) = self.url.split_once("://").expect("a URL");
+        Self { url: format!("{scheme}://{rest}"), ..self }
+    }
 }
 
 /// A running `smoq relay`, killed when dropped.
@@ -82,7 +90,8 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// Starts one with a development certificate of its own, and waits until it accepts sessions.
-    pub(crate) async fn start(deadline: &Deadline) -> Self {
+    /// The scheme is how its target is named.
+    pub(crate) async fn start(deadline: &Deadline, scheme: &str) -> Self {
         let data = TempDir::new().expect("a directory for the certificate");
         let mut process = smoq(&["relay", "--listen", "127.0.0.1:0"])
             .env("XDG_DATA_HOME", data.path())
@@ -96,7 +105,8 @@ impl Relay {
         else {
             panic!("the relay printed {line:?}, not `URL FINGERPRINT`");
         };
-        Self { target: Target { url, fingerprint }, _process: process, _data: data }
+        let target = Target { url, fingerprint }.over(scheme);
+        Self { target, _process: process, _data: data }
     }
 
     /// Where it listens.
