@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use smoq_core::{Announced, Limits, Path};
-use smoq_tokio::Connection;
+use smoq_core::{Announced, Config, Path};
+use smoq_tokio::{Announcements, Connection};
 
 use crate::{
     client::{self, ClientArgs},
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let prefix = Path::new(&args.prefix)?;
     let list = async |connection: &mut Connection| list(connection, &prefix).await;
-    client::run(&args.client, Limits::default(), list).await
+    client::run(&args.client, Config::default(), list).await
 }
 
 async fn list(connection: &mut Connection, prefix: &Path) -> Result<(), Failure> {
@@ -48,6 +48,20 @@ async fn list(connection: &mut Connection, prefix: &Path) -> Result<(), Failure>
             // Whoever read it had enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             result => result?,
+        }
+    }
+}
+
+/// Waits until `path` is announced.
+pub(crate) async fn until_active(
+    announced: &mut Announcements,
+    path: &Path,
+) -> Result<(), Failure> {
+    loop {
+        if let Announced::Active { path: active, .. } = announced.next().await?
+            && active == *path
+        {
+            return Ok(());
         }
     }
 }

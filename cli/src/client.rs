@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use smoq_core::{Limits, Version, wire::SessionCode};
+use smoq_core::{Config, Version, wire::SessionCode};
 use smoq_quic::{
     Trust,
     rustls::{
@@ -14,11 +14,19 @@ use smoq_tokio::{ClientOptions, Connection, Url};
 
 use crate::{failure::Failure, interrupt::interrupted, terminal::tell};
 
+/// The server, and how to connect to it.
 #[derive(clap::Args)]
 pub(crate) struct ClientArgs {
     /// The relay: `moqt://HOST[:PORT][/PATH][?QUERY]`, port 443 by default. Names of broadcasts are
     /// relative to the path
     pub(crate) url: Url,
+    #[command(flatten)]
+    pub(crate) options: ConnectArgs,
+}
+
+/// How to connect, wherever to.
+#[derive(clap::Args)]
+pub(crate) struct ConnectArgs {
     /// Trust servers whose certificate one of the roots in this PEM file has signed, instead of the
     /// roots of the system
     #[arg(long, help_heading = "Connection", value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "insecure"])]
@@ -34,14 +42,15 @@ pub(crate) struct ClientArgs {
     moq_version: Option<Version>,
 }
 
-/// Connects, does `work`, and closes. What `work` fails with is less than why the connection ended.
+/// Connects with a node like `node`, does `work`, and closes. What `work` fails with is less than why
+/// the connection ended.
 pub(crate) async fn run(
     args: &ClientArgs,
-    limits: Limits,
+    node: Config,
     work: impl AsyncFnOnce(&mut Connection) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut connection = tokio::select! {
-        connection = connect(args, limits) => connection?,
+        connection = connect(args, node) => connection?,
         () = interrupted() => return Ok(()),
     };
     let result = work(&mut connection).await;
@@ -55,10 +64,10 @@ pub(crate) async fn run(
     result
 }
 
-async fn connect(args: &ClientArgs, limits: Limits) -> Result<Connection, Failure> {
-    let mut options = ClientOptions::new(args.trust()?);
-    options.node.limits = limits;
-    if let Some(version) = args.moq_version {
+async fn connect(args: &ClientArgs, node: Config) -> Result<Connection, Failure> {
+    let mut options = ClientOptions::new(args.options.trust(&args.url)?);
+    options.node = Config { seed: options.node.seed, ..node };
+    if let Some(version) = args.options.moq_version {
         options.versions = vec![version];
     }
     let connection = smoq_tokio::connect(&args.url, options)
@@ -75,8 +84,8 @@ async fn connect(args: &ClientArgs, limits: Limits) -> Result<Connection, Failur
     Ok(connection)
 }
 
-impl ClientArgs {
-    fn trust(&self) -> Result<Trust, Failure> {
+impl ConnectArgs {
+    fn trust(&self, url: &Url) -> Result<Trust, Failure> {
         if self.insecure {
             tell(
                 "WARNING: --insecure trusts every server: whoever is on the way can read and change \
@@ -93,7 +102,7 @@ impl ClientArgs {
         let mut roots = RootCertStore::empty();
         // A system without roots has nothing to add; the handshake tells that it trusts nobody.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if is_loopback(self.url.host()) {
+        if is_loopback(url.host()) {
             roots.add_parsable_certificates(smoq_relay::development_certificate());
         }
         Ok(Trust::Roots(roots))

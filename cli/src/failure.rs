@@ -18,7 +18,7 @@ pub(crate) enum Failure {
     Roots { path: PathBuf, error: String },
     #[error("cannot connect to {url}: {error}{}", hint(.error))]
     Connect { url: String, error: ConnectError },
-    #[error("the connection to the relay is over: {0}")]
+    #[error("the connection to the server is over: {0}")]
     Disconnected(Reason),
     #[error("this cannot be the path of a broadcast: {0}")]
     Path(#[from] PathError),
@@ -27,7 +27,7 @@ pub(crate) enum Failure {
     #[error("cannot get track {track:?} of {broadcast:?}: {error}")]
     Subscribe { broadcast: String, track: String, error: SubscribeError },
     #[error(
-        "{count} groups are missing in the output: the relay no longer had them, or they were cut off"
+        "{count} groups are missing in the output: the server no longer had them, or they were cut off"
     )]
     Gap { count: u64 },
     #[error("subscriber {0} got nothing")]
@@ -58,7 +58,9 @@ impl Failure {
 /// What an option can do about it.
 fn hint(error: &ConnectError) -> &'static str {
     match error {
-        ConnectError::Quic(QuicError::Unreachable(_)) => "; `smoq relay` starts one",
+        ConnectError::Quic(QuicError::Unreachable(_)) => {
+            "; `smoq relay` starts one, and `smoq echo server` one for `smoq echo client`"
+        }
         ConnectError::Quic(QuicError::NoCommonVersion) => "; without --moq-version all are offered",
         ConnectError::Quic(QuicError::Certificate { problem, .. }) => match problem {
             CertificateProblem::UnknownIssuer | CertificateProblem::Name => {

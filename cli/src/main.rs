@@ -4,11 +4,15 @@
 mod announced;
 mod client;
 mod demo;
+mod echo;
 mod failure;
 mod input;
 mod interrupt;
+mod listen;
 mod log;
+mod ordered;
 mod output;
+mod pace;
 mod publish;
 mod relay;
 mod reorder;
@@ -33,12 +37,14 @@ Examples:
       Publish what comes from standard input
   smoq subscribe moqt://localhost:4443 tv | ffplay -
       Watch it
+  smoq echo server
+      Send back what `smoq echo client` says
 
 Exit status:
   0  done, or ended by Ctrl-C
   1  failed; standard error says why
   2  the command line is not right
-  3  `subscribe --all` had to leave something out";
+  3  `subscribe --all` or `echo client` had to leave something out";
 
 /// Live media over QUIC: publish, relay and watch (moq-lite)
 #[derive(Parser)]
@@ -57,13 +63,15 @@ enum Command {
     Subscribe(subscribe::Args),
     Announced(announced::Args),
     Demo(demo::Args),
+    Echo(echo::Args),
 }
 
 fn main() -> ExitCode {
     let Cli { log, command } = Cli::parse();
-    // Whoever runs a relay wants to see who comes; the other commands have something else to show.
-    log.init(match command {
+    // Whoever runs a server wants to see who comes; the other commands have something else to show.
+    log.init(match &command {
         Command::Relay(_) => LevelFilter::INFO,
+        Command::Echo(args) if args.is_server() => LevelFilter::INFO,
         _ => LevelFilter::WARN,
     });
     match run(command) {
@@ -84,6 +92,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Subscribe(args) => subscribe::run(args).await,
             Command::Announced(args) => announced::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Echo(args) => echo::run(args).await,
         }
     });
     // A thread may still wait for standard input; nobody waits for it.

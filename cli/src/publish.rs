@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use smoq_core::{Limits, Path, wire::TrackInfo};
+use smoq_core::{Config, Path, wire::TrackInfo};
 use smoq_tokio::{Connection, GroupWriter, TrackWriter};
 use tokio::io::{Stdin, stdin};
 use tracing::debug;
@@ -16,15 +16,9 @@ use crate::{
     failure::Failure,
     input::Frames,
     interrupt::interrupted,
+    pace::Pace,
     terminal::tell,
 };
-
-/// Input is not read while a subscriber lacks more than this, so that a fast pipe goes at the pace of
-/// its readers and does not run through the store.
-const AHEAD: usize = 8 << 20;
-
-/// How often to look whether it does.
-const LOOK_EVERY: usize = 256 << 10;
 
 /// Bytes of a group, at most: what relays take (the default of [`smoq_core::Limits`]).
 const GROUP_BYTES: usize = 32 << 20;
@@ -78,7 +72,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     let path = Path::new(&args.broadcast)?;
     let publish = async |connection: &mut Connection| publish(connection, &path, &args).await;
-    client::run(&args.client, Limits::default(), publish).await
+    client::run(&args.client, Config::default(), publish).await
 }
 
 async fn publish(connection: &mut Connection, path: &Path, args: &Args) -> Result<(), Failure> {
@@ -129,8 +123,7 @@ struct Pipe<'a> {
     start: Instant,
     /// Bytes written so far.
     written: u64,
-    /// Bytes written since the last look at what subscribers lack.
-    unseen: usize,
+    pace: Pace,
 }
 
 impl<'a> Pipe<'a> {
@@ -143,7 +136,7 @@ impl<'a> Pipe<'a> {
             room: 0,
             start: Instant::now(),
             written: 0,
-            unseen: 0,
+            pace: Pace::default(),
         }
     }
 
@@ -157,12 +150,9 @@ impl<'a> Pipe<'a> {
             let Some(frame) = frame else { return Ok(()) };
             // Not to be given up: the frame would be lost.
             self.write(frame).await?;
-            if self.unseen >= LOOK_EVERY {
-                self.unseen = 0;
-                tokio::select! {
-                    drained = self.track.drained(AHEAD) => drained?,
-                    () = &mut stop => break,
-                }
+            tokio::select! {
+                room = self.pace.keep(self.track) => room?,
+                () = &mut stop => break,
             }
         }
         while let Some(frame) = self.frames.take() {
@@ -185,7 +175,7 @@ impl<'a> Pipe<'a> {
         let size = frame.len();
         group.write(timestamp, frame).await?;
         self.written += size as u64;
-        self.unseen += size;
+        self.pace.wrote(size);
         self.room -= 1;
         if self.room == 0 { self.finish() } else { Ok(()) }
     }

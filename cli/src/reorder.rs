@@ -1,4 +1,4 @@
-//! Puts groups, which arrive side by side and in any order, into one sequence of bytes.
+//! Puts groups, which arrive side by side and in any order, one after the other.
 //!
 //! No IO and no clock in here: what arrived and the time go in, [`Step`]s come out.
 
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use smoq_core::FrameChunk;
 
 /// Groups that a lossless reader asks for ahead of the one it writes.
 const WINDOW: u64 = 8;
@@ -41,8 +41,10 @@ pub(crate) enum Policy {
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Write these bytes.
-    Write(Bytes),
+    /// Write this piece of a frame.
+    Write { group: u64, chunk: FrameChunk },
+    /// This group was written to its end.
+    Finish(u64),
     /// These groups (inclusive) are not written, or not to their end. Nobody needs to read them.
     Skip { first: u64, last: u64 },
     /// Wait for an arrival, or until then.
@@ -59,7 +61,7 @@ enum State {
 }
 
 struct Group {
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<FrameChunk>,
     state: State,
     arrived: Instant,
 }
@@ -109,12 +111,12 @@ impl Reorder {
         true
     }
 
-    /// Bytes of a group.
-    pub(crate) fn data(&mut self, sequence: u64, data: Bytes, now: Instant) {
+    /// A piece of a group.
+    pub(crate) fn data(&mut self, sequence: u64, chunk: FrameChunk, now: Instant) {
         if let Some(group) = self.groups.get_mut(&sequence) {
             self.active = now;
-            self.bytes += data.len();
-            group.chunks.push_back(data);
+            self.bytes += chunk.data.len();
+            group.chunks.push_back(chunk);
         }
     }
 
@@ -201,15 +203,16 @@ impl Reorder {
                 return self.wait(head, late);
             };
             match (group.chunks.pop_front(), group.state) {
-                (Some(data), _) => {
+                (Some(chunk), _) => {
                     self.active = now;
-                    self.bytes -= data.len();
-                    return Step::Write(data);
+                    self.bytes -= chunk.data.len();
+                    return Step::Write { group: head, chunk };
                 }
                 (None, State::Open) => return self.wait(head, late),
                 (None, State::Complete) => {
                     self.groups.remove(&head);
                     self.head = Some(head + 1);
+                    return Step::Finish(head);
                 }
                 (None, State::Cut) => return self.give_up(head),
             }
@@ -246,7 +249,7 @@ impl Reorder {
     /// Goes on with the next group in hand.
     fn give_up(&mut self, head: u64) -> Step {
         if let Some(group) = self.groups.remove(&head) {
-            self.bytes -= group.chunks.iter().map(Bytes::len).sum::<usize>();
+            self.bytes -= group.chunks.iter().map(|chunk| chunk.data.len()).sum::<usize>();
         }
         let next = self.groups.keys().next().copied().unwrap_or(head + 1);
         self.head = Some(next);
@@ -256,14 +259,22 @@ impl Reorder {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    fn chunk(data: &[u8]) -> FrameChunk {
+        let (size, data) = (data.len() as u64, Bytes::copy_from_slice(data));
+        FrameChunk { frame: 0, timestamp: 0, size, offset: 0, data }
+    }
 
     struct Test {
         reorder: Reorder,
         now: Instant,
         written: Vec<u8>,
+        finished: Vec<u64>,
         skipped: Vec<(u64, u64)>,
     }
 
@@ -271,7 +282,7 @@ mod tests {
         fn new(policy: Policy) -> Self {
             let now = Instant::now();
             let reorder = Reorder::new(policy, now);
-            Self { reorder, now, written: Vec::new(), skipped: Vec::new() }
+            Self { reorder, now, written: Vec::new(), finished: Vec::new(), skipped: Vec::new() }
         }
 
         /// A group of one byte, its sequence number.
@@ -282,7 +293,7 @@ mod tests {
 
         fn begin(&mut self, sequence: u64) {
             if self.reorder.open(sequence, self.now) {
-                self.reorder.data(sequence, Bytes::from(vec![sequence as u8]), self.now);
+                self.reorder.data(sequence, chunk(&[sequence as u8]), self.now);
             }
         }
 
@@ -290,7 +301,8 @@ mod tests {
         fn drain(&mut self) -> bool {
             loop {
                 match self.reorder.next(self.now) {
-                    Step::Write(data) => self.written.extend_from_slice(&data),
+                    Step::Write { chunk, .. } => self.written.extend_from_slice(&chunk.data),
+                    Step::Finish(group) => self.finished.push(group),
                     Step::Skip { first, last } => self.skipped.push((first, last)),
                     Step::Wait(Some(at)) => {
                         assert!(at > self.now, "waits for the past");
@@ -314,6 +326,7 @@ mod tests {
             test.reorder.end();
             assert!(test.drain());
             assert_eq!((test.written, test.skipped), (vec![0, 1, 2, 3, 4], vec![]));
+            assert_eq!(test.finished, [0, 1, 2, 3, 4]);
         }
     }
 
@@ -323,7 +336,7 @@ mod tests {
         test.begin(0);
         test.drain();
         assert_eq!(test.written, [0]);
-        test.reorder.data(0, Bytes::from_static(&[9]), test.now);
+        test.reorder.data(0, chunk(&[9]), test.now);
         test.drain();
         assert_eq!(test.written, [0, 9]);
     }
@@ -372,6 +385,7 @@ mod tests {
         test.arrive(1);
         test.drain();
         assert_eq!((test.written, test.skipped), (vec![0, 1], vec![(0, 0)]));
+        assert_eq!(test.finished, [1]);
     }
 
     #[test]
@@ -406,10 +420,10 @@ mod tests {
         test.drain();
         for sequence in 1..WINDOW {
             test.begin(sequence);
-            test.reorder.data(sequence, Bytes::from(vec![0; BUDGET]), test.now);
+            test.reorder.data(sequence, chunk(&vec![0; BUDGET]), test.now);
             test.reorder.close(sequence, true, test.now);
         }
-        while let Step::Write(_) = test.reorder.next(test.now) {
+        while let Step::Write { .. } | Step::Finish(_) = test.reorder.next(test.now) {
             if test.reorder.bytes >= BUDGET {
                 assert_eq!(test.reorder.window(test.now), Some(WINDOW - 1));
             }
@@ -447,7 +461,7 @@ mod tests {
     fn live_gives_up_what_is_late_while_a_write_is_pending() {
         let mut test = Test::new(Policy::Live(SECOND));
         test.begin(5);
-        assert!(matches!(test.reorder.next(test.now), Step::Write(_)));
+        assert!(matches!(test.reorder.next(test.now), Step::Write { .. }));
         for sequence in 6..20 {
             test.arrive(sequence);
             test.now += SECOND / 2;
@@ -482,7 +496,7 @@ mod tests {
         test.begin(1);
         test.drain();
         assert!(!test.reorder.is_full());
-        test.reorder.data(1, Bytes::from(vec![0; BUDGET]), test.now);
+        test.reorder.data(1, chunk(&vec![0; BUDGET]), test.now);
         assert!(test.reorder.is_full());
         test.drain();
         assert_eq!(test.skipped, [(0, 0)]);

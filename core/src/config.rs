@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How a [`Node`](crate::Node) is made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// This node's identity in hop lists. A relay needs one that stays the same over its life (loop
     /// checks compare it); a plain client may leave it [`Hop::UNKNOWN`].
@@ -19,6 +19,17 @@ pub struct Config {
     pub seed: u64,
     /// Bounds on what peers can make the node keep.
     pub limits: Limits,
+    /// What servers may do that this node dials, and where. [`Grant::all`] of the root by default. A
+    /// client that subscribes under the names that it publishes under itself gives the two directions
+    /// different places, since its node knows each path once.
+    pub dialed: Grant,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let dialed = Grant::all(Path::root());
+        Self { hop: Hop::UNKNOWN, seed: 0, limits: Limits::default(), dialed }
+    }
 }
 
 /// Which end opened the connection.

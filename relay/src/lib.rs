@@ -23,6 +23,7 @@ use smoq_tokio::{ListenError, Server, ServerOptions, Url};
 use thiserror::Error;
 
 pub use certificate::{CertificateError, Identity, development_certificate};
+pub use log::Log;
 
 /// The UDP port of a relay that is told no other.
 pub const DEFAULT_PORT: u16 = 4443;
@@ -84,11 +85,47 @@ pub struct Stopped;
 pub struct Relay {
     server: Server,
     fingerprint: [u8; 32],
+    door: SideDoor,
+}
+
+/// Tells browsers the fingerprint of the certificate, until it is dropped.
+pub struct SideDoor {
+    #[cfg(feature = "h3")]
+    _task: tokio::task::JoinSet<()>,
+}
+
+impl SideDoor {
+    #[cfg(feature = "h3")]
+    fn open(address: SocketAddr, fingerprint: [u8; 32]) -> Self {
+        let mut task = tokio::task::JoinSet::new();
+        match http::bind(address) {
+            Ok(listener) => _ = task.spawn(http::serve(listener, fingerprint)),
+            // Sessions need it not.
+            Err(error) => {
+                tracing::warn!(%error, "no /certificate.sha256 for browsers: TCP {address} is taken");
+            }
+        }
+        Self { _task: task }
+    }
+
+    #[cfg(not(feature = "h3"))]
+    fn open(_: SocketAddr, _: [u8; 32]) -> Self {
+        Self {}
+    }
 }
 
 impl Relay {
     /// Opens the socket. To be called within a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        Self::bind_with(config, |_| {})
+    }
+
+    /// [`bind`](Self::bind) for a server that is something else than a relay: `change` decides, for
+    /// one, who comes in.
+    pub fn bind_with(
+        config: Config,
+        change: impl FnOnce(&mut ServerOptions),
+    ) -> Result<Self, BindError> {
         let Config { listen, certificate, limits, transport } = config;
         let identity = match &certificate {
             CertificateSource::Development => Identity::development()?,
@@ -107,14 +144,22 @@ impl Relay {
         };
         let fingerprint = fingerprint(&identity.chain[0]);
         let tls = ServerTls::new(identity.chain, identity.key)?;
-        let node = smoq_core::Config { hop: random_hop(), seed: random(), limits };
-        let options = ServerOptions { transport, node, ..ServerOptions::new(addresses[0], tls) };
+        let node = smoq_core::Config {
+            hop: random_hop(),
+            seed: random(),
+            limits,
+            ..smoq_core::Config::default()
+        };
+        let mut options =
+            ServerOptions { transport, node, ..ServerOptions::new(addresses[0], tls) };
+        change(&mut options);
         let bind = |listen: &SocketAddr| {
             Server::bind(&smoq_tokio::Tokio, ServerOptions { listen: *listen, ..options.clone() })
         };
         let first = bind(&addresses[0]);
         let server = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;
-        Ok(Self { server, fingerprint })
+        let door = SideDoor::open(server.local_addr(), fingerprint);
+        Ok(Self { server, fingerprint, door })
     }
 
     /// Where it listens, with the port that was chosen.
@@ -138,43 +183,27 @@ impl Relay {
         text.parse().expect("an address and a port make a URL")
     }
 
+    /// What it is made of, for whoever does not [`run`](Self::run) it as a relay.
+    pub fn into_parts(self) -> (Server, SideDoor) {
+        (self.server, self.door)
+    }
+
     /// Relays, and logs what happens, until `shutdown` is done. Returns when the peers were told; fails
     /// when it stopped by itself.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
-        #[cfg(feature = "h3")]
-        let _door = self.open_door();
-        let mut log = log::Log::default();
+        let mut log = Log::default();
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 event = self.server.next() => match event {
-                    Some(event) => log.event(event, self.server.missed()),
+                    Some(event) => log.event(&event, self.server.missed()),
                     None => return Err(Stopped),
                 },
             }
         }
         self.server.shutdown(SessionCode::NO_ERROR, "the relay shuts down").await;
         Ok(())
-    }
-}
-
-#[cfg(feature = "h3")]
-impl Relay {
-    /// Tells browsers the fingerprint, until the answer is dropped. A relay without it still relays.
-    fn open_door(&self) -> Option<tokio::task::JoinSet<()>> {
-        let address = self.local_addr();
-        match http::bind(address) {
-            Ok(listener) => {
-                let mut tasks = tokio::task::JoinSet::new();
-                tasks.spawn(http::serve(listener, self.fingerprint));
-                Some(tasks)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "TCP {address} is taken: no /certificate.sha256 for browsers");
-                None
-            }
-        }
     }
 }
 

@@ -14,14 +14,14 @@ struct Peer {
 
 /// Writes events to the log. It remembers who is connected, so that every line can say so.
 #[derive(Default)]
-pub(crate) struct Log {
+pub struct Log {
     peers: HashMap<Id<Session>, Peer>,
     missed: u64,
 }
 
 impl Log {
     /// Logs an event; `missed` is how many there were in all that nobody could read in time.
-    pub(crate) fn event(&mut self, event: ServerEvent, missed: u64) {
+    pub fn event(&mut self, event: &ServerEvent, missed: u64) {
         if missed > self.missed {
             warn!(
                 events = missed - self.missed,
@@ -34,28 +34,29 @@ impl Log {
                 debug!(%session, %remote, "asks to come in");
             }
             ServerEvent::Connected { session, remote, version, carrier, grant } => {
-                let (publish, subscribe) = places(&grant);
+                let (publish, subscribe) = places(grant);
                 info!(%session, %remote, %version, %carrier, publish, subscribe, "connected");
-                self.peers.insert(session, Peer { version, grant });
+                let (version, grant) = (*version, grant.clone());
+                self.peers.insert(*session, Peer { version, grant });
             }
             ServerEvent::Violation { session, remote, stream, error } => {
-                let (version, publish, subscribe) = self.peer(session);
+                let (version, publish, subscribe) = self.peer(*session);
                 let stream = stream.map(|stream| stream.0);
-                let rule = rule(&error);
+                let rule = rule(error);
                 warn!(
                     %session, %remote, %version, publish, subscribe, stream, rule,
                     "broke a rule: {error}"
                 );
             }
             ServerEvent::Closed { session, remote, closed } => {
-                let (version, publish, subscribe) = self.peer(session);
+                let (version, publish, subscribe) = self.peer(*session);
                 let by = by(closed.by);
-                let (code, reason) = (closed.code, closed.reason);
+                let (code, reason) = (closed.code, &closed.reason);
                 info!(
                     %session, %remote, %version, publish, subscribe, by, %code, reason,
                     "closed"
                 );
-                self.peers.remove(&session);
+                self.peers.remove(session);
             }
         }
     }
@@ -130,7 +131,7 @@ mod tests {
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
             let mut log = Log::default();
-            events.into_iter().for_each(|event| log.event(event, 0));
+            events.iter().for_each(|event| log.event(event, 0));
             assert!(log.peers.is_empty());
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();

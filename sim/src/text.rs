@@ -330,7 +330,7 @@ macro_rules! structs {
 
 structs! {
     Closed { by code reason }
-    Config { hop seed limits }
+    Config { hop seed limits dialed }
     Grant { publish subscribe }
     Limits {
         store_bytes store_age group_bytes group_frames message_bytes session_buffer peer_streams

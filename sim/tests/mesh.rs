@@ -253,6 +253,54 @@ fn each_direction_has_a_place_of_its_own() {
 }
 
 #[test]
+fn a_client_may_hear_under_the_names_that_it_publishes_under() {
+    for version in Version::ALL {
+        let mut world = world(7);
+        let relay = world.node(relay_config(100));
+        let [theirs, mine] = ["theirs", "mine"].map(path);
+        let dialed = Grant { publish: Some(theirs), subscribe: Some(mine) };
+        let client = world.node(Config { dialed, ..Config::default() });
+        let config = SessionConfig::client(version, Carrier::Raw, "");
+        let server = SessionConfig {
+            admission: Admission::Ask,
+            ..SessionConfig::server(version, Carrier::Raw, "")
+        };
+        world.connect_with(client, relay, [config, server], LinkConfig::default());
+        world.run_until_idle();
+        let event = world.events(relay).remove(0);
+        let Event::Request { session, .. } = event else { panic!("{event:?}") };
+        let [publish, subscribe] = ["in", "out"].map(path);
+        let now = world.now();
+        let grant = Grant { publish: Some(publish), subscribe: Some(subscribe) };
+        world[relay].grant(now, session, grant).unwrap();
+
+        let mut call = Source::new(&mut world, client, "mine/cam", "video");
+        call.group(&mut world, &frames(0, 1, 10));
+        let mut answer = Source::new(&mut world, relay, "out/cam", "video");
+        answer.group(&mut world, &frames(1, 1, 10));
+        let now = world.now();
+        let watcher = world[client].watch(now, &path("theirs"));
+        world.run_until_idle();
+        let changes = announced(&mut world, client, watcher);
+        let [Announced::Active { path: found, .. }] = changes.as_slice() else {
+            panic!("{version}: {changes:?}")
+        };
+        assert_eq!(*found, path("theirs/cam"), "{version}");
+        for (node, at, source) in [(client, "theirs/cam", &answer), (relay, "in/cam", &call)] {
+            let mut got = Viewer::new(&mut world, node, at, "video", live());
+            world.run_until_idle();
+            got.read(&mut world);
+            assert_eq!(got.complete(), source.payloads(0..1), "{version}");
+        }
+        // What lies elsewhere is no business of the server's.
+        let mut lost = Viewer::new(&mut world, client, "cam", "video", live());
+        world.run_until_idle();
+        lost.read(&mut world);
+        assert_eq!(lost.end, Some(Err(StreamCode::UNROUTABLE)), "{version}");
+    }
+}
+
+#[test]
 fn a_refused_peer_is_told_why() {
     for version in Version::ALL {
         let mut world = world(5);

@@ -1,4 +1,5 @@
 //! Runs the binary, and ends a test that hangs.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -165,8 +166,25 @@ impl User {
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_smoq"))
+        self.spawn(env!("CARGO_BIN_EXE_smoq"), args)
+    }
+
+    /// Starts a command on a terminal of its own, which shows what it writes and not what is typed.
+    /// Its standard error goes to the file `errors`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_on_terminal(&self, args: &[&str], errors: &str) -> Running {
+        let smoq = env!("CARGO_BIN_EXE_smoq");
+        let line = format!("stty -echo; echo ready; exec '{smoq}' {} 2>'{errors}'", args.join(" "));
+        let options = ["--quiet", "--flush", "--return", "--command", &line, "/dev/null"];
+        let mut terminal = self.spawn("script", &options);
+        assert_eq!(terminal.line(), "ready");
+        terminal
+    }
+
+    fn spawn(&self, program: &str, args: &[&str]) -> Running {
+        let mut child = Command::new(program)
             .args(args)
+            .env("SHELL", "/bin/sh")
             .env("XDG_DATA_HOME", self.home.path())
             .env("HOME", self.home.path())
             .env_remove("RUST_LOG")
@@ -174,7 +192,7 @@ impl User {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("cannot run {program}: {error}; install it"));
         Running {
             stdin: child.stdin.take(),
             stdout: child.stdout.take().map(BufReader::new),
@@ -189,7 +207,12 @@ impl User {
     }
 
     pub(crate) fn relay(&self, args: &[&str]) -> Relay {
-        let mut running = self.start(&[&["relay", "--listen", "127.0.0.1:0"], args].concat());
+        self.server(&["relay"], args)
+    }
+
+    /// Starts a command that serves, on any port.
+    pub(crate) fn server(&self, command: &[&str], args: &[&str]) -> Relay {
+        let mut running = self.start(&[command, &["--listen", "127.0.0.1:0"], args].concat());
         let line = running.line();
         let (url, fingerprint) = line.split_once(' ').expect("URL and fingerprint");
         Relay { url: url.into(), fingerprint: fingerprint.into(), running }
