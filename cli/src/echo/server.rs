@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use smoq_core::{Admission, Announced, Discover, Grant, Id, Path, Session, wire::SessionCode};
-use smoq_relay::{Log, Relay, Stopped};
+use smoq_relay::{BindError, Config, Log, Relay, Stopped};
 use smoq_tokio::{Broadcast, GroupWriter, Origin, Server, ServerEvent, TrackWriter};
 use tokio::task::AbortHandle;
 use tracing::{Instrument, debug, info, info_span, warn};
@@ -32,10 +32,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut stop = std::pin::pin!(interrupted());
     let config = args.listen.config(limits());
     let certificate = config.certificate.clone();
-    let relay = Relay::bind_with(config, |options| {
-        options.admission = Admission::Ask;
-        options.discover = Discover::OnDemand;
-    })?;
+    let relay = bind(config)?;
     announce(&relay, URL_PATH, &certificate);
     let (mut server, _door) = relay.into_parts();
     let mut log = Log::default();
@@ -50,6 +47,14 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     server.shutdown(SessionCode::NO_ERROR, "the echo server shuts down").await;
     Ok(())
+}
+
+/// A server that decides who comes in, and asks for no other announcements than it watches.
+fn bind(config: Config) -> Result<Relay, BindError> {
+    Relay::bind_with(config, |options| {
+        options.admission = Admission::Ask;
+        options.discover = Discover::OnDemand;
+    })
 }
 
 /// Who is there, and the echoes for them.
@@ -220,7 +225,84 @@ impl Copy {
 
 #[cfg(test)]
 mod tests {
+    use std::{net::Ipv4Addr, time::Duration};
+
+    use bytes::Bytes;
+    use smoq_core::{SubscribeOptions, wire::TrackInfo};
+    use smoq_quic::Trust;
+    use smoq_relay::CertificateSource;
+    use smoq_tokio::{ClientOptions, Connection, connect};
+    use tokio::time::timeout;
+
     use super::*;
+
+    fn server(folder: &std::path::Path) -> Server {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let [chain, key] = ["chain", "key"].map(|name| folder.join(name));
+        std::fs::write(&chain, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let config = Config {
+            listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            certificate: CertificateSource::Files { chain, key },
+            ..Config::default()
+        };
+        bind(config).unwrap().into_server()
+    }
+
+    /// Says a word and waits until it is back; gives all that keeps the client there.
+    async fn client(url: String) -> Result<(Connection, Broadcast, TrackWriter), Failure> {
+        let [said, echo] = ["said", "echo"].map(|place| Path::new(place).unwrap());
+        let mut options = ClientOptions::new(Trust::Insecure);
+        options.node.dialed = Grant { publish: Some(echo.clone()), subscribe: Some(said.clone()) };
+        let connection = connect(&url.parse().unwrap(), options).await.unwrap();
+        let origin = connection.origin();
+        let broadcast = origin.create(&at(&said, BROADCAST)?).await?;
+        let mut track = broadcast.track(TRACK, TrackInfo::default()).await?;
+        broadcast.announce().await?;
+        let mut group = track.group().await?;
+        group.write(0, Bytes::from_static(b"hello")).await?;
+        group.finish()?;
+        let echo = at(&echo, BROADCAST)?;
+        let mut announced = origin.announced(&echo).await?;
+        until_active(&mut announced, &echo).await?;
+        let mut back = origin.subscribe(&echo, TRACK, SubscribeOptions::default()).await?;
+        let mut group = back.next_group().await.unwrap().expect("a group");
+        assert_eq!(&group.next_frame().await.unwrap().expect("a frame").payload[..], b"hello");
+        Ok((connection, broadcast, track))
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = server(folder.path());
+        let mut clients = Clients::default();
+        let client = client(format!("moqt://{}{URL_PATH}", server.local_addr()));
+        let mut client = std::pin::pin!(client);
+        let there = loop {
+            tokio::select! {
+                there = &mut client => break there.unwrap(),
+                event = server.next() => clients.event(event.unwrap(), &server).await.unwrap(),
+            }
+        };
+        let stats = server.stats().await.unwrap();
+        assert_eq!((stats.sessions, clients.echoes.len()), (1, 1));
+        assert!(stats.tracks > 0 && stats.routes > 0 && stats.groups > 0, "{stats:?}");
+        drop(there);
+        while !clients.echoes.is_empty() {
+            clients.event(server.next().await.unwrap(), &server).await.unwrap();
+        }
+        let empty = async {
+            loop {
+                let stats = server.stats().await.unwrap();
+                let held = [stats.tracks, stats.routes, stats.groups, stats.subscriptions];
+                if held == [0; 4] && stats.sessions == 0 {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(60), empty).await.expect("nothing of the client is left");
+    }
 
     #[test]
     fn the_echo_is_at_one_path() {
