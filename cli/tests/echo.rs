@@ -153,6 +153,17 @@ fn what_goes_through_a_pipe_comes_back_byte_for_byte() {
 }
 
 #[test]
+fn nothing_is_lost_while_nobody_reads() {
+    let user = User::new();
+    let server = echo_server(&user, &[]);
+    let mut client = user.start(&["echo", "client", &server.url]);
+    // More than either side goes ahead of its reader, less than both do.
+    let input = noise(12_000_000);
+    client.write(&input);
+    assert!(client.done().expect(0).stdout == input);
+}
+
+#[test]
 fn a_client_that_goes_takes_nobody_with_it() {
     let user = User::new();
     let server = echo_server(&user, &[]);

@@ -249,7 +249,7 @@ mod tests {
         bind(config).unwrap().into_server()
     }
 
-    /// Says a word and waits until it is back; gives all that keeps the client there.
+    /// Says a few words and waits until they are back; gives all that keeps the client there.
     async fn client(url: String) -> Result<(Connection, Broadcast, TrackWriter), Failure> {
         let [said, echo] = ["said", "echo"].map(|place| Path::new(place).unwrap());
         let mut options = ClientOptions::new(Trust::Insecure);
@@ -259,15 +259,21 @@ mod tests {
         let broadcast = origin.create(&at(&said, BROADCAST)?).await?;
         let mut track = broadcast.track(TRACK, TrackInfo::default()).await?;
         broadcast.announce().await?;
+        let frames = [&b"hello"[..], b"", b"world"];
         let mut group = track.group().await?;
-        group.write(0, Bytes::from_static(b"hello")).await?;
+        for frame in frames {
+            group.write(0, Bytes::from_static(frame)).await?;
+        }
         group.finish()?;
         let echo = at(&echo, BROADCAST)?;
         let mut announced = origin.announced(&echo).await?;
         until_active(&mut announced, &echo).await?;
         let mut back = origin.subscribe(&echo, TRACK, SubscribeOptions::default()).await?;
         let mut group = back.next_group().await.unwrap().expect("a group");
-        assert_eq!(&group.next_frame().await.unwrap().expect("a frame").payload[..], b"hello");
+        for frame in frames {
+            assert_eq!(group.next_frame().await.unwrap().expect("a frame").payload, frame);
+        }
+        assert_eq!(group.next_frame().await, Ok(None));
         Ok((connection, broadcast, track))
     }
 
