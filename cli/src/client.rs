@@ -17,7 +17,8 @@ use crate::{failure::Failure, interrupt::interrupted, terminal::tell};
 /// The server, and how to connect to it.
 #[derive(clap::Args)]
 pub(crate) struct ClientArgs {
-    /// The relay: `moqt://HOST[:PORT][/PATH][?QUERY]`, port 443 by default. Names of broadcasts are
+    /// The relay: `moqt://HOST[:PORT][/PATH][?QUERY]` (raw QUIC) or `https://...` (WebTransport), port 443 by
+    /// default. Names of broadcasts are
     /// relative to the path
     pub(crate) url: Url,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use std::{net::UdpSocket, thread};
 use support::{Relay, Running, User, noise};
 
 /// How a URL of the server may begin.
-const SCHEMES: [&str; 1] = ["moqt"];
+const SCHEMES: [&str; 2] = ["moqt", "https"];
 
 /// What the server logs of one client while it listens, and while it answers.
 const LISTEN_STEPS: [&str; 7] = [

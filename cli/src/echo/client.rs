@@ -27,6 +27,9 @@ use crate::{
     terminal::tell,
 };
 
+const DEFAULT_URL: &str =
+    if cfg!(feature = "h3") { "https://localhost:4443/echo" } else { "moqt://localhost:4443/echo" };
+
 /// Bytes of a message, at most.
 const MESSAGE: usize = 16 << 10;
 
@@ -40,8 +43,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// command returns when everything has come back.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The echo server: `moqt://HOST[:PORT]/echo`, port 443 by default
-    #[arg(default_value = "moqt://localhost:4443/echo")]
+    /// The echo server: `https://HOST[:PORT]/echo` (WebTransport) or `moqt://HOST[:PORT]/echo` (raw
+    /// QUIC), port 443 by default
+    #[arg(default_value = DEFAULT_URL)]
     url: Url,
     #[command(flatten)]
     options: ConnectArgs,

@@ -78,10 +78,10 @@ impl Clients {
                     server.close_session(session, SessionCode::UNAUTHORIZED, &reason).await?;
                 }
             }
-            ServerEvent::Connected { session, remote, version, grant } => {
+            ServerEvent::Connected { session, remote, version, carrier, grant } => {
                 if let Grant { publish: Some(said), subscribe: Some(echo) } = grant {
                     let client = Client { origin: server.origin(), said, echo };
-                    let span = info_span!("echo", %session, %remote, %version);
+                    let span = info_span!("echo", %session, %remote, %version, %carrier);
                     let task = tokio::spawn(client.serve().instrument(span));
                     self.echoes.insert(session, task.abort_handle());
                 }
@@ -246,7 +246,7 @@ mod tests {
             certificate: CertificateSource::Files { chain, key },
             ..Config::default()
         };
-        bind(config).unwrap().into_server()
+        bind(config).unwrap().into_parts().0
     }
 
     /// Says a few words and waits until they are back; gives all that keeps the client there.
