@@ -9,9 +9,7 @@ use crate::{
     node::{Offence, Sub, Target},
     session::Stream,
     store::{Ended, Track},
-    wire::{
-        Message, StreamCode, Subscribe, SubscribeOk, SubscribeParams, SubscribeResponse, varint,
-    },
+    wire::{Message, StreamCode, Subscribe, SubscribeOk, SubscribeParams, SubscribeResponse},
 };
 
 /// What the subscriber has been told.
@@ -28,6 +26,9 @@ const DROPS: usize = 4 << 10;
 
 /// From this age on a subscriber of 06 is taken to want everything held: a hundred days.
 const EVERYTHING_MS: u64 = 100 * 24 * 3600 * 1000;
+
+/// The largest age that is asked for: peers in JavaScript refuse numbers beyond 53 bits.
+const LONGEST_MS: u64 = (1 << 53) - 1;
 
 /// What a peer's parameters mean.
 pub(crate) fn options(params: &SubscribeParams, version: Version) -> SubscribeOptions {
@@ -48,12 +49,12 @@ pub(crate) fn options(params: &SubscribeParams, version: Version) -> SubscribeOp
 
 /// How to ask a peer of this version for the same.
 pub(crate) fn params(options: &SubscribeOptions, version: Version) -> SubscribeParams {
-    let age = u64::try_from(options.max_age.as_millis()).unwrap_or(varint::MAX).min(varint::MAX);
+    let age = u64::try_from(options.max_age.as_millis()).unwrap_or(LONGEST_MS).min(LONGEST_MS);
     let floor = version.start_is_floor();
     let (start, max_age_ms) = match options.start {
         Start::Latest => (None, age),
         // A floor alone reaches back only as far as the age does.
-        Start::From(group) if floor => (Some(group).filter(|group| *group > 0), varint::MAX),
+        Start::From(group) if floor => (Some(group).filter(|group| *group > 0), LONGEST_MS),
         Start::From(group) => (Some(group), age),
         Start::Aged { floor: group } if floor => (Some(group).filter(|group| *group > 0), age),
         Start::Aged { .. } => (None, age),
@@ -294,5 +295,23 @@ impl Node {
             }
         }
         self.touch(session_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_wants_everything_asks_for_no_more_than_javascript_can_count() {
+        for version in Version::ALL {
+            let start = Start::From(0);
+            let wanted =
+                SubscribeOptions { start, max_age: Duration::MAX, ..SubscribeOptions::default() };
+            let asked = params(&wanted, version);
+            assert_eq!(asked.max_age_ms, 9_007_199_254_740_991, "{version}");
+            let understood = options(&asked, version);
+            assert_eq!((understood.start, understood.max_age), (start, Duration::MAX), "{version}");
+        }
     }
 }
