@@ -9,7 +9,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use run::{Outcome, cargo, command, probe, run};
+use run::{Outcome, cargo, command, probe, root, run};
 
 struct Task {
     name: &'static str,
@@ -56,6 +56,11 @@ const TASKS: &[Task] = &[
         run: media,
     },
     Task { name: "interop", help: "tests against foreign implementations", run: interop },
+    Task {
+        name: "browser",
+        help: "tests in a real browser (needs node, npm and chromium)",
+        run: browser,
+    },
     Task { name: "ci", help: "everything that CI does, in its order", run: ci },
     Task { name: "help", help: "this list", run: help },
 ];
@@ -165,15 +170,36 @@ fn interop() -> Outcome {
     run(&mut foreign("test --workspace"))
 }
 
+fn browser() -> Outcome {
+    let chromium = env::var("CHROMIUM_BIN").unwrap_or_else(|_| "/usr/bin/chromium".into());
+    for program in ["node", "npm", &chromium] {
+        if !probe(program, "--version") {
+            println!(
+                "SKIPPED: {program} is not at hand; install nodejs, npm and chromium, or set CHROMIUM_BIN"
+            );
+            return Ok(());
+        }
+    }
+    cargo("build --package smoq")?;
+    run(&mut command("npm", "--prefix interop/browser ci --ignore-scripts --no-audit --no-fund"))?;
+    run(command("npm", "--prefix interop/browser test")
+        .env("CHROMIUM_BIN", chromium)
+        .env("SMOQ_BIN", root().join(target()).join("debug/smoq")))
+}
+
 /// A cargo command for the workspace of foreign peers. Its target folder lies below ours, so that one
 /// cache holds both.
 fn foreign(args: &str) -> Command {
     let (name, rest) = args.split_once(' ').unwrap_or((args, ""));
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     let mut command =
         command("cargo", &format!("{name} --manifest-path interop/Cargo.toml {rest}"));
-    command.env("CARGO_TARGET_DIR", target.join("interop"));
+    command.env("CARGO_TARGET_DIR", target().join("interop"));
     command
+}
+
+/// Where cargo builds, as seen from the root.
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from)
 }
 
 fn ci() -> Outcome {

@@ -1,0 +1,76 @@
+// Chromium, and the HTTP server of its pages.
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { after, before } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { chromium } from 'playwright-core';
+
+const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
+
+/**
+ * Chromium for all tests of a file. Gives back what opens a page for a test, in which `/lite.js` and
+ * `/net.js` can be imported.
+ */
+export function browserForTests() {
+    let browser, server;
+    before(async () => {
+        server = await serve();
+        browser = await chromium.launch({
+            executablePath: CHROMIUM,
+            // Its sandbox does not work for root.
+            chromiumSandbox: process.getuid?.() !== 0,
+            timeout: 90_000,
+        });
+    });
+    after(async () => {
+        await browser?.close();
+        server?.close();
+    });
+    return async t => {
+        const page = await browser.newPage();
+        const said = [];
+        page.on('console', message => said.push(message.text()));
+        page.on('pageerror', error => said.push(String(error)));
+        t.after(async () => {
+            await page.close();
+            if (!t.passed) console.error(`page:\n${said.join('\n')}`);
+        });
+        await page.goto(`http://127.0.0.1:${server.address().port}/`);
+        return page;
+    };
+}
+
+async function serve() {
+    const files = new Map([
+        ['/', ['text/html', '<!doctype html><title>smoq</title><link rel="icon" href="data:,">']],
+        ['/lite.js', ['text/javascript', await ours('lite.js')]],
+        ['/net.js', ['text/javascript', await ours('net.js')]],
+        ['/moq-net.js', ['text/javascript', await bundle('@moq/net')]],
+    ]);
+    const server = createServer((request, response) => {
+        const [type, body] = files.get(request.url) ?? [];
+        response.writeHead(type ? 200 : 404, type && { 'content-type': type }).end(body);
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    return server;
+}
+
+function ours(name) {
+    return readFile(new URL(`../page/${name}`, import.meta.url));
+}
+
+/** A package with all that it needs, as one module for a page. */
+async function bundle(name) {
+    const result = await build({
+        stdin: {
+            contents: `export * from '${name}'`,
+            resolveDir: fileURLToPath(new URL('..', import.meta.url)),
+        },
+        bundle: true,
+        format: 'esm',
+        write: false,
+    });
+    return result.outputFiles[0].contents;
+}
