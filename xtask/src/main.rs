@@ -175,7 +175,8 @@ fn browser() -> Outcome {
     for program in ["node", "npm", &chromium] {
         if !probe(program, "--version") {
             println!(
-                "SKIPPED: {program} is not at hand; install nodejs, npm and chromium, or set CHROMIUM_BIN"
+                "SKIPPED: {program} is not at hand; install nodejs, npm and chromium, or set \
+                 CHROMIUM_BIN"
             );
             return Ok(());
         }

@@ -3,10 +3,10 @@ import { Broadcast, Connection, Path, Time } from '/moq-net.js';
 
 const FRAME = 4096, FRAMES = 16;
 
-/** Connects. `hash` is the SHA-256 of the certificate, in hexadecimal. */
-export function connect(url, hash) {
+/** Connects, with one version. `hash` is the SHA-256 of the certificate, in hexadecimal. */
+export function connect({ url, hash, version }) {
     return Connection.connect(new URL(url), {
-        webtransport: { serverCertificateHashes: [{ value: hash }] },
+        webtransport: { serverCertificateHashes: [{ value: hash }], protocols: [version] },
         websocket: { enabled: false },
     });
 }

@@ -17,12 +17,9 @@ export function browserForTests() {
     let browser, server;
     before(async () => {
         server = await serve();
-        browser = await chromium.launch({
-            executablePath: CHROMIUM,
-            // Its sandbox does not work for root.
-            chromiumSandbox: process.getuid?.() !== 0,
-            timeout: 90_000,
-        });
+        // Without its sandbox, as Playwright has it unless told otherwise: root has none, and the pages
+        // are ours.
+        browser = await chromium.launch({ executablePath: CHROMIUM, timeout: 90_000 });
     });
     after(async () => {
         await browser?.close();
@@ -30,6 +27,8 @@ export function browserForTests() {
     });
     return async t => {
         const page = await browser.newPage();
+        // The limit of the test is enough.
+        page.setDefaultTimeout(0);
         const said = [];
         page.on('console', message => said.push(message.text()));
         page.on('pageerror', error => said.push(String(error)));
