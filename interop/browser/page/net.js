@@ -3,10 +3,14 @@ import { Broadcast, Connection, Path, Time } from '/moq-net.js';
 
 const FRAME = 4096, FRAMES = 16;
 
-/** Connects, with one version. `hash` is the SHA-256 of the certificate, in hexadecimal. */
+/**
+ * Connects, with one version. `hash` is the SHA-256 of the certificate, in hexadecimal; for an `http:`
+ * URL there is none, and the library asks the relay.
+ */
 export function connect({ url, hash, version }) {
+    const serverCertificateHashes = hash ? [{ value: hash }] : [];
     return Connection.connect(new URL(url), {
-        webtransport: { serverCertificateHashes: [{ value: hash }], protocols: [version] },
+        webtransport: { serverCertificateHashes, protocols: [version] },
         websocket: { enabled: false },
     });
 }
