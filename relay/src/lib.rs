@@ -94,24 +94,43 @@ pub struct SideDoor {
     _task: tokio::task::JoinSet<()>,
 }
 
-impl SideDoor {
-    #[cfg(feature = "h3")]
-    fn open(address: SocketAddr, fingerprint: [u8; 32]) -> Self {
-        let mut task = tokio::task::JoinSet::new();
-        match http::bind(address) {
-            Ok(listener) => _ = task.spawn(http::serve(listener, fingerprint)),
-            // Sessions need it not.
-            Err(error) => {
-                tracing::warn!(%error, "no /certificate.sha256 for browsers: TCP {address} is taken");
+/// How often to look for a port that is free for UDP and for TCP.
+#[cfg(feature = "h3")]
+const TRIES: usize = 16;
+
+/// Opens both: the server, and the side door on the TCP port with the same number.
+#[cfg(feature = "h3")]
+fn bind_both(
+    mut options: ServerOptions,
+    fingerprint: [u8; 32],
+) -> Result<(Server, SideDoor), ListenError> {
+    let listen = options.listen;
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        let door = http::bind(listen);
+        let chosen = door.as_ref().ok().and_then(|door| door.local_addr().ok());
+        options.listen = chosen.unwrap_or(listen);
+        match Server::bind(&smoq_tokio::Tokio, options.clone()) {
+            Err(_) if listen.port() == 0 && left > 0 => {}
+            server => {
+                let mut task = tokio::task::JoinSet::new();
+                match door {
+                    Ok(door) => _ = task.spawn(http::serve(door, fingerprint)),
+                    // Sessions do without.
+                    Err(error) => tracing::warn!(
+                        "no /certificate.sha256 for browsers: cannot listen on TCP {listen}: {error}"
+                    ),
+                }
+                return Ok((server?, SideDoor { _task: task }));
             }
         }
-        Self { _task: task }
     }
+}
 
-    #[cfg(not(feature = "h3"))]
-    fn open(_: SocketAddr, _: [u8; 32]) -> Self {
-        Self {}
-    }
+#[cfg(not(feature = "h3"))]
+fn bind_both(options: ServerOptions, _: [u8; 32]) -> Result<(Server, SideDoor), ListenError> {
+    Ok((Server::bind(&smoq_tokio::Tokio, options)?, SideDoor {}))
 }
 
 impl Relay {
@@ -154,11 +173,11 @@ impl Relay {
             ServerOptions { transport, node, ..ServerOptions::new(addresses[0], tls) };
         change(&mut options);
         let bind = |listen: &SocketAddr| {
-            Server::bind(&smoq_tokio::Tokio, ServerOptions { listen: *listen, ..options.clone() })
+            let options = ServerOptions { listen: *listen, ..options.clone() };
+            bind_both(options, fingerprint)
         };
         let first = bind(&addresses[0]);
-        let server = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;
-        let door = SideDoor::open(server.local_addr(), fingerprint);
+        let (server, door) = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;
         Ok(Self { server, fingerprint, door })
     }
 

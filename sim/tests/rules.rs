@@ -398,6 +398,20 @@ fn track_information_does_not_change() {
 }
 
 #[test]
+fn an_age_that_javascript_cannot_count_is_told_as_the_largest_it_can() {
+    for version in WITH_SETUP {
+        let (mut bench, publisher, _) = relay(version);
+        let asker = bench.client(version);
+        let asked = ask_track(&mut bench, asker, "cam");
+        let [upstream] = bench.requests(publisher, 6)[..] else { panic!("{version}") };
+        let info = TrackInfo { max_age_ms: u64::MAX, ..TrackInfo::default() };
+        bench.finish(publisher, upstream, &message(&info, version));
+        let told = TrackInfo { max_age_ms: 9_007_199_254_740_991, ..info };
+        assert_eq!(bench.sent(asker, asked).bytes, message(&told, version), "{version}");
+    }
+}
+
+#[test]
 fn a_prefix_without_a_grant_is_met_with_silence() {
     for version in Version::ALL {
         for (subscribe, expected) in [(false, &[][..]), (true, &["cam"])] {

@@ -41,6 +41,9 @@ use crate::{
     wire::{DecodeError, Hop, StreamCode},
 };
 
+/// The largest age that is said to a peer: those in JavaScript refuse numbers beyond 53 bits.
+pub(crate) const LONGEST_MS: u64 = (1 << 53) - 1;
+
 /// How far a session has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Half, Kind, Priority};
+use super::{Half, Kind, LONGEST_MS, Priority};
 use crate::{
     Id, Node, Session, Start, SubscribeOptions, Version, Violation,
     node::{Offence, Sub, Target},
@@ -26,9 +26,6 @@ const DROPS: usize = 4 << 10;
 
 /// From this age on a subscriber of 06 is taken to want everything held: a hundred days.
 const EVERYTHING_MS: u64 = 100 * 24 * 3600 * 1000;
-
-/// The largest age that is asked for: peers in JavaScript refuse numbers beyond 53 bits.
-const LONGEST_MS: u64 = (1 << 53) - 1;
 
 /// What a peer's parameters mean.
 pub(crate) fn options(params: &SubscribeParams, version: Version) -> SubscribeOptions {

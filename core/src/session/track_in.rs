@@ -1,11 +1,11 @@
 //! A peer asks what a track is like (moq-lite-05 on).
 
-use super::Kind;
+use super::{Kind, LONGEST_MS};
 use crate::{
     Id, Node, Session, Violation,
     node::{self, Offence},
     session::Stream,
-    wire::{Message, StreamCode, Track},
+    wire::{Message, StreamCode, Track, TrackInfo},
 };
 
 impl Node {
@@ -45,7 +45,8 @@ impl Node {
             let Some(session) = self.sessions.get_mut(session_id) else { continue };
             let version = session.version();
             if let Some(stream) = session.streams.get_mut(id) {
-                info.encode(&mut stream.out, version);
+                let max_age_ms = info.max_age_ms.min(LONGEST_MS);
+                TrackInfo { max_age_ms, ..info }.encode(&mut stream.out, version);
                 stream.kind = Kind::Over;
             }
             session.finish(id);
