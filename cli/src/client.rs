@@ -17,9 +17,8 @@ use crate::{failure::Failure, interrupt::interrupted, terminal::tell};
 /// The server, and how to connect to it.
 #[derive(clap::Args)]
 pub(crate) struct ClientArgs {
-    /// The relay: `moqt://HOST[:PORT][/PATH][?QUERY]` (raw QUIC) or `https://...` (WebTransport), port 443 by
-    /// default. Names of broadcasts are
-    /// relative to the path
+    /// The relay: `moqt://HOST[:PORT][/PATH][?QUERY]` (raw QUIC) or `https://...` (WebTransport), port
+    /// 443 by default. Names of broadcasts are relative to the path
     pub(crate) url: Url,
     #[command(flatten)]
     pub(crate) options: ConnectArgs,
@@ -66,11 +65,8 @@ pub(crate) async fn run(
 }
 
 async fn connect(args: &ClientArgs, node: Config) -> Result<Connection, Failure> {
-    let mut options = ClientOptions::new(args.options.trust(&args.url)?);
+    let mut options = options(&args.url, &args.options)?;
     options.node = Config { seed: options.node.seed, ..node };
-    if let Some(version) = args.options.moq_version {
-        options.versions = vec![version];
-    }
     let connection = smoq_tokio::connect(&args.url, options)
         .await
         .map_err(|error| Failure::Connect { url: without_query(&args.url), error })?;
@@ -83,6 +79,15 @@ async fn connect(args: &ClientArgs, node: Config) -> Result<Connection, Failure>
         ));
     }
     Ok(connection)
+}
+
+/// How to connect to this URL.
+pub(crate) fn options(url: &Url, args: &ConnectArgs) -> Result<ClientOptions, Failure> {
+    let mut options = ClientOptions::new(args.trust(url)?);
+    if let Some(version) = args.moq_version {
+        options.versions = vec![version];
+    }
+    Ok(options)
 }
 
 impl ConnectArgs {

@@ -30,6 +30,10 @@ pub(crate) enum Failure {
         "{count} groups are missing in the output: the server no longer had them, or they were cut off"
     )]
     Gap { count: u64 },
+    #[error("the server's process cannot be watched: {0}; give its PID, as `pgrep` tells it")]
+    NoProcess(io::Error),
+    #[error("the broadcast has ended while it was measured")]
+    BenchEnd,
     #[error("subscriber {0} got nothing")]
     DemoSilence(usize),
     #[error(transparent)]

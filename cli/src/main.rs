@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod announced;
+mod bench;
 mod client;
 mod demo;
 mod echo;
@@ -64,6 +65,7 @@ enum Command {
     Announced(announced::Args),
     Demo(demo::Args),
     Echo(echo::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -93,6 +95,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Announced(args) => announced::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Echo(args) => echo::run(args).await,
+            Command::Bench(args) => bench::run(args).await,
         }
     });
     // A thread may still wait for standard input; nobody waits for it.

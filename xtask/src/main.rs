@@ -1,6 +1,7 @@
 //! Developer commands, run as `cargo xtask COMMAND`. `cargo xtask help` lists them.
 #![forbid(unsafe_code)]
 
+mod bench_relay;
 mod purity;
 mod run;
 mod scan;
@@ -60,6 +61,11 @@ const TASKS: &[Task] = &[
         name: "browser",
         help: "tests in a real browser (needs node, npm and chromium)",
         run: browser,
+    },
+    Task {
+        name: "bench-relay",
+        help: "our relay beside moq-relay and the floor, under the same load (takes long)",
+        run: bench_relay::run,
     },
     Task { name: "ci", help: "everything that CI does, in its order", run: ci },
     Task { name: "help", help: "this list", run: help },
@@ -210,7 +216,7 @@ fn ci() -> Outcome {
 fn help() -> Outcome {
     println!("Usage: cargo xtask COMMAND\n");
     for task in TASKS {
-        println!("  {:<10}{}", task.name, task.help);
+        println!("  {:<13}{}", task.name, task.help);
     }
     Ok(())
 }

@@ -1,0 +1,323 @@
+//! Relays side by side: ours, moq-relay, and the floor, under the same load, in turns.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use serde_json::{Value, json};
+
+use crate::run::{Outcome, cargo, command, output, root};
+
+/// The leader, as released.
+const MOQ_RELAY: &str = "0.17.10";
+
+/// Where servers listen.
+const PORT: u16 = 24_443;
+
+/// How long a server may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Who takes part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Contender {
+    Smoq,
+    MoqNoq,
+    MoqUring,
+    Floor,
+}
+
+const CONTENDERS: [Contender; 4] =
+    [Contender::Floor, Contender::Smoq, Contender::MoqNoq, Contender::MoqUring];
+
+impl Contender {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Smoq => "smoq",
+            Self::MoqNoq => "moq-relay noq",
+            Self::MoqUring => "moq-relay io_uring",
+            Self::Floor => "floor",
+        }
+    }
+
+    fn command(self, shape: &Shape) -> Command {
+        let release = |name: &str| target().join("release").join(name).display().to_string();
+        let moq = tools().join("bin/moq-relay").display().to_string();
+        let listen = format!("127.0.0.1:{PORT}");
+        let line = match self {
+            Self::Smoq => format!("{} --log warn relay --listen {listen}", release("smoq")),
+            Self::MoqNoq => {
+                format!("{moq} --listen {listen} --listen-tls-generate localhost --auth-public **")
+            }
+            Self::MoqUring => format!(
+                "{moq} --listen {listen} --listen-tls-generate localhost --auth-public ** --runtime-io-uring"
+            ),
+            Self::Floor => {
+                let Shape { rate, size, group, .. } = shape;
+                format!(
+                    "{} --listen {listen} --rate {rate} --size {size} --group {group}",
+                    release("floor")
+                )
+            }
+        };
+        command("taskset", &format!("-c 0 {line}"))
+    }
+}
+
+/// What flows: as `smoq bench` has it.
+struct Shape {
+    name: &'static str,
+    rate: u32,
+    size: u32,
+    group: u32,
+}
+
+const SHAPES: [Shape; 5] = [
+    Shape { name: "video", rate: 30, size: 4096, group: 60 },
+    Shape { name: "small", rate: 200, size: 1200, group: 200 },
+    Shape { name: "chat", rate: 30, size: 200, group: 1 },
+    Shape { name: "hd", rate: 60, size: 16 << 10, group: 120 },
+    Shape { name: "idle", rate: 1, size: 8, group: 1 },
+];
+
+/// `cargo xtask bench-relay`. `BENCH_SHAPES`, `BENCH_SUBSCRIBERS` and `BENCH_ROUNDS` choose less or more.
+pub(crate) fn run() -> Outcome {
+    let list = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.into());
+    let shapes = list("BENCH_SHAPES", "video small chat hd idle");
+    let counts = list("BENCH_SUBSCRIBERS", "100 500");
+    let rounds: u32 = number("BENCH_ROUNDS", &list("BENCH_ROUNDS", "5"))?;
+    cargo("build --release --package smoq --package smoq-bench --bins")?;
+    install_moq_relay()?;
+    let folder = target().join("bench-relay");
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut runs = Vec::new();
+    for name in shapes.split_whitespace() {
+        let shape = SHAPES.iter().find(|shape| shape.name == name);
+        let shape = shape.ok_or_else(|| format!("there is no shape {name:?}"))?;
+        for count in counts.split_whitespace() {
+            let count: u32 = number("BENCH_SUBSCRIBERS", count)?;
+            for round in 1..=rounds {
+                for contender in CONTENDERS {
+                    let result = measure(contender, shape, count);
+                    match &result {
+                        Ok(run) => println!("{}", row(contender.name(), run)),
+                        Err(why) => println!("{:<20} {name} {count}: {why}", contender.name()),
+                    }
+                    runs.push(json!({
+                        "relay": contender.name(),
+                        "shape": name,
+                        "subscribers": count,
+                        "round": round,
+                        "run": result.unwrap_or_else(|why| json!({ "error": why })),
+                    }));
+                    save(&folder, &runs)?;
+                }
+            }
+        }
+    }
+    let table = table(&runs);
+    println!("\n{table}");
+    let file = folder.join("table.md");
+    fs::write(&file, table).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn number(what: &str, text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("{what}: {text:?} is no number"))
+}
+
+fn save(folder: &Path, runs: &[Value]) -> Outcome {
+    let text: String = runs.iter().map(|run| format!("{run}\n")).collect();
+    let file = folder.join("runs.jsonl");
+    fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn target() -> PathBuf {
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+fn tools() -> PathBuf {
+    target().join("tools")
+}
+
+/// Not with its own lock file, which names a release that registries have withdrawn.
+fn install_moq_relay() -> Outcome {
+    let root = tools();
+    let installed = root.join(".crates.toml");
+    let listed = fs::read_to_string(installed).unwrap_or_default();
+    if listed.contains(&format!("\"moq-relay {MOQ_RELAY} ")) {
+        return Ok(());
+    }
+    cargo(&format!("install moq-relay --version {MOQ_RELAY} --root {}", root.display()))
+}
+
+/// A server that is stopped when it is dropped.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One run of one of them.
+fn measure(contender: Contender, shape: &Shape, subscribers: u32) -> Result<Value, String> {
+    let mut server = contender.command(shape);
+    server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = server.spawn().map_err(|error| format!("cannot start it: {error}"))?;
+    let mut server = Server(child);
+    let begin = Instant::now();
+    while !listens()? {
+        if begin.elapsed() > PATIENCE || server.0.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return Err("it does not listen".into());
+        }
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    let publish = if contender == Contender::Floor { "--no-publish" } else { "" };
+    let text = output(
+        "taskset",
+        &format!(
+            "-c 1 {} bench --json --insecure --moq-version moq-lite-06 --shape {} --subscribers \
+             {subscribers} --pid {} {publish} moqt://127.0.0.1:{PORT}",
+            target().join("release/smoq").display(),
+            shape.name,
+            server.0.id(),
+        ),
+    )?;
+    serde_json::from_str(&text).map_err(|error| format!("{error} in {text}"))
+}
+
+/// Whether somebody has the port.
+fn listens() -> Result<bool, String> {
+    let table = fs::read_to_string("/proc/net/udp").map_err(|error| error.to_string())?;
+    Ok(table.contains(&format!(":{PORT:04X} ")))
+}
+
+/// What the tables tell of one run.
+struct Figures {
+    /// CPU seconds for a GB.
+    cost: f64,
+    /// CPU seconds for a million frames.
+    frame_cost: f64,
+    delivered: f64,
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    /// KiB for each subscriber.
+    memory: f64,
+    join: f64,
+    sessions: f64,
+}
+
+impl Figures {
+    fn of(run: &Value) -> Option<Self> {
+        let get = |path: &str| run.pointer(path).and_then(Value::as_f64);
+        let subscribers = get("/subscribers")?;
+        let cpu = get("/server/cpu_seconds")?;
+        let (frames, expected) = (get("/frames")?, get("/expected")?);
+        let memory = get("/server/resident_kib")? - get("/server/resident_kib_before")?;
+        Some(Self {
+            cost: cpu / (get("/bytes")? / 1e9),
+            frame_cost: cpu / (frames / 1e6),
+            delivered: if expected > 0.0 { frames / expected } else { 1.0 },
+            p50: get("/latency_ms/p50")?,
+            p99: get("/latency_ms/p99")?,
+            p999: get("/latency_ms/p999")?,
+            memory: memory / subscribers,
+            join: get("/join_ms/p50")?,
+            sessions: get("/sessions_per_second")?,
+        })
+    }
+}
+
+fn row(name: &str, run: &Value) -> String {
+    let Some(figures) = Figures::of(run) else { return format!("{name:<20} {run}") };
+    format!(
+        "{name:<20} {} {}: {:.2} s/GB, {:.3} %, p50 {:.1} ms, p99 {:.1} ms, {:.0} KiB each",
+        run["shape"].as_str().unwrap_or_default(),
+        run["subscribers"],
+        figures.cost,
+        figures.delivered * 100.0,
+        figures.p50,
+        figures.p99,
+        figures.memory
+    )
+}
+
+/// Medians over the rounds, in Markdown.
+fn table(runs: &[Value]) -> String {
+    let mut groups: BTreeMap<(String, u64, usize), Vec<Figures>> = BTreeMap::new();
+    for run in runs {
+        let order = CONTENDERS.iter().position(|contender| run["relay"] == contender.name());
+        if let (Some(order), Some(figures)) = (order, Figures::of(&run["run"])) {
+            let shape = run["shape"].as_str().unwrap_or_default().to_owned();
+            let count = run["subscribers"].as_u64().unwrap_or_default();
+            groups.entry((shape, count, order)).or_default().push(figures);
+        }
+    }
+    let mut text = String::from(
+        "| Shape | N | Relay | CPU s per GB | × floor | CPU s per million frames | delivered | p50 ms | \
+         p99 ms | p99.9 ms | KiB per subscriber | first frame ms | sessions/s |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for ((shape, count, order), rounds) in &groups {
+        let median = |of: fn(&Figures) -> f64| median(rounds.iter().map(of).collect());
+        let floor = groups.get(&(shape.clone(), *count, 0));
+        let floor = floor.map(|rounds| self::median(rounds.iter().map(|run| run.cost).collect()));
+        let cost = median(|run| run.cost);
+        let _ = writeln!(
+            text,
+            "| {shape} | {count} | {} | {:.2} | {:.2} | {:.1} | {:.3} % | {:.2} | {:.2} | {:.2} | {:.0} | \
+             {:.0} | {:.0} |",
+            CONTENDERS[*order].name(),
+            cost,
+            floor.map_or(f64::NAN, |floor| cost / floor),
+            median(|run| run.frame_cost),
+            median(|run| run.delivered) * 100.0,
+            median(|run| run.p50),
+            median(|run| run.p99),
+            median(|run| run.p999),
+            median(|run| run.memory),
+            median(|run| run.join),
+            median(|run| run.sessions),
+        );
+    }
+    text
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(relay: &str, cpu: f64) -> Value {
+        json!({ "relay": relay, "shape": "video", "subscribers": 10, "round": 1, "run": {
+            "shape": "video", "subscribers": 10, "frames": 100, "expected": 200, "bytes": 1_000_000_000,
+            "latency_ms": { "p50": 1.0, "p99": 2.0, "p999": 3.0, "max": 4.0 },
+            "join_ms": { "p50": 5.0, "p99": 6.0 }, "sessions_per_second": 7.0,
+            "server": { "cpu_seconds": cpu, "resident_kib": 1500, "resident_kib_before": 1000 },
+        }})
+    }
+
+    #[test]
+    fn the_table_has_medians_and_ratios() {
+        let runs = [run("floor", 2.0), run("smoq", 1.0), run("smoq", 3.0), run("smoq", 9.0)];
+        let table = table(&runs);
+        assert!(table.contains("| video | 10 | floor | 2.00 | 1.00 |"), "{table}");
+        let smoq = "| video | 10 | smoq | 3.00 | 1.50 | 30000.0 | 50.000 % | 1.00 | 2.00 | 3.00 | 50 | 5 | 7 |";
+        assert!(table.contains(smoq), "{table}");
+    }
+
+    #[test]
+    fn a_run_that_failed_is_left_out() {
+        let failed =
+            json!({ "relay": "smoq", "shape": "hd", "subscribers": 1, "run": { "error": "x" } });
+        assert!(!table(&[failed]).contains("hd"));
+    }
+}
