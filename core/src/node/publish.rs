@@ -209,7 +209,7 @@ impl Node {
         self.advance(now);
         let now = self.now;
         let state = self.store.groups.get_mut(group).ok_or(Misuse::Stale)?;
-        state.append_owned(now, data)?;
+        state.append(now, &data)?;
         let track = state.track;
         self.group_grew(group, track);
         Ok(())

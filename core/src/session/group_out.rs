@@ -1,8 +1,7 @@
 //! A group on its way out.
 
 use alloc::vec::Vec;
-use bytes::Bytes;
-use smallvec::SmallVec;
+use bytes::{Buf, Bytes};
 
 use super::{Half, Kind, Priority};
 use crate::{
@@ -13,13 +12,20 @@ use crate::{
     wire::{GroupHeader, Message, StreamCode, UniType, varint},
 };
 
+/// The longest header of a group: a type, a length and three numbers.
+const HEADER: usize = 1 + 1 + 3 * 8;
+
+/// Bytes of the buffers that the headers of a session's groups share.
+const HEADERS: usize = 1 << 10;
+
 /// One group for one subscriber: a header and a cursor.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupOut {
     pub(crate) sub: Id<Sub>,
     pub(crate) sequence: u64,
     pub(crate) group: Id<Group>,
-    header: SmallVec<[u8; 28]>,
+    /// What is left of the header.
+    header: Bytes,
     cursor: Cursor,
 }
 
@@ -70,10 +76,12 @@ impl Node {
         let (first, last) = sub.frames_of(sequence);
         let cursor = Cursor::new(version.into(), first, last);
         let first_frame = cursor.first_frame(group);
-        session.header.clear();
-        varint::encode(UniType::Group.to_varint(), &mut session.header);
-        GroupHeader { subscribe, sequence, first_frame }.encode(&mut session.header, version);
-        let header = SmallVec::from_slice(&session.header);
+        if session.headers.capacity() < HEADER {
+            session.headers.reserve(HEADERS);
+        }
+        varint::encode(UniType::Group.to_varint(), &mut session.headers);
+        GroupHeader { subscribe, sequence, first_frame }.encode(&mut session.headers, version);
+        let header = session.headers.split().freeze();
         let priority = Priority::group(sub.options.priority, sub.age, sub.options.order, sequence);
         let out = GroupOut { sub: sub_id, sequence, group: group_id, header, cursor };
         let id = session.open(now, stream, Dir::Uni, Kind::GroupOut(out), priority);
@@ -98,7 +106,7 @@ impl Node {
         let Kind::GroupOut(out) = &mut stream.kind else { return None };
         let taken = out.header.len().min(max);
         if taken > 0 {
-            chunks.push(Bytes::copy_from_slice(&out.header[..taken]));
+            chunks.push(out.header.slice(..taken));
         }
         if taken < out.header.len() {
             return Some((taken, false));
@@ -132,7 +140,7 @@ impl Node {
         let Some(stream) = session.streams.get_mut(id) else { return };
         let Kind::GroupOut(out) = &mut stream.kind else { return };
         let header = out.header.len().min(bytes);
-        out.header.drain(..header);
+        out.header.advance(header);
         if let Some(group) = self.store.groups.get_mut(out.group) {
             out.cursor.advance(group, bytes - header);
         }

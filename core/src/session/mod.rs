@@ -199,8 +199,8 @@ pub struct Session {
     by_id: BTreeMap<StreamId, Id<Stream>>,
     ready: BTreeSet<Ready>,
     buffered: usize,
-    /// Where group headers are made, kept for the next one.
-    pub(crate) header: BytesMut,
+    /// Where headers of groups are made, with room for more.
+    pub(crate) headers: BytesMut,
 }
 
 impl Session {
@@ -233,7 +233,7 @@ impl Session {
             by_id: BTreeMap::new(),
             ready: BTreeSet::new(),
             buffered: 0,
-            header: BytesMut::new(),
+            headers: BytesMut::new(),
         }
     }
 

@@ -202,8 +202,13 @@ impl Node {
         code: StreamCode,
     ) {
         let reorder = self.config.limits.reorder;
-        let Some(track) = self.store.tracks.get(track_id) else { return };
-        for sub_id in track.subs.clone() {
+        let subs = self.store.tracks.get(track_id).map_or(0, |track| track.subs.len());
+        for index in 0..subs {
+            // A group that is dropped ends no subscription, so none moves meanwhile.
+            let track = self.store.tracks.get(track_id);
+            let Some(sub_id) = track.and_then(|track| track.subs.get(index).copied()) else {
+                break;
+            };
             let Some(sub) = self.subs.get(sub_id) else { continue };
             let told =
                 sub.selection.lacks(first, last) && self.drop_group(sub_id, first, last, code);

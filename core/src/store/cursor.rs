@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::{
     Group, GroupEnd,
-    group::{FrameMark, Header},
+    frame::{Frame, Header},
+    group::Place,
 };
 use crate::{FrameChunk, wire::StreamCode};
 
@@ -30,10 +31,8 @@ pub(crate) struct Cursor {
     last: Option<u64>,
     /// Place in the wire form. Meaningful once `begun`.
     offset: usize,
-    /// Index of the chunk that holds `offset`, or one before it.
-    chunk: usize,
-    /// Index in `frames` of the frame that holds `offset`, or one before it.
-    frame: usize,
+    /// The same in frames and runs.
+    place: Place,
     begun: bool,
     /// A header made for this reader alone: the first one, when it begins inside the group.
     lead: Bytes,
@@ -53,7 +52,8 @@ pub(crate) enum Ahead {
 impl Cursor {
     /// A cursor for the frames `first` to `last` (inclusive) of a group.
     pub(crate) fn new(form: Form, first: u64, last: Option<u64>) -> Self {
-        Self { form, first, last, offset: 0, chunk: 0, frame: 0, begun: false, lead: Bytes::new() }
+        let place = Place::default();
+        Self { form, first, last, offset: 0, place, begun: false, lead: Bytes::new() }
     }
 
     /// The first frame that this cursor gives, as an index in the group.
@@ -74,28 +74,24 @@ impl Cursor {
         if !self.begin(group) {
             return (0, if group.end.is_some() { Ahead::End } else { Ahead::More });
         }
-        group.freeze();
+        group.settle();
+        group.seek(self.offset, &mut self.place);
         let mut taken = self.lead.len().min(max);
         if taken > 0 {
             out.push(self.lead.slice(..taken));
         }
-        let (mut offset, mut frame, mut chunk) = (self.offset, self.frame, self.chunk);
+        let (mut offset, mut place) = (self.offset, self.place);
         while taken < max {
-            let span = self.span(group, offset, &mut frame);
+            let span = self.span(group, offset, &mut place.frame);
             if span.is_empty() {
                 return (taken, self.after(group, span.start));
             }
-            offset = span.start;
-            let end = span.end.min(offset.saturating_add(max - taken));
-            while offset < end {
-                let (bytes, start) = chunk_at(group, offset, &mut chunk);
-                let upto = end.min(start + bytes.len());
-                out.push(bytes.slice(offset - start..upto - start));
-                taken += upto - offset;
-                offset = upto;
-            }
+            let end = span.end.min(span.start.saturating_add(max - taken));
+            group.slices(span.start..end, place, out);
+            taken += end - span.start;
+            offset = end;
         }
-        let rest = self.span(group, offset, &mut frame);
+        let rest = self.span(group, offset, &mut place.frame);
         let ahead = if rest.is_empty() { self.after(group, rest.start) } else { Ahead::More };
         (taken, ahead)
     }
@@ -103,21 +99,18 @@ impl Cursor {
     /// Moves over `bytes` that were taken of those offered by [`Self::peek`].
     pub(crate) fn advance(&mut self, group: &Group, mut bytes: usize) {
         let lead = self.lead.len().min(bytes);
-        self.lead = self.lead.slice(lead..);
+        self.lead.advance(lead);
         bytes -= lead;
         while bytes > 0 {
-            let mut frame = self.frame;
+            let mut frame = self.place.frame;
             let span = self.span(group, self.offset, &mut frame);
             if span.is_empty() {
                 return;
             }
-            self.frame = frame;
+            self.place.frame = frame;
             let step = bytes.min(span.len());
             self.offset = span.start + step;
             bytes -= step;
-        }
-        while group.chunks.get(self.chunk + 1).is_some_and(|next| next.start <= self.offset) {
-            self.chunk += 1;
         }
     }
 
@@ -126,14 +119,14 @@ impl Cursor {
         if !self.begin(group) {
             return None;
         }
-        group.freeze();
-        let mut mark = *group.frames.get(self.frame)?;
+        group.settle();
+        let mut mark = group.frames.get(self.place.frame)?;
         // A frame of no bytes is given when its header is passed, any other with its bytes.
-        if self.offset >= mark.end() && self.offset > mark.start as usize {
-            mark = *group.frames.get(self.frame + 1)?;
-            self.frame += 1;
+        if self.offset >= mark.end() && self.offset > mark.start() {
+            mark = group.frames.get(self.place.frame + 1)?;
+            self.place.frame += 1;
         }
-        if self.passed(group, self.frame) {
+        if self.passed(group, self.place.frame) {
             return None;
         }
         let begin = self.offset.max(mark.payload());
@@ -143,12 +136,11 @@ impl Cursor {
         }
         let mut data = Bytes::new();
         if begin < end {
-            let (bytes, start) = chunk_at(group, begin, &mut self.chunk);
-            data = bytes.slice(begin - start..end.min(start + bytes.len()) - start);
+            data = group.slice(begin..end, &mut self.place);
         }
         self.offset = begin + data.len();
         Some(FrameChunk {
-            frame: group.first_frame + self.frame as u64,
+            frame: group.first_frame + self.place.frame as u64,
             timestamp: mark.timestamp,
             size: u64::from(mark.size),
             offset: (begin - mark.payload()) as u64,
@@ -164,10 +156,10 @@ impl Cursor {
         if group.end.is_some() && self.offset >= group.len {
             return true;
         }
-        let Some(mark) = group.frames.get(self.frame) else { return false };
+        let Some(mark) = group.frames.get(self.place.frame) else { return false };
         self.offset >= mark.end()
-            && self.offset > mark.start as usize
-            && self.passed(group, self.frame + 1)
+            && self.offset > mark.start()
+            && self.passed(group, self.place.frame + 1)
     }
 
     /// Bytes of the group, as far as it has come, that this cursor has not passed.
@@ -187,9 +179,8 @@ impl Cursor {
         }
         let index = usize::try_from(skip).unwrap_or(usize::MAX);
         let Some(mark) = group.frames.get(index) else { return false };
-        self.frame = index;
+        self.place.frame = index;
         self.offset = mark.payload();
-        self.chunk = group.chunks.partition_point(|chunk| chunk.start <= self.offset).max(1) - 1;
         // Its delta counts from a frame that this reader does not get: say it from zero.
         let header = Header::new(mark.timestamp as i64, u64::from(mark.size));
         self.lead = Bytes::copy_from_slice(match self.form {
@@ -206,7 +197,7 @@ impl Cursor {
         if self.form == Form::Timed && self.last.is_none() {
             return offset..group.len;
         }
-        let holds = |mark: &FrameMark| mark.end() > offset || mark.start as usize >= offset;
+        let holds = |mark: &Frame| mark.end() > offset || mark.start() >= offset;
         while group.frames.get(*frame).is_some_and(|mark| !holds(mark)) {
             *frame += 1;
         }
@@ -215,7 +206,7 @@ impl Cursor {
         };
         let begin = match self.form {
             Form::Timed => offset,
-            Form::Plain => offset.max(mark.start as usize + usize::from(mark.delta)),
+            Form::Plain => offset.max(mark.start() + usize::from(mark.delta)),
         };
         begin..mark.end().min(group.len).max(begin)
     }
@@ -232,13 +223,4 @@ impl Cursor {
         let mark = last.and_then(|last| group.frames.get(usize::try_from(last).ok()?));
         if mark.is_some_and(|mark| offset >= mark.end()) { Ahead::End } else { Ahead::More }
     }
-}
-
-/// The chunk that holds `offset` and where it begins, searched from `hint` on.
-fn chunk_at<'a>(group: &'a Group, offset: usize, hint: &mut usize) -> (&'a Bytes, usize) {
-    while group.chunks.get(*hint + 1).is_some_and(|next| next.start <= offset) {
-        *hint += 1;
-    }
-    let chunk = &group.chunks[*hint];
-    (&chunk.bytes, chunk.start)
 }

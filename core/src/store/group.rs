@@ -1,17 +1,22 @@
 //! One group: its frames in wire form, written once.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use super::Track;
+use super::{
+    Track,
+    frame::{Frame, Header},
+    text::Text,
+};
 use crate::{
     Id, Limits, Time, Version,
     node::{Reader, Session},
     session::Stream,
-    wire::{MAX_TIMESTAMP, StreamCode, varint},
+    wire::{MAX_TIMESTAMP, StreamCode},
 };
 
 /// How a group ended.
@@ -47,72 +52,18 @@ pub(crate) enum GroupError {
     TooLarge,
 }
 
-/// A contiguous run of the group's wire form.
-#[derive(Clone, Debug)]
-pub(super) struct Chunk {
-    pub(super) start: usize,
-    pub(super) bytes: Bytes,
-}
-
-/// Where one frame lies in the wire form.
-///
-/// A header is `delta, size` (05 on); the earlier form is the same without `delta`, so one encoding
-/// serves both: readers of the earlier form skip the first `delta` bytes of each frame.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FrameMark {
-    pub(super) start: u32,
-    pub(super) size: u32,
-    pub(super) timestamp: u64,
-    pub(super) header: u8,
-    pub(super) delta: u8,
-}
-
-impl FrameMark {
-    pub(super) fn payload(&self) -> usize {
-        self.start as usize + usize::from(self.header)
-    }
-
-    pub(super) fn end(&self) -> usize {
-        self.payload() + self.size as usize
-    }
-}
-
-/// First and largest size of the buffers that small pieces are gathered in. Growing from small keeps
-/// a chat message cheap; 16 KiB is where a reader's slices stop getting cheaper.
-const SEGMENT: core::ops::RangeInclusive<usize> = 256..=16 << 10;
-
-/// Payload pieces of the application from this size on are kept as they are instead of copied.
+/// Payloads that the application hands over whole are kept from this size on instead of copied.
 const KEEP: usize = 2 << 10;
 
-/// A frame header in the form with timestamps.
-pub(super) struct Header {
-    bytes: [u8; Self::MAX],
-    delta: u8,
-    len: u8,
-}
+/// How much of what the group before needed is reserved for the next one, in frames and runs: two
+/// seconds of video.
+const EXPECTED: usize = 128;
 
-impl Header {
-    const MAX: usize = 16;
-
-    pub(super) fn new(delta: i64, size: u64) -> Self {
-        let delta = varint::zigzag(delta);
-        let mut bytes = [0; Self::MAX];
-        let mut out = &mut bytes[..];
-        varint::encode(delta, &mut out);
-        varint::encode(size, &mut out);
-        let (delta, size) = (varint::len(delta), varint::len(size));
-        Self { bytes, delta: delta as u8, len: (delta + size) as u8 }
-    }
-
-    /// Delta and size.
-    pub(super) fn timed(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-
-    /// The size alone.
-    pub(super) fn plain(&self) -> &[u8] {
-        &self.bytes[usize::from(self.delta)..usize::from(self.len)]
-    }
+/// Where a reader stands: indices that only grow. Each may lag behind, it is searched from there.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Place {
+    pub(super) frame: usize,
+    run: usize,
 }
 
 /// A group in the store. Outside, only its id is seen.
@@ -126,21 +77,26 @@ pub struct Group {
     /// When it was last written to.
     pub(crate) touched: Time,
     pub(crate) followers: SmallVec<[Follower; 1]>,
-    pub(super) chunks: SmallVec<[Chunk; 1]>,
-    pub(super) frames: Vec<FrameMark>,
-    /// Wire bytes so far, `tail` included.
+    pub(super) frames: Vec<Frame>,
+    /// Wire bytes so far.
     pub(super) len: usize,
-    tail: BytesMut,
-    segment: usize,
+    text: Text,
     /// Payload bytes of the last frame that are still to come.
     missing: u64,
-    /// Buffer bytes allocated for this group.
-    allocated: usize,
     charged: usize,
 }
 
 impl Group {
-    pub(super) fn new(track: Id<Track>, sequence: u64, first_frame: u64) -> Self {
+    /// An empty group, expected to be like the one before.
+    pub(super) fn new(
+        track: Id<Track>,
+        sequence: u64,
+        first_frame: u64,
+        before: Option<&Self>,
+    ) -> Self {
+        let (frames, runs, text) = before.map_or((0, 0, 0), |before| {
+            (before.frames.len(), before.text.runs.len(), before.text.len())
+        });
         let mut group = Self {
             track,
             sequence,
@@ -148,13 +104,10 @@ impl Group {
             end: None,
             touched: Time::ZERO,
             followers: SmallVec::new(),
-            chunks: SmallVec::new(),
-            frames: Vec::new(),
+            frames: Vec::with_capacity(frames.min(EXPECTED)),
             len: 0,
-            tail: BytesMut::new(),
-            segment: *SEGMENT.start(),
+            text: Text::expecting(runs.min(EXPECTED), text),
             missing: 0,
-            allocated: 0,
             charged: 0,
         };
         group.charged = group.cost();
@@ -169,10 +122,8 @@ impl Group {
         size: u64,
         limits: &Limits,
     ) -> Result<(), GroupError> {
-        let header = self.mark_frame(timestamp, size, limits)?;
+        self.push_frame(now, timestamp, size, Bytes::new(), limits)?;
         self.missing = size;
-        self.copy(header.timed());
-        self.touched = now;
         Ok(())
     }
 
@@ -189,19 +140,17 @@ impl Group {
             self.start_frame(now, timestamp, size, limits)?;
             return self.append(now, &payload);
         }
-        let header = self.mark_frame(timestamp, size, limits)?;
-        // The payload is not missing yet: nothing is to be reserved for it behind its header.
-        self.copy(header.timed());
-        self.missing = size;
-        self.append_owned(now, payload)
+        self.push_frame(now, timestamp, size, payload, limits)
     }
 
-    fn mark_frame(
+    fn push_frame(
         &mut self,
+        now: Time,
         timestamp: u64,
         size: u64,
+        kept: Bytes,
         limits: &Limits,
-    ) -> Result<Header, GroupError> {
+    ) -> Result<(), GroupError> {
         if self.end.is_some() {
             return Err(GroupError::Finished);
         }
@@ -219,35 +168,23 @@ impl Group {
         }
         let before = self.frames.last().map_or(0, |frame| frame.timestamp);
         let header = Header::new(timestamp as i64 - before as i64, size);
-        self.frames.push(FrameMark {
-            start: self.len as u32,
-            size: size as u32,
-            timestamp,
-            header: header.len,
-            delta: header.delta,
-        });
-        Ok(header)
-    }
-
-    /// Adds payload of the frame started last, by copying it.
-    pub(crate) fn append(&mut self, now: Time, data: &[u8]) -> Result<(), GroupError> {
-        self.expect(data.len())?;
-        self.copy(data);
+        let (start, text) = (self.len as u32, self.text.len() as u32);
+        self.text.push(header.timed());
+        self.len += usize::from(header.len) + kept.len();
+        let Header { delta, len: header, .. } = header;
+        self.frames.push(Frame { start, size: size as u32, text, header, delta, timestamp, kept });
         self.touched = now;
         Ok(())
     }
 
-    /// Adds payload of the frame started last; keeps a large piece as it is.
-    pub(crate) fn append_owned(&mut self, now: Time, data: Bytes) -> Result<(), GroupError> {
-        if data.len() < KEEP {
-            return self.append(now, &data);
+    /// Adds payload of the frame started last.
+    pub(crate) fn append(&mut self, now: Time, data: &[u8]) -> Result<(), GroupError> {
+        if self.end.is_some() {
+            return Err(GroupError::Finished);
         }
-        self.expect(data.len())?;
-        self.freeze();
-        let start = self.len;
+        self.missing = self.missing.checked_sub(data.len() as u64).ok_or(GroupError::Overflow)?;
+        self.text.push(data);
         self.len += data.len();
-        self.allocated += data.len();
-        self.chunks.push(Chunk { start, bytes: data });
         self.touched = now;
         Ok(())
     }
@@ -285,47 +222,61 @@ impl Group {
         self.len
     }
 
-    /// Makes everything written so far readable as chunks.
-    pub(super) fn freeze(&mut self) {
-        if !self.tail.is_empty() {
-            let start = self.len - self.tail.len();
-            let bytes = self.tail.split().freeze();
-            self.chunks.push(Chunk { start, bytes });
-        }
+    /// Makes everything written so far readable.
+    pub(super) fn settle(&mut self) {
+        self.text.settle();
     }
 
-    fn expect(&mut self, bytes: usize) -> Result<(), GroupError> {
-        if self.end.is_some() {
-            return Err(GroupError::Finished);
+    /// Moves `place` to an offset in the wire form. Returns the same offset in the text; inside a
+    /// payload that was kept, where the text goes on behind it.
+    pub(super) fn seek(&self, offset: usize, place: &mut Place) -> usize {
+        while self.frames.get(place.frame + 1).is_some_and(|next| next.start() <= offset) {
+            place.frame += 1;
         }
-        self.missing = self.missing.checked_sub(bytes as u64).ok_or(GroupError::Overflow)?;
-        Ok(())
+        let Some(frame) = self.frames.get(place.frame) else { return 0 };
+        let inside = offset - frame.start();
+        let inside = if frame.is_kept() { inside.min(frame.header.into()) } else { inside };
+        self.text.seek(frame.text as usize + inside, &mut place.run);
+        frame.text as usize + inside
     }
 
-    fn copy(&mut self, mut data: &[u8]) {
-        while !data.is_empty() {
-            let spare = self.tail.capacity() - self.tail.len();
-            if spare == 0 {
-                self.freeze();
-                let size = self.segment.max(data.len().min(*SEGMENT.end()));
-                self.tail = BytesMut::with_capacity(size);
-                self.segment = (self.segment * 2).min(*SEGMENT.end());
-                self.allocated += size;
-                continue;
+    /// Appends a part of the wire form to `out`, from `place` on. It is settled.
+    pub(super) fn slices(&self, part: Range<usize>, place: Place, out: &mut Vec<Bytes>) {
+        let (mut offset, mut place) = (part.start, place);
+        let mut text = self.seek(offset, &mut place);
+        let frames = self.frames[place.frame..].iter();
+        let inside = frames.take_while(|frame| frame.start() < part.end);
+        for frame in inside.filter(|frame| frame.is_kept()) {
+            let payload = frame.payload();
+            let before = payload.min(part.end).saturating_sub(offset);
+            self.text.slices(text..text + before, &mut place.run, out);
+            (text, offset) = (text + before, offset + before);
+            let end = frame.end().min(part.end);
+            if offset < end {
+                out.push(frame.kept.slice(offset - payload..end - payload));
+                offset = end;
             }
-            let (now, later) = data.split_at(spare.min(data.len()));
-            self.tail.extend_from_slice(now);
-            self.len += now.len();
-            data = later;
+        }
+        self.text.slices(text..text + part.end - offset, &mut place.run, out);
+    }
+
+    /// The first of those slices of a payload, which is not empty.
+    pub(super) fn slice(&self, part: Range<usize>, place: &mut Place) -> Bytes {
+        let text = self.seek(part.start, place);
+        match &self.frames[place.frame] {
+            frame if frame.is_kept() => {
+                frame.kept.slice(part.start - frame.payload()..part.end - frame.payload())
+            }
+            _ => self.text.slice(text..text + part.len(), place.run),
         }
     }
 
     /// What the group costs, overhead included.
     pub(super) fn cost(&self) -> usize {
         size_of::<Self>()
-            + self.allocated
-            + self.chunks.capacity() * size_of::<Chunk>()
-            + self.frames.capacity() * size_of::<FrameMark>()
+            + self.text.cost()
+            + (self.len - self.text.len())
+            + self.frames.capacity() * size_of::<Frame>()
     }
 
     pub(super) fn charged(&self) -> usize {

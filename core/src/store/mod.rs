@@ -5,8 +5,10 @@
 //! have a cursor at an earlier place.
 
 mod cursor;
+mod frame;
 mod group;
 mod selection;
+mod text;
 mod track;
 
 #[cfg(test)]
@@ -46,9 +48,10 @@ impl Store {
         sequence: u64,
         first_frame: u64,
     ) -> Option<Id<Group>> {
-        let group = Group::new(track, sequence, first_frame);
-        let cost = group.cost();
         let held = self.tracks.get_mut(track)?;
+        let before = held.newest_first().next().and_then(|(_, id)| self.groups.get(id));
+        let group = Group::new(track, sequence, first_frame, before);
+        let cost = group.cost();
         let id = self.groups.insert(group);
         held.insert(sequence, id);
         held.bytes += cost;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn group() -> Group {
-    Group::new(Id::numbered(0), 7, 0)
+    Group::new(Id::numbered(0), 7, 0, None)
 }
 
 /// What the frames look like on the wire, the delta counting from zero at the first one.
@@ -63,7 +63,7 @@ proptest! {
         pieces in 1..5000_usize,
         step in 1..2000_usize,
         late in 0..9_usize,
-        owned: bool,
+        whole: bool,
     ) {
         let limits = Limits::default();
         let mut group = group();
@@ -73,18 +73,22 @@ proptest! {
             .map(|(version, joins)| (version, joins, Cursor::new(version.into(), 0, None), Vec::new()))
             .collect();
         for (index, (timestamp, payload)) in frames.iter().enumerate() {
-            group.start_frame(Time::ZERO, *timestamp, payload.len() as u64, &limits).unwrap();
-            for piece in payload.chunks(pieces) {
-                if owned {
-                    group.append_owned(Time::ZERO, Bytes::copy_from_slice(piece)).unwrap();
-                } else {
-                    group.append(Time::ZERO, piece).unwrap();
-                }
+            let mut pieces = payload.chunks(pieces);
+            if whole {
+                let payload = Bytes::copy_from_slice(payload);
+                group.write_frame(Time::ZERO, *timestamp, payload, &limits).unwrap();
+                pieces = [].chunks(1);
+            } else {
+                group.start_frame(Time::ZERO, *timestamp, payload.len() as u64, &limits).unwrap();
+            }
+            loop {
                 for (_, joins, cursor, got) in &mut readers {
                     if *joins <= index {
                         prop_assert_eq!(drain(cursor, &mut group, step, got), Ahead::More);
                     }
                 }
+                let Some(piece) = pieces.next() else { break };
+                group.append(Time::ZERO, piece).unwrap();
             }
         }
         group.finish(Time::ZERO, GroupEnd::Complete);
@@ -186,7 +190,8 @@ fn small_frames_are_gathered() {
         group.start_frame(Time::ZERO, index, 64, &Limits::default()).unwrap();
         group.append(Time::ZERO, &[0; 64]).unwrap();
     }
-    group.freeze();
-    assert!(group.chunks.len() <= 12, "{} chunks", group.chunks.len());
-    assert!(group.cost() < 2 * 1000 * (64 + 3) + 1000 * 40, "{} bytes", group.cost());
+    let (mut cursor, mut chunks) = (Cursor::new(Form::Timed, 0, None), Vec::new());
+    assert_eq!(cursor.peek(&mut group, usize::MAX, &mut chunks).0, group.len());
+    assert!(chunks.len() <= 12, "{} chunks", chunks.len());
+    assert!(group.cost() < 2 * 1000 * (64 + 3) + 1000 * 60, "{} bytes", group.cost());
 }

@@ -1,0 +1,108 @@
+//! What of a group is gathered: the headers of its frames, and payload in small pieces.
+
+use alloc::vec::Vec;
+use core::ops::{Range, RangeInclusive};
+
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
+
+/// Smallest and largest size of a buffer. Starting small keeps a chat message cheap; 16 KiB is where
+/// a reader's slices stop getting cheaper.
+const BUFFER: RangeInclusive<usize> = 256..=16 << 10;
+
+/// Bytes that were written one after the other, and read for the first time together.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    /// Where it begins in the text.
+    pub(super) start: usize,
+    pub(super) bytes: Bytes,
+}
+
+/// A text that grows at its end while others read what is there.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub(super) runs: SmallVec<[Run; 1]>,
+    /// What is not in a run yet, and room for more.
+    tail: BytesMut,
+    /// `tail` included.
+    len: usize,
+    /// Size of the next buffer.
+    buffer: usize,
+    allocated: usize,
+}
+
+impl Text {
+    /// An empty text that is expected to need `runs` runs and `len` bytes.
+    pub(super) fn expecting(runs: usize, len: usize) -> Self {
+        Self {
+            runs: SmallVec::with_capacity(runs),
+            tail: BytesMut::new(),
+            len: 0,
+            buffer: len.next_power_of_two().clamp(*BUFFER.start(), *BUFFER.end()),
+            allocated: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn push(&mut self, mut data: &[u8]) {
+        self.len += data.len();
+        while !data.is_empty() {
+            let spare = self.tail.capacity() - self.tail.len();
+            if spare == 0 {
+                self.freeze(self.len - data.len());
+                let size = self.buffer.max(data.len().min(*BUFFER.end()));
+                self.tail = BytesMut::with_capacity(size);
+                self.buffer = (self.buffer * 2).min(*BUFFER.end());
+                self.allocated += size;
+                continue;
+            }
+            let (now, later) = data.split_at(spare.min(data.len()));
+            self.tail.extend_from_slice(now);
+            data = later;
+        }
+    }
+
+    /// Makes everything pushed so far readable as runs.
+    pub(super) fn settle(&mut self) {
+        self.freeze(self.len);
+    }
+
+    fn freeze(&mut self, end: usize) {
+        if !self.tail.is_empty() {
+            let start = end - self.tail.len();
+            self.runs.push(Run { start, bytes: self.tail.split().freeze() });
+        }
+    }
+
+    /// Moves `run` to the one that holds an offset.
+    pub(super) fn seek(&self, offset: usize, run: &mut usize) {
+        while self.runs.get(*run + 1).is_some_and(|next| next.start <= offset) {
+            *run += 1;
+        }
+    }
+
+    /// Appends a part of the text to `out`, and moves `run` to its end.
+    pub(super) fn slices(&self, part: Range<usize>, run: &mut usize, out: &mut Vec<Bytes>) {
+        let mut offset = part.start;
+        while offset < part.end {
+            self.seek(offset, run);
+            let slice = self.slice(offset..part.end, *run);
+            offset += slice.len();
+            out.push(slice);
+        }
+    }
+
+    /// As much of a part of the text as lies in the run where it begins.
+    pub(super) fn slice(&self, part: Range<usize>, run: usize) -> Bytes {
+        let Run { start, bytes } = &self.runs[run];
+        bytes.slice(part.start - start..bytes.len().min(part.end - start))
+    }
+
+    /// Bytes allocated.
+    pub(super) fn cost(&self) -> usize {
+        self.allocated + self.runs.capacity() * size_of::<Run>()
+    }
+}
