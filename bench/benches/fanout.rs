@@ -2,7 +2,7 @@
 //! number of subscribers.
 
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
-use smoq_bench::{Delivery, FanOut, SMALL, SUBSCRIBERS, Shape, VIDEO};
+use smoq_bench::{Delivery, FanOut, SMALL, SUBSCRIBERS, Shape, VIDEO, WARM_UP};
 use smoq_core::Version;
 
 #[global_allocator]
@@ -34,7 +34,7 @@ fn video_60x4096_whole(bencher: Bencher<'_, '_>, subscribers: usize) {
 
 fn run(bencher: Bencher<'_, '_>, subscribers: usize, shape: Shape, delivery: Delivery) {
     let mut fan_out = FanOut::new(subscribers, Version::Lite06);
-    for _ in 0..4 {
+    for _ in 0..WARM_UP {
         fan_out.group(shape, delivery);
     }
     bencher.counter(ItemsCount::new(subscribers)).bench_local(|| fan_out.group(shape, delivery));

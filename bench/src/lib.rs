@@ -1,10 +1,12 @@
 //! What the benchmarks and the allocation test share: one publisher and many subscribers in one node,
 //! with a transport that takes everything at once.
 
+use core::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use smoq_core::{
-    Broadcast, Carrier, Config, Dir, Id, Node, Path, Session, SessionConfig, StreamId, Time, Track,
-    Version,
+    Broadcast, Carrier, Config, Dir, Id, Limits, Node, Path, Session, SessionConfig, StreamId,
+    Time, Track, Version,
     binding::{Transport, pump},
     wire::{
         BidiType, Message, SessionCode, Setup, StreamCode, Subscribe, SubscribeParams, TrackInfo,
@@ -38,6 +40,15 @@ pub enum Delivery {
 
 /// How many subscribers are measured.
 pub const SUBSCRIBERS: [usize; 4] = [1, 16, 64, 256];
+
+/// Time between two groups.
+const INTERVAL: Duration = Duration::from_millis(33);
+
+/// How long groups are held: as long as moq-net holds them, so that both give up as many.
+const HELD: Duration = Duration::from_secs(5);
+
+/// Groups after which as many leave the store as come.
+pub const WARM_UP: usize = 200;
 
 /// A transport that takes everything and counts it.
 #[derive(Default)]
@@ -101,7 +112,8 @@ pub struct FanOut {
 impl FanOut {
     /// A node that publishes one track to `subscribers` peers, who have subscribed.
     pub fn new(subscribers: usize, version: Version) -> Self {
-        let mut node = Node::new(Config::default());
+        let limits = Limits { store_age: HELD, ..Limits::default() };
+        let mut node = Node::new(Config { limits, ..Config::default() });
         let now = Time::ZERO;
         let path = Path::new("live").expect("a valid path");
         let broadcast = node.publish(now, &path).expect("a new path");
@@ -125,6 +137,10 @@ impl FanOut {
 
     /// Publishes one group and sends it to every subscriber; then the peers acknowledge it.
     pub fn group(&mut self, shape: Shape, delivery: Delivery) {
+        self.now = self.now.after(INTERVAL);
+        if self.node.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
+            self.node.handle_timeout(self.now);
+        }
         let (group, _) =
             self.node.create_group(self.now, self.track, None).expect("a running track");
         for _ in 0..shape.frames {

@@ -219,7 +219,7 @@ impl Node {
     pub fn poll_command(&mut self, session: Id<Session>) -> Option<Command> {
         let state = self.sessions.get_mut(session)?;
         if state.commands.is_empty() {
-            for sub in core::mem::take(&mut state.moved) {
+            while let Some(sub) = self.sessions.get_mut(session)?.moved.pop_first() {
                 self.reprioritise(sub);
             }
         }

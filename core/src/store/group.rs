@@ -248,9 +248,11 @@ impl Group {
         let inside = frames.take_while(|frame| frame.start() < part.end);
         for frame in inside.filter(|frame| frame.is_kept()) {
             let payload = frame.payload();
-            let before = payload.min(part.end).saturating_sub(offset);
-            self.text.slices(text..text + before, &mut place.run, out);
-            (text, offset) = (text + before, offset + before);
+            if offset < payload {
+                let before = payload.min(part.end) - offset;
+                self.text.slices(text..text + before, &mut place.run, out);
+                (text, offset) = (text + before, offset + before);
+            }
             let end = frame.end().min(part.end);
             if offset < end {
                 out.push(frame.kept.slice(offset - payload..end - payload));

@@ -18,6 +18,12 @@ pub(super) struct Run {
     pub(super) bytes: Bytes,
 }
 
+impl Run {
+    fn end(&self) -> usize {
+        self.start + self.bytes.len()
+    }
+}
+
 /// A text that grows at its end while others read what is there.
 #[derive(Clone, Debug)]
 pub(super) struct Text {
@@ -77,28 +83,33 @@ impl Text {
         }
     }
 
-    /// Moves `run` to the one that holds an offset.
+    /// Moves `run` to the one that holds an offset, or past them all.
     pub(super) fn seek(&self, offset: usize, run: &mut usize) {
-        while self.runs.get(*run + 1).is_some_and(|next| next.start <= offset) {
+        while self.runs.get(*run).is_some_and(|run| run.end() <= offset) {
             *run += 1;
         }
     }
 
-    /// Appends a part of the text to `out`, and moves `run` to its end.
+    /// Appends a part of the text to `out`, from `run` on.
+    #[inline]
     pub(super) fn slices(&self, part: Range<usize>, run: &mut usize, out: &mut Vec<Bytes>) {
-        let mut offset = part.start;
+        let (mut offset, runs) = (part.start, self.runs.as_slice());
         while offset < part.end {
-            self.seek(offset, run);
-            let slice = self.slice(offset..part.end, *run);
-            offset += slice.len();
-            out.push(slice);
+            let Run { start, bytes } = &runs[*run];
+            let upto = part.end.min(start + bytes.len());
+            if offset < upto {
+                out.push(bytes.slice(offset - start..upto - start));
+                offset = upto;
+            } else {
+                *run += 1;
+            }
         }
     }
 
     /// As much of a part of the text as lies in the run where it begins.
     pub(super) fn slice(&self, part: Range<usize>, run: usize) -> Bytes {
-        let Run { start, bytes } = &self.runs[run];
-        bytes.slice(part.start - start..bytes.len().min(part.end - start))
+        let run = &self.runs[run];
+        run.bytes.slice(part.start - run.start..part.end.min(run.end()) - run.start)
     }
 
     /// Bytes allocated.
