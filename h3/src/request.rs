@@ -75,7 +75,8 @@ impl Request {
             return Ok(Asked::Other);
         }
         // RFC 9220, section 3: unlike a plain CONNECT, this one has a scheme and a path.
-        let needed = |name| fields.only(name)?.ok_or(Error::Message);
+        // Neither is ever empty for https (RFC 9114, section 4.3.1).
+        let needed = |name| fields.only(name)?.filter(|v| !v.is_empty()).ok_or(Error::Message);
         needed(":scheme")?;
         Ok(Asked::Session(Self {
             authority: needed(":authority")?.to_string(),
@@ -128,7 +129,7 @@ fn headers<'a>(fields: Vec<(&'a str, &'a str)>, out: &mut BytesMut) {
     frame::encode(frame::HEADERS, &section, out);
 }
 
-/// Fields that keep to the rules of RFC 9114, sections 4.2 and 4.3.
+/// Fields that keep to the rules of RFC 9114, sections 4.2, 4.3 and 10.3.
 struct Fields(Vec<Field>);
 
 impl Fields {
@@ -137,9 +138,13 @@ impl Fields {
         let pseudo_behind = fields[regular.unwrap_or(fields.len())..]
             .iter()
             .any(|field| field.name.starts_with(':'));
-        let upper_case =
-            fields.iter().any(|field| field.name.bytes().any(|byte| byte.is_ascii_uppercase()));
-        if pseudo_behind || upper_case { Err(Error::Message) } else { Ok(Self(fields)) }
+        let well_formed =
+            |field: &Field| is_name(&field.name) && !field.value.contains(['\0', '\r', '\n']);
+        if pseudo_behind || !fields.iter().all(well_formed) {
+            Err(Error::Message)
+        } else {
+            Ok(Self(fields))
+        }
     }
 
     fn all(&self, name: &str) -> impl Iterator<Item = &str> {
@@ -157,6 +162,15 @@ impl Fields {
     fn joined(&self, name: &str) -> String {
         self.all(name).collect::<Vec<_>>().join(",")
     }
+}
+
+/// Whether a name has only characters that it may have (RFC 9114, sections 4.2 and 10.3): those of a
+/// token (RFC 9110, section 5.6.2), in lower case.
+fn is_name(name: &str) -> bool {
+    let name = name.strip_prefix(':').unwrap_or(name);
+    let allowed =
+        |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9') || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(allowed)
 }
 
 /// A list of strings (RFC 8941, sections 3.1 and 3.3.3).
@@ -303,6 +317,19 @@ mod tests {
             let mut fields = good();
             fields.push(extra.clone());
             assert_eq!(Request::from_fields(fields), Err(Error::Message), "{extra:?}");
+        }
+        for at in [3, 4] {
+            let mut fields = good();
+            fields[at].value.clear();
+            assert_eq!(Request::from_fields(fields), Err(Error::Message), "empty {at}");
+        }
+        for extra in [field("", "x"), field(":", "x"), field("a b", "x"), field("é", "x")] {
+            let fields = [good(), [extra.clone()].into()].concat();
+            assert_eq!(Request::from_fields(fields), Err(Error::Message), "{extra:?}");
+        }
+        for value in ["a\0", "a\rb", "\n"] {
+            let fields = [good(), [field("x", value)].into()].concat();
+            assert_eq!(Request::from_fields(fields), Err(Error::Message), "{value:?}");
         }
         for status in ["", "20", "2000", "abc", "+20"] {
             let response = Response::from_fields([field(":status", status)].into());

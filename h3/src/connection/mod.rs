@@ -698,6 +698,7 @@ impl Connection {
         self.failed = true;
         self.session = Session::Over;
         self.request = None;
+        self.control = None;
         self.streams.clear();
         self.outputs.push_back(Output::Fail(error));
     }

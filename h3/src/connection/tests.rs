@@ -408,6 +408,8 @@ fn broken_rules_have_names() {
     server.handle_opened_ours(of_server(uni(0)));
     assert!(!server.handle_stopped(of_server(uni(0)), Code(1)));
     assert_eq!(failure(&mut server), Some(Error::CriticalStreamEnded));
+    assert!(!server.handle_stopped(of_server(uni(0)), Code(1)));
+    assert_eq!(outputs(&mut server), [], "a failure is the last thing to be said");
     for kind in [2, 3] {
         let mut server = open();
         let _ = stream(&mut server, uni(1), &[kind], false);
