@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench_relay;
+mod fuzz;
 mod purity;
 mod run;
 mod scan;
@@ -56,6 +57,11 @@ const TASKS: &[Task] = &[
         help: "real media through publish, relay and subscribe (needs ffmpeg)",
         run: media,
     },
+    Task {
+        name: "fuzz",
+        help: "every fuzz target for FUZZ_SECONDS, 60 by default (needs cargo-fuzz)",
+        run: fuzz::fuzz,
+    },
     Task { name: "interop", help: "tests against foreign implementations", run: interop },
     Task {
         name: "browser",
@@ -74,6 +80,9 @@ const TASKS: &[Task] = &[
 /// The oldest compiler that the libraries promise, as in `rust-version` of the workspace.
 const MSRV: &str = "1.88";
 const MSRV_PACKAGES: &[&str] = &["smoq-core", "smoq-h3", "smoq-quic", "smoq-runtime", "smoq-tokio"];
+
+/// The workspace of the fuzz targets.
+const FUZZ_TARGETS: &str = "--manifest-path fuzz/targets/Cargo.toml";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -100,6 +109,7 @@ fn main() -> ExitCode {
 
 fn fmt() -> Outcome {
     cargo("fmt --all")?;
+    cargo(&format!("fmt {FUZZ_TARGETS}"))?;
     run(&mut foreign("fmt --all"))
 }
 
@@ -114,6 +124,7 @@ fn docs() -> Outcome {
 
 fn check() -> Outcome {
     cargo("fmt --all --check")?;
+    cargo(&format!("fmt {FUZZ_TARGETS} --check"))?;
     run(&mut foreign("fmt --all --check"))?;
     lint()?;
     docs()

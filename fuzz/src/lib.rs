@@ -1,0 +1,33 @@
+//! Fuzz bodies: each is a function that takes any bytes and panics where a rule of ours is broken.
+//!
+//! Two things drive them: libFuzzer, by the binaries in `targets`, and `tests/replay.rs`, which runs
+//! what lies in `seeds` and `crashes` with every `cargo test`. To add one, write the function, name it
+//! in [`BODIES`] and give it a binary.
+#![forbid(unsafe_code)]
+
+pub mod h3;
+mod input;
+
+pub use input::Input;
+
+/// A body and its name, which its folders and its binary have too.
+pub type Body = (&'static str, fn(&[u8]));
+
+macro_rules! bodies {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        /// All of them.
+        pub const BODIES: &[Body] = &[$((stringify!($name), $module::$name)),*];
+    };
+}
+
+bodies! {
+    h3::h3_varint,
+    h3::h3_settings,
+    h3::h3_qpack,
+    h3::h3_request,
+    h3::h3_capsule,
+    h3::h3_frames,
+    h3::h3_datagram,
+    h3::h3_connection_server,
+    h3::h3_connection_client,
+}
