@@ -50,6 +50,9 @@ pub enum Error {
     /// RFC 9114, section 4.1.2. Ends the request's stream only.
     #[error("a request or response without a field that it needs, or not well-formed")]
     Message,
+    /// RFC 9114, section 5.2: the server takes no new requests.
+    #[error("the server is about to go and takes no new sessions")]
+    Goaway,
     /// The peer's SETTINGS do not offer WebTransport.
     #[error("the peer does not offer WebTransport")]
     NoWebTransport,
@@ -72,7 +75,7 @@ impl Error {
             Self::SessionId(_) | Self::PushId => Code::ID_ERROR,
             Self::Qpack => Code::QPACK_DECOMPRESSION_FAILED,
             Self::Message => Code::MESSAGE_ERROR,
-            Self::NoWebTransport => Code::NO_ERROR,
+            Self::Goaway | Self::NoWebTransport => Code::NO_ERROR,
         }
     }
 }

@@ -68,7 +68,8 @@ impl Request {
 
     /// Understands the fields of a request.
     pub(crate) fn from_fields(fields: Vec<Field>) -> Result<Asked, Error> {
-        let fields = Fields::new(fields)?;
+        let pseudo = [":method", ":scheme", ":authority", ":path", ":protocol"];
+        let fields = Fields::new(fields, &pseudo)?;
         let method = fields.only(":method")?.ok_or(Error::Message)?;
         let protocol = fields.only(":protocol")?;
         if method != "CONNECT" || !matches!(protocol, Some(PROTOCOL | PROTOCOL_H3)) {
@@ -77,7 +78,9 @@ impl Request {
         // RFC 9220, section 3: unlike a plain CONNECT, this one has a scheme and a path.
         // Neither is ever empty for https (RFC 9114, section 4.3.1).
         let needed = |name| fields.only(name)?.filter(|v| !v.is_empty()).ok_or(Error::Message);
-        needed(":scheme")?;
+        if needed(":scheme")? != "https" {
+            return Err(Error::Message);
+        }
         Ok(Asked::Session(Self {
             authority: needed(":authority")?.to_string(),
             path: needed(":path")?.to_string(),
@@ -112,7 +115,7 @@ impl Response {
     }
 
     pub(crate) fn from_fields(fields: Vec<Field>) -> Result<Self, Error> {
-        let fields = Fields::new(fields)?;
+        let fields = Fields::new(fields, &[":status"])?;
         let status = fields.only(":status")?.ok_or(Error::Message)?;
         if status.len() != 3 || !status.bytes().all(|digit| digit.is_ascii_digit()) {
             return Err(Error::Message);
@@ -133,18 +136,14 @@ fn headers<'a>(fields: Vec<(&'a str, &'a str)>, out: &mut BytesMut) {
 struct Fields(Vec<Field>);
 
 impl Fields {
-    fn new(fields: Vec<Field>) -> Result<Self, Error> {
+    /// `pseudo` are the names with a colon that there may be, in front of all others.
+    fn new(fields: Vec<Field>, pseudo: &[&str]) -> Result<Self, Error> {
         let regular = fields.iter().position(|field| !field.name.starts_with(':'));
-        let pseudo_behind = fields[regular.unwrap_or(fields.len())..]
-            .iter()
-            .any(|field| field.name.starts_with(':'));
-        let well_formed =
-            |field: &Field| is_name(&field.name) && !field.value.contains(['\0', '\r', '\n']);
-        if pseudo_behind || !fields.iter().all(well_formed) {
-            Err(Error::Message)
-        } else {
-            Ok(Self(fields))
-        }
+        let (front, rest) = fields.split_at(regular.unwrap_or(fields.len()));
+        let known = front.iter().all(|field| pseudo.contains(&&*field.name));
+        let named = rest.iter().all(|field| is_name(&field.name));
+        let valued = fields.iter().all(|field| !field.value.contains(['\0', '\r', '\n']));
+        if !(known && named && valued) { Err(Error::Message) } else { Ok(Self(fields)) }
     }
 
     fn all(&self, name: &str) -> impl Iterator<Item = &str> {
@@ -167,7 +166,6 @@ impl Fields {
 /// Whether a name has only characters that it may have (RFC 9114, sections 4.2 and 10.3): those of a
 /// token (RFC 9110, section 5.6.2), in lower case.
 fn is_name(name: &str) -> bool {
-    let name = name.strip_prefix(':').unwrap_or(name);
     let allowed =
         |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9') || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(allowed)
@@ -210,11 +208,21 @@ fn decode_list(text: &str) -> Option<Vec<String>> {
             return None;
         }
         items.push(item);
-        // Parameters have no meaning here.
-        rest = rest.find(',').map_or("", |comma| &rest[comma + 1..]);
-        rest = rest.trim_start_matches([' ', '\t']);
+        rest = after_parameters(rest)?.trim_start_matches([' ', '\t']);
     }
     Some(items)
+}
+
+/// What follows the comma behind an item. Parameters have no meaning here.
+fn after_parameters(mut text: &str) -> Option<&str> {
+    loop {
+        let Some(end) = text.find([',', '"']) else { return Some("") };
+        let (found, rest) = (text.as_bytes()[end], &text[end + 1..]);
+        match found {
+            b',' => return Some(rest),
+            _ => (_, text) = take_quoted(rest)?,
+        }
+    }
 }
 
 /// The string up to its closing quote, and what follows.
@@ -323,6 +331,15 @@ mod tests {
             fields[at].value.clear();
             assert_eq!(Request::from_fields(fields), Err(Error::Message), "empty {at}");
         }
+        let mut fields = good();
+        fields[2].value = "http".into();
+        assert_eq!(Request::from_fields(fields), Err(Error::Message), "no https");
+        for pseudo in [field(":foo", "x"), field(":status", "200")] {
+            let fields = [[pseudo.clone()].into(), good()].concat();
+            assert_eq!(Request::from_fields(fields), Err(Error::Message), "{pseudo:?}");
+        }
+        let both = [field(":status", "200"), field(":method", "GET")];
+        assert_eq!(Response::from_fields(both.into()), Err(Error::Message));
         for extra in [field("", "x"), field(":", "x"), field("a b", "x"), field("é", "x")] {
             let fields = [good(), [extra.clone()].into()].concat();
             assert_eq!(Request::from_fields(fields), Err(Error::Message), "{extra:?}");
@@ -341,6 +358,7 @@ mod tests {
     fn lists_are_read_as_the_standard_says() {
         let list = |text| decode_list(text).map(|items| items.join("|"));
         assert_eq!(list(r#""a", "b";q=1 , "c""#).as_deref(), Some("a|b|c"));
+        assert_eq!(list(r#""a";x="b,\"c";y, "d""#).as_deref(), Some("a|d"));
         assert_eq!(list(r#" "a\"\\" "#).as_deref(), Some(r#"a"\"#));
         assert_eq!(list("moq-lite-05").as_deref(), Some("moq-lite-05"));
         assert_eq!(list("").as_deref(), Some(""));

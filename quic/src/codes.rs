@@ -26,6 +26,9 @@ pub(crate) fn from_wire(code: VarInt) -> StreamCode {
         return StreamCode(code);
     }
     let shifted = code - FIRST;
+    if shifted % (STEP + 1) == STEP {
+        return StreamCode(code);
+    }
     StreamCode(shifted - shifted / (STEP + 1))
 }
 
@@ -57,5 +60,7 @@ mod tests {
     fn plain_codes_are_taken_as_they_are() {
         assert_eq!(from_wire(VarInt::from_u32(0x33)), StreamCode::NOT_FOUND);
         assert_eq!(from_wire(VarInt::MAX), StreamCode(VarInt::MAX.into_inner()));
+        let reserved = FIRST + STEP;
+        assert_eq!(from_wire(VarInt::try_from(reserved).unwrap()), StreamCode(reserved));
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Race {
     failure: Option<ConnectError>,
     /// The address tried last.
     last: SocketAddr,
+    /// One of them has got through; it still needs a session.
+    settled: bool,
     /// Its place in the timers.
     pub(crate) deadline: Option<Instant>,
 }
@@ -76,6 +78,7 @@ impl Race {
             limit: now + limit,
             failure: None,
             last,
+            settled: false,
             deadline: None,
         })
     }
@@ -84,7 +87,11 @@ impl Race {
     pub(crate) fn step(&mut self, now: Instant) -> Step {
         let idle = self.running.is_empty();
         if now >= self.limit || (idle && self.waiting.is_empty()) {
-            let timeout = ConnectError::Timeout { remote: self.last, after: now - self.started };
+            let timeout = if self.settled {
+                ConnectError::Http3("no answer to the request for a session".into())
+            } else {
+                ConnectError::Timeout { remote: self.last, after: now - self.started }
+            };
             return Step::Fail(self.failure.take().unwrap_or(timeout));
         }
         if (idle || now >= self.next)
@@ -115,6 +122,8 @@ impl Race {
     /// One attempt has got through: it is the only one that goes on. Gives the others.
     pub(crate) fn settle(&mut self, connection: usize) -> Vec<usize> {
         self.waiting.clear();
+        self.failure = None;
+        self.settled = true;
         let mut others = std::mem::replace(&mut self.running, vec![connection]);
         others.retain(|&other| other != connection);
         others

@@ -11,8 +11,9 @@ use quinn_proto::{
     crypto::rustls::HandshakeData,
 };
 use smoq_core::{
-    Closed, ClosedBy, Dir, Id, Node, Session, StreamId, Time, Version, binding::pump,
-    wire::SessionCode,
+    Closed, ClosedBy, Dir, Id, Node, Session, StreamId, Time, Version,
+    binding::pump,
+    wire::{SessionCode, StreamCode},
 };
 
 use crate::{
@@ -159,12 +160,16 @@ impl Connection {
     /// Tells `listener` what happened to the streams, as far as they are the session's.
     pub(crate) fn handle_stream(&mut self, event: StreamEvent, listener: &mut impl Listener) {
         match self.web.take() {
-            None => self.hear(event, listener),
+            None => self.hear(event, codes::from_wire, listener),
             Some(mut web) => {
                 match event {
                     // What goes before the session's bytes was refused too.
                     StreamEvent::Writable { id } if !web.flush(&mut self.quic, id) => {}
-                    event => self.hear(event, &mut Sift { web: &mut web, listener }),
+                    // Which of the codes are the session's is for HTTP/3 to say.
+                    event => {
+                        let plain = |code: VarInt| StreamCode(code.into_inner());
+                        self.hear(event, plain, &mut Sift { web: &mut web, listener });
+                    }
                 }
                 self.web = Some(web);
             }
@@ -176,27 +181,38 @@ impl Connection {
         self.web.as_mut()?.step(&mut self.quic)
     }
 
-    fn hear(&mut self, event: StreamEvent, listener: &mut impl Listener) {
+    /// `meaning` is that of codes.
+    fn hear(
+        &mut self,
+        event: StreamEvent,
+        meaning: fn(VarInt) -> StreamCode,
+        listener: &mut impl Listener,
+    ) {
         match event {
-            StreamEvent::Opened { dir } => self.accept(dir, listener),
-            StreamEvent::Readable { id } => self.read(id, listener),
+            StreamEvent::Opened { dir } => self.accept(dir, meaning, listener),
+            StreamEvent::Readable { id } => self.read(id, meaning, listener),
             StreamEvent::Writable { id } => {
                 listener.writable(to_core(id));
                 self.hungry = true;
             }
             StreamEvent::Finished { id } => listener.acked(to_core(id)),
             StreamEvent::Stopped { id, error_code } => {
-                listener.stopped(to_core(id), codes::from_wire(error_code));
+                listener.stopped(to_core(id), meaning(error_code));
             }
             StreamEvent::Available { .. } => self.hungry = true,
         }
     }
 
-    fn accept(&mut self, dir: QuicDir, listener: &mut impl Listener) {
+    fn accept(
+        &mut self,
+        dir: QuicDir,
+        meaning: fn(VarInt) -> StreamCode,
+        listener: &mut impl Listener,
+    ) {
         while let Some(id) = self.quic.streams().accept(dir) {
             listener.opened(to_core(id), dir_of(id));
             // What came with the opening is not reported as readable.
-            self.read(id, listener);
+            self.read(id, meaning, listener);
         }
         self.raise(dir);
     }
@@ -210,7 +226,12 @@ impl Connection {
         }
     }
 
-    fn read(&mut self, id: quic::StreamId, listener: &mut impl Listener) {
+    fn read(
+        &mut self,
+        id: quic::StreamId,
+        meaning: fn(VarInt) -> StreamCode,
+        listener: &mut impl Listener,
+    ) {
         let stream = to_core(id);
         let mut quic = self.quic.recv_stream(id);
         // An error means that we have stopped the stream: the rest is of no interest.
@@ -236,7 +257,7 @@ impl Connection {
                         listener.received(stream, data, false);
                     }
                     if let ReadError::Reset(code) = end {
-                        listener.reset(stream, codes::from_wire(code));
+                        listener.reset(stream, meaning(code));
                     }
                 }
             }
@@ -305,6 +326,13 @@ impl Connection {
             Some(web) => web.no_error(),
             None => VarInt::from_u32(0),
         }
+    }
+
+    /// The peer has not seen the end of the session in time: closes the connection, with the reason.
+    pub(crate) fn give_up_ending(&mut self, now: Instant) {
+        let end = self.web.as_mut().and_then(Web::take_end);
+        let (code, reason) = end.unwrap_or_else(|| (self.no_error(), String::new()));
+        self.shut(now, code, &reason);
     }
 
     /// How its end looks to the session.

@@ -16,7 +16,7 @@ use rustls::{
 };
 use smoq_core::{Carrier, Version};
 
-use crate::TlsError;
+use crate::{TlsError, web::Web};
 
 /// The SHA-256 of a certificate in DER: what a client pins.
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
@@ -35,7 +35,8 @@ pub(crate) const HTTP3: &str = "h3";
 pub(crate) fn alpn(versions: &[Version], carriers: &[Carrier]) -> Vec<Vec<u8>> {
     let names = carriers.iter().flat_map(|carrier| match carrier {
         Carrier::Raw => versions.iter().map(|version| version.alpn()).collect(),
-        Carrier::WebTransport => vec![HTTP3],
+        Carrier::WebTransport if Web::AVAILABLE => vec![HTTP3],
+        Carrier::WebTransport => Vec::new(),
     });
     names.map(Into::into).collect()
 }

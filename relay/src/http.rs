@@ -28,6 +28,8 @@ const FINGERPRINT: &str = "/certificate.sha256";
 const CONNECTIONS: usize = 64;
 /// How long one may take, whatever it does.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to say what it wants.
+const HEADER_PATIENCE: Duration = Duration::from_secs(1);
 /// After the system refused one, for want of descriptors say.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,6 +58,7 @@ pub(crate) async fn serve(listener: TcpListener, fingerprint: [u8; 32]) {
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_PATIENCE)
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
             // Whatever goes wrong is the client's business.

@@ -114,6 +114,7 @@ fn bind_both(
         match Server::bind(&smoq_tokio::Tokio, options.clone()) {
             Err(_) if listen.port() == 0 && left > 0 => {}
             server => {
+                let server = server?;
                 let mut task = tokio::task::JoinSet::new();
                 match door {
                     Ok(door) => _ = task.spawn(http::serve(door, fingerprint)),
@@ -122,7 +123,7 @@ fn bind_both(
                         "no /certificate.sha256 for browsers: cannot listen on TCP {listen}: {error}"
                     ),
                 }
-                return Ok((server?, SideDoor { _task: task }));
+                return Ok((server, SideDoor { _task: task }));
             }
         }
     }

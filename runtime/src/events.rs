@@ -24,6 +24,8 @@ pub enum ServerEvent {
         remote: SocketAddr,
         /// The request path with its query; empty if it could not travel.
         path: String,
+        /// Where the page comes from that asks: browsers say so over WebTransport.
+        origin: Option<String>,
     },
     /// A session is up.
     Connected {
@@ -202,7 +204,8 @@ mod tests {
         let sessions = sessions(MAX_EVENTS + 1);
         let mut queue = EventQueue::default();
         let (session, remote) = (sessions[0], remote());
-        queue.push(ServerEvent::Request { session, remote, path: String::new() });
+        let path = String::new();
+        queue.push(ServerEvent::Request { session, remote, path, origin: None });
         queue.pop();
         for session in &sessions {
             queue.push(connected(*session));

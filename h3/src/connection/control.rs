@@ -17,14 +17,24 @@ pub(super) struct Control {
     at: At,
 }
 
+/// What was said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Said {
+    Settings(Settings),
+    /// No more requests are answered.
+    Goaway,
+}
+
 #[derive(Clone, Debug)]
 enum At {
     /// Nothing has come.
     Begin,
     /// Inside SETTINGS.
     Settings(BytesMut),
-    /// Inside a frame that is one integer.
-    Integer(BytesMut),
+    /// Inside GOAWAY, which is one integer.
+    Goaway(BytesMut),
+    /// Inside MAX_PUSH_ID, which is one too.
+    MaxPushId(BytesMut),
     /// Behind SETTINGS, between frames or inside one that is passed over.
     Rest,
 }
@@ -34,34 +44,32 @@ impl Control {
         Self { side, units: Units::default(), at: At::Begin }
     }
 
-    /// Reads all of `data`. Gives the settings when they are whole; those may have at most `limit`
-    /// bytes.
-    pub(super) fn read(
-        &mut self,
-        data: &mut Bytes,
-        limit: usize,
-    ) -> Result<Option<Settings>, Error> {
-        let mut settings = None;
+    /// Reads on until there is something to know. The rest of `data` is for the next call. SETTINGS may
+    /// have at most `limit` bytes.
+    pub(super) fn read(&mut self, data: &mut Bytes, limit: usize) -> Result<Option<Said>, Error> {
         while let Some(piece) = self.units.next(data) {
             match piece {
                 Piece::Start { ty, len } => self.begin(ty, len, limit)?,
                 Piece::Payload(bytes) => match &mut self.at {
-                    At::Settings(body) | At::Integer(body) => body.extend_from_slice(&bytes),
+                    At::Settings(body) | At::Goaway(body) | At::MaxPushId(body) => {
+                        body.extend_from_slice(&bytes);
+                    }
                     At::Begin | At::Rest => {}
                 },
                 Piece::End => match core::mem::replace(&mut self.at, At::Rest) {
-                    At::Settings(body) => settings = Some(Settings::decode(&body)?),
-                    At::Integer(mut body) => {
-                        varint::decode(&mut body).ok_or(Error::Frame)?;
-                        if !body.is_empty() {
-                            return Err(Error::Frame);
-                        }
+                    At::Settings(body) => {
+                        return Settings::decode(&body).map(Said::Settings).map(Some);
                     }
+                    At::Goaway(body) => {
+                        integer(body)?;
+                        return Ok(Some(Said::Goaway));
+                    }
+                    At::MaxPushId(body) => integer(body)?,
                     At::Begin | At::Rest => {}
                 },
             }
         }
-        Ok(settings)
+        Ok(None)
     }
 
     fn begin(&mut self, ty: u64, len: u64, limit: usize) -> Result<(), Error> {
@@ -70,10 +78,12 @@ impl Control {
             (At::Begin, frame::SETTINGS) => At::Settings(BytesMut::new()),
             (At::Begin, _) => return Err(Error::MissingSettings),
             (_, frame::CANCEL_PUSH) => return Err(Error::PushId),
-            // Neither changes anything for a session that is there: after GOAWAY there are no new ones
-            // (RFC 9114, section 5.2), and a push is never made.
-            (_, frame::GOAWAY) => At::integer(len)?,
-            (_, frame::MAX_PUSH_ID) if self.side == Side::Server => At::integer(len)?,
+            (_, frame::GOAWAY | frame::MAX_PUSH_ID) if len > varint::MAX_LEN as u64 => {
+                return Err(Error::Frame);
+            }
+            (_, frame::GOAWAY) => At::Goaway(BytesMut::new()),
+            // A push is never made.
+            (_, frame::MAX_PUSH_ID) if self.side == Side::Server => At::MaxPushId(BytesMut::new()),
             _ if frame::is_known(ty) => return Err(Error::UnexpectedFrame(ty)),
             _ => At::Rest,
         };
@@ -83,49 +93,44 @@ impl Control {
     /// Bytes kept.
     pub(super) fn buffered(&self) -> usize {
         match &self.at {
-            At::Settings(body) | At::Integer(body) => body.len(),
+            At::Settings(body) | At::Goaway(body) | At::MaxPushId(body) => body.len(),
             At::Begin | At::Rest => 0,
         }
     }
 }
 
-impl At {
-    fn integer(len: u64) -> Result<Self, Error> {
-        if len > varint::MAX_LEN as u64 {
-            Err(Error::Frame)
-        } else {
-            Ok(Self::Integer(BytesMut::new()))
-        }
-    }
+/// A body that is one integer.
+fn integer(mut body: BytesMut) -> Result<(), Error> {
+    varint::decode(&mut body).ok_or(Error::Frame)?;
+    if body.is_empty() { Ok(()) } else { Err(Error::Frame) }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     const LIMIT: usize = 1000;
 
-    fn read(side: Side, frames: &[(u64, &[u8])]) -> Result<Option<Settings>, Error> {
+    fn read(side: Side, frames: &[(u64, &[u8])]) -> Result<Vec<Said>, Error> {
         let mut stream = BytesMut::new();
         for (ty, payload) in frames {
             frame::encode(*ty, payload, &mut stream);
         }
         let stream = stream.freeze();
-        let whole = Control::new(side).read(&mut stream.clone(), LIMIT);
-        // In single bytes it is the same.
-        let mut control = Control::new(side);
-        let mut found = Ok(None);
-        for byte in stream.chunks(1) {
-            match control.read(&mut Bytes::copy_from_slice(byte), LIMIT) {
-                Ok(None) => {}
-                Ok(settings) => found = Ok(settings),
-                Err(error) => {
-                    found = Err(error);
-                    break;
+        let read = |size: usize| {
+            let (mut control, mut said) = (Control::new(side), Vec::new());
+            for piece in stream.chunks(size) {
+                let mut piece = Bytes::copy_from_slice(piece);
+                while let Some(what) = control.read(&mut piece, LIMIT)? {
+                    said.push(what);
                 }
             }
-        }
-        assert_eq!(found, whole);
+            Ok(said)
+        };
+        let whole = read(stream.len());
+        assert_eq!(read(1), whole, "in single bytes it is the same");
         whole
     }
 
@@ -134,7 +139,8 @@ mod tests {
     #[test]
     fn settings_come_first_and_once() {
         let read = |frames: &[_]| read(Side::Server, frames);
-        assert!(read(&[SETTINGS]).unwrap().unwrap().connect);
+        let said = read(&[SETTINGS]).unwrap();
+        assert!(matches!(said[..], [Said::Settings(Settings { connect: true, .. })]));
         assert_eq!(read(&[(0x21, b"grease"), SETTINGS]), Err(Error::MissingSettings));
         assert_eq!(read(&[SETTINGS, SETTINGS]), Err(Error::UnexpectedFrame(4)));
         assert_eq!(read(&[(frame::SETTINGS, &[0; LIMIT + 1])]), Err(Error::TooMuch));
@@ -143,9 +149,10 @@ mod tests {
     #[test]
     fn what_follows_is_checked_and_passed_over() {
         let read = |frame| read(Side::Server, &[SETTINGS, frame, (0x21, &[7; 300])]);
-        for good in [(frame::GOAWAY, &[4][..]), (frame::MAX_PUSH_ID, &[0x40, 0]), (0x40, &[])] {
-            assert!(read(good).unwrap().is_some());
+        for good in [(frame::MAX_PUSH_ID, &[0x40, 0][..]), (0x40, &[])] {
+            assert_eq!(read(good).map(|said| said.len()), Ok(1));
         }
+        assert_eq!(read((frame::GOAWAY, &[4])).unwrap()[1], Said::Goaway);
         for (bad, error) in [
             ((frame::GOAWAY, &[][..]), Error::Frame),
             ((frame::GOAWAY, &[0; 2]), Error::Frame),

@@ -2,20 +2,21 @@
 
 mod control;
 mod exchange;
+mod streams;
 #[cfg(test)]
 mod tests;
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     string::{String, ToString},
-    vec::Vec,
 };
 
 use bytes::{Bytes, BytesMut};
 
 use self::{
-    control::Control,
+    control::{Control, Said},
     exchange::{Exchange, Found},
+    streams::{Early, New, Stream, Streams},
 };
 use crate::{
     Code, Dir, Error, Request, Settings, Side, StreamId,
@@ -37,11 +38,14 @@ pub struct Limits {
     pub buffered: usize,
     /// Streams kept that came before their session. Default 64; more are rejected one by one.
     pub early_streams: usize,
+    /// Streams that have not said what they are. Default 1024, as many as a burst can open whose first
+    /// packets are late; more are rejected one by one.
+    pub new_streams: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { field_section: 16 << 10, buffered: 64 << 10, early_streams: 64 }
+        Self { field_section: 16 << 10, buffered: 64 << 10, early_streams: 64, new_streams: 1024 }
     }
 }
 
@@ -84,10 +88,9 @@ pub enum Output {
     },
     /// The server has refused the session, with this HTTP status.
     Refused(u16),
-    /// A stream of the session, which the peer opened. What it sends on it follows; once the streams
-    /// that were early are through, [`Connection::handle_recv`] gives it back at once.
+    /// A stream of the session, which the peer opened. What came on it so far follows.
     Opened(StreamId),
-    /// Bytes of an early stream of the session.
+    /// Bytes of a stream of the session.
     Received {
         /// Which one.
         stream: StreamId,
@@ -95,6 +98,20 @@ pub enum Output {
         data: Bytes,
         /// Whether it ends.
         fin: bool,
+    },
+    /// The peer abandoned sending on a stream of the session.
+    Abandoned {
+        /// Which one.
+        stream: StreamId,
+        /// Its code.
+        code: Code,
+    },
+    /// The peer wants no more of what is sent on a stream of the session.
+    Unwanted {
+        /// Which one.
+        stream: StreamId,
+        /// Its code.
+        code: Code,
     },
     /// The session is over.
     Ended(End),
@@ -115,45 +132,10 @@ pub enum End {
 #[must_use]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Received {
-    /// HTTP/3's own, or not known yet.
+    /// HTTP/3's own, or they come again as an [`Output`].
     Taken,
     /// The session's: this is what to pass on.
     Session(Bytes),
-}
-
-/// A stream whose bytes are looked at here.
-#[derive(Clone, Debug)]
-enum Stream {
-    /// The peer's; what it is is not known yet.
-    New(Pair),
-    /// The peer's control stream.
-    Control(Control),
-    /// QPACK instructions. Without a dynamic table they change nothing.
-    Qpack,
-    /// A request and its answer.
-    Exchange(Exchange),
-    /// It names a session that is not there yet.
-    Early(Early),
-}
-
-/// A stream that came before its session.
-#[derive(Clone, Debug)]
-struct Early {
-    session: StreamId,
-    data: BytesMut,
-    fin: bool,
-}
-
-impl Stream {
-    /// Bytes kept for it.
-    fn buffered(&self) -> usize {
-        match self {
-            Self::Control(control) => control.buffered(),
-            Self::Exchange(exchange) => exchange.buffered(),
-            Self::Early(early) => early.data.len(),
-            Self::New(_) | Self::Qpack => 0,
-        }
-    }
 }
 
 /// What a stream turns out to be by its first bytes.
@@ -190,8 +172,9 @@ enum Session {
 ///
 /// Tell it what happens to the streams that the peer opens and to those it was given
 /// (`handle_*`), open a stream whenever [`wants_open`](Self::wants_open) says so, and carry out what
-/// [`poll_output`](Self::poll_output) has, in order, after each input. The order of inputs does not
-/// matter, except within a stream.
+/// [`poll_output`](Self::poll_output) has, in order. The order of inputs does not matter, except within
+/// a stream. What is the session's passes at once, unless outputs wait: then it waits with them, so
+/// that nothing overtakes.
 ///
 /// Streams of the session that this end opens are not its business: they begin with
 /// [`stream::encode_prefix`] and the id that [`session`](Self::session) has.
@@ -210,7 +193,7 @@ pub struct Connection {
     /// The peer has a QPACK encoder and a decoder stream.
     peer_qpack: [bool; 2],
     session: Session,
-    streams: BTreeMap<StreamId, Stream>,
+    streams: Streams,
     failed: bool,
     outputs: VecDeque<Output>,
 }
@@ -236,7 +219,7 @@ impl Connection {
             peer_control: false,
             peer_qpack: [false; 2],
             session: Session::None,
-            streams: BTreeMap::new(),
+            streams: Streams::default(),
             failed: false,
             outputs: VecDeque::new(),
         }
@@ -272,24 +255,41 @@ impl Connection {
 
     /// The peer opened a stream.
     pub fn handle_opened(&mut self, stream: StreamId) {
-        if !self.failed {
-            self.streams.insert(stream, Stream::New(Pair::default()));
+        if self.failed {
+            return;
+        }
+        if self.streams.new_count() < self.limits.new_streams {
+            self.streams.insert(stream, Stream::New(New::default()));
+        } else {
+            self.refuse_stream(stream, Code::EXCESSIVE_LOAD);
+        }
+    }
+
+    /// Whether what happens to a stream of the session can be told at once.
+    fn passes(&self) -> bool {
+        self.session().is_some() && self.outputs.is_empty()
+    }
+
+    /// What happens to a stream of the session waits for its turn.
+    fn wait(&mut self, output: Output) {
+        if self.session().is_some() {
+            self.outputs.push_back(output);
         }
     }
 
     /// Bytes of a stream have come, in order; `fin` with the last of them, which may be none.
     pub fn handle_recv(&mut self, stream: StreamId, data: Bytes, fin: bool) -> Received {
-        if !self.streams.contains_key(&stream) {
-            return match self.session {
-                Session::Open(_) => Received::Session(data),
-                Session::None | Session::Asked(_) | Session::Closing(_) | Session::Over => {
-                    Received::Taken
-                }
-            };
+        if !self.streams.contains(stream) {
+            if self.passes() {
+                return Received::Session(data);
+            }
+            self.wait(Output::Received { stream, data, fin });
+            return Received::Taken;
         }
-        match self.receive(stream, data, fin) {
-            Ok(()) if self.buffered() > self.limits.buffered => self.overflow(stream),
-            Ok(()) => {}
+        let result = self.receive(stream, data, fin);
+        self.streams.charge(stream);
+        match result {
+            Ok(()) => self.make_room(),
             // RFC 9114, section 4.1.2: the stream's error, not the connection's.
             Err(Error::Message) => {
                 self.abandon(stream, Code::MESSAGE_ERROR, Code::MESSAGE_ERROR);
@@ -300,11 +300,12 @@ impl Connection {
     }
 
     /// The peer abandoned sending on a stream (RESET_STREAM). Says whether that is for the session to
-    /// know.
+    /// know, now.
     #[must_use]
     pub fn handle_reset(&mut self, stream: StreamId, code: Code) -> bool {
-        match self.streams.get(&stream) {
-            None => return matches!(self.session, Session::Open(_)),
+        match self.streams.get(stream) {
+            None if self.passes() => return true,
+            None => self.wait(Output::Abandoned { stream, code }),
             Some(Stream::Control(_) | Stream::Qpack) => self.fail(Error::CriticalStreamEnded),
             Some(Stream::Exchange(_)) => self.abandon(stream, Code::REQUEST_CANCELLED, code),
             Some(Stream::New(_) | Stream::Early(_)) => {
@@ -315,20 +316,23 @@ impl Connection {
     }
 
     /// The peer wants no more of what is sent on a stream (STOP_SENDING). Says whether that is for the
-    /// session to know.
+    /// session to know, now.
     #[must_use]
     pub fn handle_stopped(&mut self, stream: StreamId, code: Code) -> bool {
         if self.control == Some(stream) {
             self.fail(Error::CriticalStreamEnded);
             return false;
         }
-        match self.streams.get(&stream) {
-            None => return matches!(self.session, Session::Open(_)),
+        let passes = self.passes();
+        match self.streams.get_mut(stream) {
+            None if passes => return true,
+            None => self.wait(Output::Unwanted { stream, code }),
             // RFC 9114, section 4.1: the answer is whole and does not need the rest of the request.
             Some(Stream::Exchange(_)) if code == Code::NO_ERROR => {}
             Some(Stream::Exchange(_)) => self.abandon(stream, Code::REQUEST_CANCELLED, code),
-            Some(Stream::New(_) | Stream::Early(_)) => {
-                self.refuse_stream(stream, Code::REQUEST_CANCELLED);
+            // What it says itself may still count.
+            Some(Stream::New(New { stopped, .. }) | Stream::Early(Early { stopped, .. })) => {
+                *stopped = Some(code);
             }
             Some(Stream::Control(_) | Stream::Qpack) => {}
         }
@@ -393,28 +397,31 @@ impl Connection {
 
     /// Bytes kept for the peer: never more than [`Limits::buffered`].
     pub fn buffered(&self) -> usize {
-        self.streams.values().map(Stream::buffered).sum()
+        self.streams.buffered()
     }
 
     fn send(&mut self, stream: StreamId, data: BytesMut, fin: bool) {
         self.outputs.push_back(Output::Send { stream, data: data.freeze(), fin });
     }
 
-    /// Hands on bytes of a stream that the session has just got.
-    fn pass(&mut self, stream: StreamId, data: Bytes, fin: bool) {
+    /// Hands over a stream that the session has just got.
+    fn pass(&mut self, stream: StreamId, data: Bytes, fin: bool, stopped: Option<Code>) {
         self.outputs.push_back(Output::Opened(stream));
         if fin || !data.is_empty() {
             self.outputs.push_back(Output::Received { stream, data, fin });
         }
+        let unwanted = stopped.map(|code| Output::Unwanted { stream, code });
+        self.outputs.extend(unwanted);
     }
 
     /// Looks at bytes of a stream that is known.
     fn receive(&mut self, stream: StreamId, mut data: Bytes, fin: bool) -> Result<(), Error> {
-        let limit = self.limits.field_section;
+        let Limits { field_section, buffered, .. } = self.limits;
         loop {
-            match self.streams.get_mut(&stream) {
+            match self.streams.get_mut(stream) {
                 None => return Ok(()),
-                Some(Stream::New(pair)) => {
+                Some(Stream::New(New { pair, stopped })) => {
+                    let stopped = *stopped;
                     let kind = match stream.dir() {
                         Dir::Uni => uni_kind(pair, &mut data),
                         Dir::Bi => pair.both(&mut data).map(|(ty, value)| match ty {
@@ -424,11 +431,11 @@ impl Connection {
                     };
                     match kind {
                         Some(Kind::Session(id)) if self.is_session(id)? => {
-                            self.streams.remove(&stream);
-                            self.pass(stream, data, fin);
+                            self.streams.remove(stream);
+                            self.pass(stream, data, fin, stopped);
                             return Ok(());
                         }
-                        Some(kind) => self.settle(stream, kind)?,
+                        Some(kind) => self.settle(stream, kind, stopped)?,
                         None if fin => {
                             // RFC 9114, section 6.2: a stream without a whole type is no fault.
                             self.refuse_stream(stream, Code::REQUEST_INCOMPLETE);
@@ -437,12 +444,14 @@ impl Connection {
                         None => return Ok(()),
                     }
                 }
-                Some(Stream::Control(control)) => {
-                    if let Some(settings) = control.read(&mut data, self.limits.buffered)? {
-                        self.learn(settings)?;
-                    }
-                    return if fin { Err(Error::CriticalStreamEnded) } else { Ok(()) };
-                }
+                Some(Stream::Control(control)) => match control.read(&mut data, buffered)? {
+                    Some(Said::Settings(settings)) => self.learn(settings)?,
+                    // RFC 9114, section 5.2: there will be no session any more.
+                    Some(Said::Goaway) if self.request.is_some() => return Err(Error::Goaway),
+                    Some(Said::Goaway) => {}
+                    None if fin => return Err(Error::CriticalStreamEnded),
+                    None => return Ok(()),
+                },
                 Some(Stream::Qpack) => {
                     return if fin { Err(Error::CriticalStreamEnded) } else { Ok(()) };
                 }
@@ -451,20 +460,22 @@ impl Connection {
                     early.fin = fin;
                     return Ok(());
                 }
-                Some(Stream::Exchange(exchange)) => match exchange.read(&mut data, limit)? {
-                    Some(Found::Fields(fields)) => self.understand(stream, &fields)?,
-                    Some(Found::Close(close)) => {
-                        self.finish(stream, close);
-                        return Ok(());
+                Some(Stream::Exchange(exchange)) => {
+                    match exchange.read(&mut data, field_section)? {
+                        Some(Found::Fields(fields)) => self.understand(stream, &fields)?,
+                        Some(Found::Close(close)) => {
+                            self.finish(stream, close);
+                            return Ok(());
+                        }
+                        None => return if fin { self.finish_exchange(stream) } else { Ok(()) },
                     }
-                    None => return if fin { self.finish_exchange(stream) } else { Ok(()) },
-                },
+                }
             }
         }
     }
 
-    /// It is known what a stream is.
-    fn settle(&mut self, stream: StreamId, kind: Kind) -> Result<(), Error> {
+    /// It is known what a stream is; the session's own are not for here.
+    fn settle(&mut self, stream: StreamId, kind: Kind, stopped: Option<Code>) -> Result<(), Error> {
         let known = match kind {
             Kind::Control if core::mem::replace(&mut self.peer_control, true) => {
                 return Err(Error::SecondControlStream);
@@ -476,7 +487,7 @@ impl Connection {
             Kind::Qpack(_) => Stream::Qpack,
             Kind::Push => return Err(Error::Push),
             Kind::Session(id) => {
-                self.keep(stream, StreamId(id));
+                self.keep(stream, StreamId(id), stopped);
                 return Ok(());
             }
             Kind::Frame(..) if stream.opener() == Side::Server => return Err(Error::ServerRequest),
@@ -503,7 +514,7 @@ impl Connection {
 
     /// A stream names a session that is not there: it is kept if that can still come
     /// (draft-ietf-webtrans-http3, section 4.5).
-    fn keep(&mut self, stream: StreamId, session: StreamId) {
+    fn keep(&mut self, stream: StreamId, session: StreamId, stopped: Option<Code>) {
         let can_come = match self.session {
             // A client knows what it asked for.
             Session::None => self.side == Side::Server,
@@ -513,18 +524,12 @@ impl Connection {
                 return self.refuse_stream(stream, Code::SESSION_GONE);
             }
         };
-        if can_come && self.early().count() < self.limits.early_streams {
-            let early = Early { session, data: BytesMut::new(), fin: false };
+        if can_come && self.streams.early_count() < self.limits.early_streams {
+            let early = Early { session, data: BytesMut::new(), fin: false, stopped };
             self.streams.insert(stream, Stream::Early(early));
         } else {
             self.refuse_stream(stream, Code::BUFFERED_STREAM_REJECTED);
         }
-    }
-
-    /// Streams that came before their session.
-    fn early(&self) -> impl Iterator<Item = StreamId> {
-        let early = |known: &&Stream| matches!(known, Stream::Early(_));
-        self.streams.iter().filter(move |(_, known)| early(known)).map(|(stream, _)| *stream)
     }
 
     /// The peer's settings are there.
@@ -582,7 +587,7 @@ impl Connection {
                 let response = Response::from_fields(fields)?;
                 match response.status {
                     100..200 => {
-                        if let Some(Stream::Exchange(exchange)) = self.streams.get_mut(&stream) {
+                        if let Some(Stream::Exchange(exchange)) = self.streams.get_mut(stream) {
                             exchange.interim();
                         }
                     }
@@ -610,10 +615,10 @@ impl Connection {
     /// The session runs, and what came early is its.
     fn start(&mut self, session: StreamId) {
         self.session = Session::Open(session);
-        for stream in self.early().collect::<Vec<_>>() {
-            match self.streams.remove(&stream) {
+        for stream in self.streams.early() {
+            match self.streams.remove(stream) {
                 Some(Stream::Early(early)) if early.session == session => {
-                    self.pass(stream, early.data.freeze(), early.fin);
+                    self.pass(stream, early.data.freeze(), early.fin, early.stopped);
                 }
                 _ => self.refuse_stream(stream, Code::BUFFERED_STREAM_REJECTED),
             }
@@ -624,14 +629,14 @@ impl Connection {
     fn end(&mut self) {
         self.session = Session::Over;
         self.request = None;
-        for stream in self.early().collect::<Vec<_>>() {
+        for stream in self.streams.early() {
             self.refuse_stream(stream, Code::SESSION_GONE);
         }
     }
 
     /// A request stream ends.
     fn finish_exchange(&mut self, stream: StreamId) -> Result<(), Error> {
-        let Some(Stream::Exchange(exchange)) = self.streams.get(&stream) else { return Ok(()) };
+        let Some(Stream::Exchange(exchange)) = self.streams.get(stream) else { return Ok(()) };
         exchange.finish()?;
         match (self.side, exchange.is_headed()) {
             // draft-ietf-webtrans-http3, section 6: like code 0 without words.
@@ -655,7 +660,7 @@ impl Connection {
 
     /// The peer has ended the session that we have ended.
     fn done(&mut self, stream: StreamId) {
-        self.streams.remove(&stream);
+        self.streams.remove(stream);
         self.session = Session::Over;
         self.outputs.push_back(Output::Done);
     }
@@ -672,12 +677,18 @@ impl Connection {
         }
     }
 
-    /// More is kept than may be.
-    fn overflow(&mut self, stream: StreamId) {
-        match self.streams.get(&stream) {
-            Some(Stream::Early(_)) => self.refuse_stream(stream, Code::BUFFERED_STREAM_REJECTED),
-            _ => self.fail(Error::TooMuch),
+    /// Keeps no more than may be kept: streams that came early go first.
+    fn make_room(&mut self) {
+        if self.streams.buffered() <= self.limits.buffered {
+            return;
         }
+        for stream in self.streams.early().into_iter().rev() {
+            self.refuse_stream(stream, Code::BUFFERED_STREAM_REJECTED);
+            if self.streams.buffered() <= self.limits.buffered {
+                return;
+            }
+        }
+        self.fail(Error::TooMuch);
     }
 
     /// Wants no more of a stream, in both directions.
@@ -691,7 +702,7 @@ impl Connection {
     /// Wants no more of what the peer sends on a stream.
     fn stop(&mut self, stream: StreamId, code: Code) {
         self.outputs.push_back(Output::Stop { stream, code });
-        self.streams.remove(&stream);
+        self.streams.remove(stream);
     }
 
     fn fail(&mut self, error: Error) {
@@ -699,7 +710,7 @@ impl Connection {
         self.session = Session::Over;
         self.request = None;
         self.control = None;
-        self.streams.clear();
+        self.streams = Streams::default();
         self.outputs.push_back(Output::Fail(error));
     }
 }

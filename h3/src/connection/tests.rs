@@ -1,10 +1,11 @@
-use alloc::{format, vec};
+use alloc::{format, vec, vec::Vec};
 
 use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits { field_section: 2000, buffered: 4000, early_streams: 4 };
+const LIMITS: Limits =
+    Limits { field_section: 2000, buffered: 4000, early_streams: 4, new_streams: 50 };
 
 fn request() -> Request {
     Request {
@@ -284,6 +285,102 @@ fn early_streams_are_kept_and_the_rest_rejected() {
 }
 
 #[test]
+fn nothing_overtakes_what_waits_to_be_told() {
+    let mut server = open();
+    // Several pieces of a stream at once, as a packet that was late sets them free.
+    let _ = stream(&mut server, bi(1), &prefixed(bi(1), bi(0), b"first"), false);
+    let second = server.handle_recv(bi(1), Bytes::from_static(b"second"), true);
+    assert_eq!(second, Received::Taken);
+    assert!(!server.handle_stopped(bi(1), Code(7)));
+    assert!(!server.handle_reset(bi(1), Code(8)));
+    let received = |data: &'static [u8], fin| Output::Received {
+        stream: bi(1),
+        data: Bytes::from_static(data),
+        fin,
+    };
+    assert_eq!(
+        outputs(&mut server),
+        [
+            Output::Opened(bi(1)),
+            received(b"first", false),
+            received(b"second", true),
+            Output::Unwanted { stream: bi(1), code: Code(7) },
+            Output::Abandoned { stream: bi(1), code: Code(8) },
+        ]
+    );
+}
+
+#[test]
+fn a_stream_may_be_stopped_before_it_says_what_it_is() {
+    let mut server = server();
+    let _ = stream(&mut server, uni(0), &control(), false);
+    for (index, cut) in [(1, 0), (2, 2), (3, 3)] {
+        let data = prefixed(bi(0), bi(0), b"");
+        server.handle_opened(bi(index));
+        let _ = server.handle_recv(bi(index), Bytes::copy_from_slice(&data[..cut]), false);
+        assert!(!server.handle_stopped(bi(index), Code(7)));
+        let _ = server.handle_recv(bi(index), Bytes::copy_from_slice(&data[cut..]), true);
+    }
+    let _ = stream(&mut server, bi(0), &connect(), false);
+    server.accept(None);
+    let outputs = outputs(&mut server);
+    for index in 1..=3 {
+        let unwanted = Output::Unwanted { stream: bi(index), code: Code(7) };
+        assert!(outputs.contains(&Output::Opened(bi(index))), "{outputs:?}");
+        assert!(outputs.contains(&unwanted), "{outputs:?}");
+    }
+}
+
+#[test]
+fn early_streams_give_way_to_the_request() {
+    let mut server = server();
+    let _ = stream(&mut server, uni(0), &control(), false);
+    for index in 1..=4 {
+        let _ = stream(&mut server, uni(index), &prefixed(uni(0), bi(0), &[7; 1000]), false);
+    }
+    assert_eq!(server.buffered(), LIMITS.buffered);
+    let connect = connect();
+    let _ = stream(&mut server, bi(0), &connect[..10], false);
+    let code = Code::BUFFERED_STREAM_REJECTED;
+    assert_eq!(outputs(&mut server), [Output::Stop { stream: uni(4), code }]);
+    let _ = server.handle_recv(bi(0), Bytes::copy_from_slice(&connect[10..]), false);
+    assert_eq!(outputs(&mut server), [Output::Request(request())]);
+}
+
+#[test]
+fn streams_that_say_nothing_are_bounded() {
+    let mut server = open();
+    for index in 1..=50 {
+        server.handle_opened(uni(index));
+    }
+    assert_eq!(outputs(&mut server), []);
+    server.handle_opened(uni(51));
+    let code = Code::EXCESSIVE_LOAD;
+    assert_eq!(outputs(&mut server), [Output::Stop { stream: uni(51), code }]);
+    // One that speaks makes room.
+    let _ = server.handle_recv(uni(1), Bytes::from_static(&[0x21]), false);
+    outputs(&mut server);
+    server.handle_opened(uni(52));
+    assert_eq!(outputs(&mut server), []);
+}
+
+#[test]
+fn a_server_that_goes_is_not_asked() {
+    let mut client = client();
+    client.handle_opened_ours(uni(0));
+    let mut data = control();
+    frame::encode(frame::GOAWAY, &[0], &mut data);
+    let _ = stream(&mut client, of_server(uni(0)), &data, false);
+    assert_eq!(failure(&mut client), Some(Error::Goaway));
+    assert_eq!(client.wants_open(), None);
+
+    // A session that runs goes on.
+    let mut server = open();
+    let _ = server.handle_recv(uni(0), frames(&[(frame::GOAWAY, &[0])]).freeze(), false);
+    assert_eq!((outputs(&mut server), server.session()), (vec![], Some(bi(0))));
+}
+
+#[test]
 fn streams_of_another_session_are_rejected() {
     let mut server = open();
     let _ = stream(&mut server, uni(1), &prefixed(uni(0), bi(9), b"x"), false);
@@ -440,11 +537,11 @@ fn streams_of_unknown_types_are_stopped_and_others_forgotten() {
     assert_eq!(outputs(&mut server), [Output::Stop { stream: uni(1), code }]);
     let _ = stream(&mut server, uni(2), &[], true);
     assert_eq!(failure(&mut server), None);
-    let kept = server.streams.len();
+    let kept = server.streams.count();
     for index in 3..1000 {
         let _ = stream(&mut server, uni(index), &[0x40, 0x21], false);
     }
-    assert_eq!(server.streams.len(), kept);
+    assert_eq!(server.streams.count(), kept);
 }
 
 #[test]

@@ -97,13 +97,3 @@ export async function startRelay(t) {
     const [url, hash] = (await program.line()).split(' ');
     return { program, url: url.replace(/^moqt:/, 'https:'), hash };
 }
-
-/** A relay that also tells its certificate over HTTP: not every port is free for UDP and TCP. */
-export async function startRelayWithHttp(t) {
-    for (; ;) {
-        const { url } = await startRelay(t);
-        const http = url.replace(/^https:/, 'http:');
-        const isThere = await fetch(`${http}/certificate.sha256`).then(({ ok }) => ok, () => false);
-        if (isThere) return http;
-    }
-}

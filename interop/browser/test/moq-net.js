@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { browserForTests } from '../support/browser.js';
-import { Smoq, startRelay, startRelayWithHttp } from '../support/smoq.js';
+import { Smoq, startRelay } from '../support/smoq.js';
 
 const openPage = browserForTests();
 const timeout = 90_000;
@@ -62,7 +62,8 @@ for (const version of ['moq-lite-05', 'moq-lite-04', 'moq-lite-03']) {
 }
 
 test('a page that knows no certificate asks for it over HTTP', { timeout }, async t => {
-    const relay = { url: await startRelayWithHttp(t), version: 'moq-lite-05' };
+    const { url } = await startRelay(t);
+    const relay = { url: url.replace(/^https:/, 'http:'), version: 'moq-lite-05' };
     const page = await openPage(t);
     const transport = await page.evaluate(async relay => {
         const { connect } = await import('/net.js');

@@ -9,7 +9,7 @@ use smoq_core::{Carrier, Closed, ClosedBy, SessionConfig};
 use super::*;
 use crate::{
     connect::Step,
-    connection::{Agreed, PATIENCE, varint},
+    connection::{Agreed, PATIENCE},
     listener::{Ear, Nobody},
     web::News,
 };
@@ -21,6 +21,13 @@ pub(super) enum Input {
     Timeout,
     /// It is new.
     Start,
+}
+
+/// What a client has asked for, where its carrier says so.
+#[derive(Default)]
+struct Asked {
+    path: String,
+    origin: Option<String>,
 }
 
 impl Endpoint {
@@ -40,7 +47,7 @@ impl Endpoint {
                 if let Stage::Ending(until) = connection.stage
                     && now >= until
                 {
-                    connection.shut(now, connection.no_error(), "");
+                    connection.give_up_ending(now);
                 }
             }
             Input::Start => {}
@@ -119,7 +126,7 @@ impl Endpoint {
     fn agreed(&mut self, now: Instant, index: usize, connection: &mut Connection) {
         match (connection.handshake(), connection.stage) {
             (Some((Agreed::Version(version), _)), _) => {
-                self.begin(now, index, connection, version, Carrier::Raw, String::new());
+                self.begin(now, index, connection, version, Carrier::Raw, Asked::default());
             }
             (Some((Agreed::Http3, _)), Stage::Dialing(connect)) => {
                 let Some(race) = self.races.get_mut(&connect) else { return };
@@ -148,13 +155,14 @@ impl Endpoint {
                         news.tell(&mut Ear { node: &mut self.node, session, time });
                     }
                 }
-                News::Asked { path, version } => {
+                News::Asked { path, origin, version } => {
                     let Some(web) = &mut connection.web else { return };
                     match version {
                         Some(version) if self.accept.is_some() => {
                             web.accept(version);
                             let carrier = Carrier::WebTransport;
-                            self.begin(now, index, connection, version, carrier, path);
+                            let asked = Asked { path, origin };
+                            self.begin(now, index, connection, version, carrier, asked);
                         }
                         _ => {
                             web.refuse(if version.is_none() { 400 } else { 503 });
@@ -165,7 +173,7 @@ impl Endpoint {
                 }
                 News::Accepted(Some(version)) => {
                     let carrier = Carrier::WebTransport;
-                    self.begin(now, index, connection, version, carrier, String::new());
+                    self.begin(now, index, connection, version, carrier, Asked::default());
                 }
                 News::Accepted(None) => {
                     self.give_up(now, index, connection, ConnectError::NoCommonVersion);
@@ -177,6 +185,9 @@ impl Endpoint {
                     self.over(now, index, connection, connection.no_error(), "", closed);
                 }
                 News::Done => connection.shut(now, connection.no_error(), ""),
+                News::NoWebTransport => {
+                    self.give_up(now, index, connection, ConnectError::NoWebTransport);
+                }
                 News::Failed(code, what) => {
                     let (by, violation) = (ClosedBy::Local, SessionCode::PROTOCOL_VIOLATION);
                     let closed = Closed { by, code: violation, reason: what.clone() };
@@ -197,8 +208,10 @@ impl Endpoint {
         closed: Closed,
     ) {
         let stage = connection.stage;
-        if let Stage::Dialing(_) = stage {
-            return self.give_up(now, index, connection, ConnectError::Http3(closed.reason));
+        if let Stage::Dialing(id) = stage {
+            connection.shut(now, code, reason);
+            let error = ConnectError::Http3(closed.reason);
+            return self.attempt_failed(now, id, Some(index), error);
         }
         self.leave(stage);
         if let Some(session) = connection.session() {
@@ -215,15 +228,12 @@ impl Endpoint {
         connection: &mut Connection,
         error: ConnectError,
     ) {
-        let stage = connection.stage;
+        let Stage::Dialing(id) = connection.stage else { return };
         connection.shut(now, connection.no_error(), "");
-        if let Stage::Dialing(id) = stage {
-            self.attempt_failed(now, id, Some(index), error);
-        }
+        self.attempt_failed(now, id, Some(index), error);
     }
 
-    /// Makes the session of a connection on which a version was agreed. `path` is what a client has asked
-    /// for, if its carrier says so.
+    /// Makes the session of a connection on which a version was agreed.
     fn begin(
         &mut self,
         now: Instant,
@@ -231,7 +241,7 @@ impl Endpoint {
         connection: &mut Connection,
         version: Version,
         carrier: Carrier,
-        path: String,
+        asked: Asked,
     ) {
         let time = self.time(now);
         let server_name = connection.handshake().and_then(|(_, server_name)| server_name);
@@ -248,7 +258,7 @@ impl Endpoint {
             }
             _ => {
                 let Some(accept) = &self.accept else { return };
-                let server = SessionConfig::server(version, carrier, path);
+                let server = SessionConfig::server(version, carrier, asked.path);
                 let Accept { admission, discover, .. } = *accept;
                 (None, SessionConfig { admission, discover, ..server })
             }
@@ -257,7 +267,9 @@ impl Endpoint {
         self.sessions.insert(session, index);
         connection.feed();
         let remote = connection.remote();
-        let event = Event::Connected { connect, session, remote, version, carrier, server_name };
+        let origin = asked.origin;
+        let event =
+            Event::Connected { connect, session, remote, version, carrier, server_name, origin };
         if connection.quic.is_handshaking() {
             connection.stage = Stage::Accepting(Some(session));
             self.unproven.insert(session, vec![event]);
@@ -406,8 +418,7 @@ impl Endpoint {
     pub(super) fn abandon(&mut self, now: Instant, index: usize) {
         // The winner of a race is being driven, and not here.
         let Some(connection) = &mut self.connections[index] else { return };
-        connection.stage = Stage::Closing;
-        connection.quic.close(now, varint(0), Bytes::new());
+        connection.shut(now, connection.no_error(), "");
         self.wake(index);
         self.schedule(index);
     }

@@ -68,6 +68,10 @@ pub enum Event {
         carrier: Carrier,
         /// The name that the client asked for (SNI), on accepted connections.
         server_name: Option<String>,
+        /// Where the page comes from that asks, on accepted connections over WebTransport. Browsers say
+        /// so, others may say anything or nothing. A server that knows who comes only by what browsers
+        /// send along has to compare it (draft-ietf-webtrans-http3, section 3.2).
+        origin: Option<String>,
     },
     /// A call of [`Endpoint::connect`] came to nothing.
     ConnectFailed {

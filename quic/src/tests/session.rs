@@ -194,6 +194,30 @@ fn lost_packets_cost_time_and_no_bytes() {
 }
 
 #[test]
+fn groups_whose_first_packets_are_late_arrive_whole() {
+    // No more than may be late at a time.
+    const GROUPS: u64 = 30;
+    for &carrier in CARRIERS {
+        let mut world = world();
+        // Whatever phase of the losses the streams hit.
+        world.link = Link { lose_every: 7, ..Link::default() };
+        let track = publish(&mut world);
+        let id = world.connect(Target { carrier, ..target(&[SERVER]) }, Trust::Insecure);
+        world.outcome(id).unwrap();
+        let reader = subscribe(&mut world);
+        for _ in 0..GROUPS {
+            add_group(&mut world, track, payload(3000));
+        }
+        finish(&mut world, track);
+        let mut viewer = Viewer::default();
+        viewer.read_all(&mut world, reader);
+        let expected: Vec<_> = (0..GROUPS).map(|group| (group, payload(3000))).collect();
+        assert!(viewer.groups == expected, "{carrier:?}: {} groups", viewer.groups.len());
+        assert_eq!(world.host(CLIENT).endpoint.node().stats().violations, 0, "{carrier:?}");
+    }
+}
+
+#[test]
 fn what_is_urgent_overtakes_a_backlog() {
     let mut world = world();
     // A round trip of 20 ms, and a queue of 160 ms that is always full.

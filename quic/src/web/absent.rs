@@ -74,6 +74,10 @@ impl Web {
         match *self {}
     }
 
+    pub(crate) fn take_end(&mut self) -> Option<(VarInt, String)> {
+        match *self {}
+    }
+
     pub(crate) fn session_code(&self, _: VarInt) -> Option<SessionCode> {
         match *self {}
     }

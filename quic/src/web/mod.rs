@@ -24,6 +24,8 @@ pub(crate) enum News {
     Asked {
         /// Path and query.
         path: String,
+        /// Where the page comes from that asks.
+        origin: Option<String>,
         /// The first one that the client named and we speak too.
         version: Option<Version>,
     },
@@ -31,6 +33,8 @@ pub(crate) enum News {
     Accepted(Option<Version>),
     /// The server has refused the session, with this HTTP status.
     Refused(u16),
+    /// The server's settings offer no sessions.
+    NoWebTransport,
     /// Something happened to a stream of the session.
     Stream(StreamNews),
     /// The peer has ended the session.
@@ -41,7 +45,7 @@ pub(crate) enum News {
     Failed(VarInt, String),
 }
 
-/// What was not known to be the session's when it came.
+/// What was not known to be the session's when it came, or came behind such.
 #[derive(PartialEq, Eq, Debug)]
 #[cfg_attr(not(feature = "h3"), expect(dead_code, reason = "there is nobody to say it"))]
 pub(crate) enum StreamNews {
@@ -49,6 +53,10 @@ pub(crate) enum StreamNews {
     Opened(StreamId, Dir),
     /// Bytes of such a stream, with its end or not.
     Received(StreamId, Bytes, bool),
+    /// The peer sends no more.
+    Reset(StreamId, StreamCode),
+    /// The peer wants no more.
+    Stopped(StreamId, StreamCode),
 }
 
 impl StreamNews {
@@ -56,6 +64,8 @@ impl StreamNews {
         match self {
             Self::Opened(stream, dir) => listener.opened(stream, dir),
             Self::Received(stream, data, fin) => listener.received(stream, data, fin),
+            Self::Reset(stream, code) => listener.reset(stream, code),
+            Self::Stopped(stream, code) => listener.stopped(stream, code),
         }
     }
 }

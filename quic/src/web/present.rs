@@ -22,6 +22,10 @@ pub(crate) struct Web {
     versions: Vec<Version>,
     /// What has to be sent on a stream before anything else.
     leads: BTreeMap<quic::StreamId, Lead>,
+    /// What streams of the session begin with: those of both directions, and those of one.
+    prefixes: [Option<Bytes>; 2],
+    /// With what this end has closed the session.
+    end: Option<Close>,
 }
 
 /// Bytes that quinn-proto has not taken yet.
@@ -48,7 +52,7 @@ impl Web {
     }
 
     fn new(h3: Connection, versions: Vec<Version>) -> Self {
-        Self { h3, versions, leads: BTreeMap::new() }
+        Self { h3, versions, leads: BTreeMap::new(), prefixes: [None, None], end: None }
     }
 
     pub(crate) fn opened(&mut self, stream: StreamId) {
@@ -64,14 +68,14 @@ impl Web {
     }
 
     pub(crate) fn reset(&mut self, stream: StreamId, code: StreamCode) -> Option<StreamCode> {
-        let is_session = self.h3.handle_reset(h3::StreamId(stream.0), Code(code.0));
-        is_session.then(|| meaning(code))
+        let code = Code(code.0);
+        self.h3.handle_reset(h3::StreamId(stream.0), code).then(|| meaning(code))
     }
 
     pub(crate) fn stopped(&mut self, stream: StreamId, code: StreamCode) -> Option<StreamCode> {
         self.leads.remove(&to_quic(stream));
-        let is_session = self.h3.handle_stopped(h3::StreamId(stream.0), Code(code.0));
-        is_session.then(|| meaning(code))
+        let code = Code(code.0);
+        self.h3.handle_stopped(h3::StreamId(stream.0), code).then(|| meaning(code))
     }
 
     /// Does what HTTP/3 wants to do, until there is something to know.
@@ -88,6 +92,8 @@ impl Web {
             match self.h3.poll_output()? {
                 Output::Send { stream, data, fin } => {
                     let id = varint(stream.0).into();
+                    // Before all that the session has to say: it is little, and all else hangs on it.
+                    let _ = quic.send_stream(id).set_priority(i32::MAX);
                     let lead = self.leads.entry(id).or_default();
                     lead.data.push(data);
                     lead.fin |= fin;
@@ -108,7 +114,8 @@ impl Web {
                         .iter()
                         .filter_map(|name| Version::from_alpn(name.as_bytes()))
                         .find(|version| self.versions.contains(version));
-                    return Some(News::Asked { path: request.path, version });
+                    let Request { path, origin, .. } = request;
+                    return Some(News::Asked { path, origin, version });
                 }
                 Output::Accepted { protocol } => {
                     let version = protocol
@@ -125,8 +132,18 @@ impl Web {
                     let news = StreamNews::Received(StreamId(stream.0), data, fin);
                     return Some(News::Stream(news));
                 }
+                Output::Abandoned { stream, code } => {
+                    let news = StreamNews::Reset(StreamId(stream.0), meaning(code));
+                    return Some(News::Stream(news));
+                }
+                Output::Unwanted { stream, code } => {
+                    self.leads.remove(&varint(stream.0).into());
+                    let news = StreamNews::Stopped(StreamId(stream.0), meaning(code));
+                    return Some(News::Stream(news));
+                }
                 Output::Ended(end) => return Some(News::Ended(closed(end))),
                 Output::Done => return Some(News::Done),
+                Output::Fail(h3::Error::NoWebTransport) => return Some(News::NoWebTransport),
                 Output::Fail(error) => {
                     let code = error.code();
                     return Some(News::Failed(varint(code.0), format!("HTTP/3: {error}")));
@@ -148,17 +165,28 @@ impl Web {
     /// Ends the session.
     pub(crate) fn close(&mut self, code: SessionCode, reason: &str) {
         let code = u32::try_from(code.0).unwrap_or(u32::MAX);
-        self.h3.close(&Close { code, reason: reason.to_owned() });
+        let close = Close { code, reason: reason.to_owned() };
+        self.h3.close(&close);
+        self.end = Some(close);
+    }
+
+    /// With what this end has closed the session, as a connection closes with it.
+    pub(crate) fn take_end(&mut self) -> Option<(VarInt, String)> {
+        let Close { code, reason } = self.end.take()?;
+        Some((varint(Code::from_application(code).0), reason))
     }
 
     /// A stream that was opened for the session begins with the session's name. It is sent with the
     /// first bytes, which have the stream's priority.
     pub(crate) fn begin_stream(&mut self, id: quic::StreamId) {
         let Some(session) = self.h3.session() else { return };
-        let mut prefix = BytesMut::new();
         let dir = h3::StreamId(id.into()).dir();
-        stream::encode_prefix(dir, session, &mut prefix);
-        self.leads.insert(id, Lead { data: vec![prefix.freeze()], fin: false });
+        let prefix = self.prefixes[usize::from(dir == h3::Dir::Uni)].get_or_insert_with(|| {
+            let mut prefix = BytesMut::new();
+            stream::encode_prefix(dir, session, &mut prefix);
+            prefix.freeze()
+        });
+        self.leads.insert(id, Lead { data: vec![prefix.clone()], fin: false });
     }
 
     /// A stream ends, but not before what [`flush`](Self::flush) could not send.
@@ -207,9 +235,9 @@ impl Web {
     }
 }
 
-/// A code of HTTP/3 itself says no more than that nobody wants the stream.
-fn meaning(code: StreamCode) -> StreamCode {
-    if Code(code.0).name().is_some() { StreamCode::CANCEL } else { code }
+/// A code that is none of an application's says no more than that nobody wants the stream.
+fn meaning(code: Code) -> StreamCode {
+    code.to_application().map_or(StreamCode::CANCEL, |code| StreamCode(code.into()))
 }
 
 fn closed(end: End) -> Closed {

@@ -31,10 +31,10 @@ pub(crate) enum Role {
 }
 
 /// What a session runs over.
-#[derive(Clone, Copy)]
 pub(crate) struct Link {
     remote: SocketAddr,
     carrier: Carrier,
+    origin: Option<String>,
 }
 
 impl Role {
@@ -94,20 +94,20 @@ fn client(far: &Far<ConnectionState>, event: Event) {
 fn server(sessions: &mut HashMap<Id<Session>, Link>, event: Event) -> Option<ServerEvent> {
     let event = match event {
         Event::Core(event) => event,
-        Event::Connected { session, remote, carrier, .. } => {
-            sessions.insert(session, Link { remote, carrier });
+        Event::Connected { session, remote, carrier, origin, .. } => {
+            sessions.insert(session, Link { remote, carrier, origin });
             return None;
         }
         Event::ConnectFailed { .. } => return None,
     };
-    let link = |session| sessions.get(session).copied();
-    let remote = |session| link(session).map(|link| link.remote);
+    let remote = |session| sessions.get(session).map(|link| link.remote);
     Some(match event {
         Core::Request { session, path } => {
-            ServerEvent::Request { session, remote: remote(&session)?, path }
+            let Link { remote, origin, .. } = sessions.get_mut(&session)?;
+            ServerEvent::Request { session, remote: *remote, path, origin: origin.take() }
         }
         Core::Ready { session, version, grant } => {
-            let Link { remote, carrier } = link(&session)?;
+            let &Link { remote, carrier, .. } = sessions.get(&session)?;
             ServerEvent::Connected { session, remote, version, carrier, grant }
         }
         Core::Violation { session, stream, error } => {

@@ -32,6 +32,17 @@ struct Credit {
 /// Enough for everything that does not test it.
 const AMPLE: Credit = Credit { streams: 16, bytes: 1 << 20 };
 
+/// Of both registries, and some that look like codes of HTTP/3.
+const CODES: [StreamCode; 7] = [
+    StreamCode::INTERNAL,
+    StreamCode::CANCEL,
+    StreamCode::EVICTED,
+    StreamCode::application(0),
+    StreamCode::application(0x100 - 64),
+    StreamCode::application(0x10c - 64),
+    StreamCode::application(u16::MAX),
+];
+
 /// Two connected ends of a transport, and what they have heard. Both know a stream by the same id.
 trait Harness {
     fn new(credit: Credit) -> Self;
@@ -171,32 +182,36 @@ fn the_end_may_come_later<H: Harness>() {
 }
 
 fn reset_codes_arrive<H: Harness>() {
-    let mut harness = H::new(AMPLE);
-    let stream = harness.transport(Client).open(Dir::Uni).unwrap();
-    write(&mut harness.transport(Client), stream, &[pattern(10)]);
-    harness.settle();
-    harness.transport(Client).reset(stream, StreamCode::EVICTED);
-    harness.settle();
-    let seen = harness.log(Server).opened[0].0;
-    assert_eq!(harness.log(Server).reset, [(seen, StreamCode::EVICTED)]);
-    assert_eq!(harness.log(Server).ended, []);
-    assert_eq!(harness.log(Client).acked, []);
+    for code in CODES {
+        let mut harness = H::new(AMPLE);
+        let stream = harness.transport(Client).open(Dir::Uni).unwrap();
+        write(&mut harness.transport(Client), stream, &[pattern(10)]);
+        harness.settle();
+        harness.transport(Client).reset(stream, code);
+        harness.settle();
+        let seen = harness.log(Server).opened[0].0;
+        assert_eq!(harness.log(Server).reset, [(seen, code)]);
+        assert_eq!(harness.log(Server).ended, []);
+        assert_eq!(harness.log(Client).acked, []);
+    }
 }
 
 fn stop_codes_arrive<H: Harness>() {
-    let mut harness = H::new(AMPLE);
-    let stream = harness.transport(Client).open(Dir::Uni).unwrap();
-    write(&mut harness.transport(Client), stream, &[pattern(10)]);
-    harness.settle();
-    let seen = harness.log(Server).opened[0].0;
-    harness.transport(Server).stop(seen, StreamCode::TOO_FAR_BEHIND);
-    harness.settle();
-    assert_eq!(harness.log(Client).stopped, [(stream, StreamCode::TOO_FAR_BEHIND)]);
-    assert_eq!(write(&mut harness.transport(Client), stream, &[pattern(10)]), 0);
-    harness.transport(Client).reset(stream, StreamCode::CANCEL);
-    harness.settle();
-    assert_eq!(harness.log(Server).bytes(seen), pattern(10));
-    assert_eq!(harness.log(Server).reset, []);
+    for code in CODES {
+        let mut harness = H::new(AMPLE);
+        let stream = harness.transport(Client).open(Dir::Uni).unwrap();
+        write(&mut harness.transport(Client), stream, &[pattern(10)]);
+        harness.settle();
+        let seen = harness.log(Server).opened[0].0;
+        harness.transport(Server).stop(seen, code);
+        harness.settle();
+        assert_eq!(harness.log(Client).stopped, [(stream, code)]);
+        assert_eq!(write(&mut harness.transport(Client), stream, &[pattern(10)]), 0);
+        harness.transport(Client).reset(stream, StreamCode::CANCEL);
+        harness.settle();
+        assert_eq!(harness.log(Server).bytes(seen), pattern(10));
+        assert_eq!(harness.log(Server).reset, []);
+    }
 }
 
 fn stream_credit_runs_out_and_returns<H: Harness>() {
