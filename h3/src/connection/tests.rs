@@ -233,6 +233,16 @@ fn a_server_without_webtransport_is_noticed() {
 }
 
 #[test]
+fn settings_count_before_what_follows_them() {
+    let mut client = client();
+    client.handle_opened_ours(uni(0));
+    let mut control = BytesMut::from(&[0][..]);
+    control.extend_from_slice(&frames(&[(frame::SETTINGS, b""), (frame::DATA, b"")]));
+    let _ = stream(&mut client, of_server(uni(0)), &control, false);
+    assert_eq!(failure(&mut client), Some(Error::NoWebTransport));
+}
+
+#[test]
 fn interim_responses_are_passed_over() {
     let mut client = client();
     client.handle_opened_ours(uni(0));
