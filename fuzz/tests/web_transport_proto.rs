@@ -6,7 +6,7 @@ use smoq_fuzz::h3::{answer, ask};
 use smoq_h3::{
     Code, Connection, Dir, Error, Limits, Request, Settings, StreamId,
     capsule::{Close, MAX_REASON, Reader},
-    frame,
+    frame, qpack,
     request::{PROTOCOL, PROTOCOL_H3, Response},
     stream, varint,
 };
@@ -202,4 +202,33 @@ fn integers_are_encoded_alike() {
         assert_eq!(varint::decode(&mut other), Some(value));
         assert_eq!(theirs::VarInt::decode(&mut ours).map(theirs::VarInt::into_inner), Ok(value));
     }
+}
+
+/// Every list of these pieces that they understand, ours understands in the same way (RFC 8941, section
+/// 4.2.1). Ours takes more: tokens, which some peers say instead of strings, and careless commas.
+#[test]
+fn lists_are_understood_alike() {
+    const PIECES: [&str; 9] = [r#""a""#, r#"""#, r"\", ",", " ", ";q", r#"=""#, "=1", "b"];
+    let mut understood = 0;
+    for number in 0..PIECES.len().pow(5) {
+        let digits = (0..5).map(|digit| number / PIECES.len().pow(digit) % PIECES.len());
+        let list = format!(r#""first"{}"#, digits.map(|piece| PIECES[piece]).collect::<String>());
+        let fields = [
+            (":method", "CONNECT"),
+            (":protocol", PROTOCOL),
+            (":scheme", "https"),
+            (":authority", "a"),
+            (":path", "/"),
+            ("wt-available-protocols", &list),
+        ];
+        let (mut section, mut sent) = (BytesMut::new(), BytesMut::new());
+        qpack::encode(fields, &mut section);
+        frame::encode(frame::HEADERS, &section, &mut sent);
+        let sent = sent.freeze();
+        if let Ok(read) = theirs::ConnectRequest::decode(&mut sent.clone()) {
+            understood += 1;
+            assert_eq!(ask(sent).map(|request| request.protocols), Some(read.protocols), "{list}");
+        }
+    }
+    assert!(understood > 400, "{understood}");
 }

@@ -201,12 +201,12 @@ fn decode_list(text: &str) -> Option<Vec<String>> {
             Some(quoted) => take_quoted(quoted)?,
             None => {
                 let end = rest.find([',', ';', ' ', '\t']).unwrap_or(rest.len());
+                if end == 0 {
+                    return None;
+                }
                 (rest[..end].into(), &rest[end..])
             }
         };
-        if item.is_empty() {
-            return None;
-        }
         items.push(item);
         rest = after_parameters(rest)?.trim_start_matches([' ', '\t']);
     }
@@ -359,6 +359,7 @@ mod tests {
         let list = |text| decode_list(text).map(|items| items.join("|"));
         assert_eq!(list(r#""a", "b";q=1 , "c""#).as_deref(), Some("a|b|c"));
         assert_eq!(list(r#""a";x="b,\"c";y, "d""#).as_deref(), Some("a|d"));
+        assert_eq!(list(r#""", "a""#).as_deref(), Some("|a"));
         assert_eq!(list(r#" "a\"\\" "#).as_deref(), Some(r#"a"\"#));
         assert_eq!(list("moq-lite-05").as_deref(), Some("moq-lite-05"));
         assert_eq!(list("").as_deref(), Some(""));
