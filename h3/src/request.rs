@@ -136,14 +136,12 @@ fn headers<'a>(fields: Vec<(&'a str, &'a str)>, out: &mut BytesMut) {
 struct Fields(Vec<Field>);
 
 impl Fields {
-    /// `pseudo` are the names with a colon that there may be, in front of all others.
+    /// `pseudo` are the pseudo-header fields that there can be. They come first.
     fn new(fields: Vec<Field>, pseudo: &[&str]) -> Result<Self, Error> {
-        let regular = fields.iter().position(|field| !field.name.starts_with(':'));
-        let (front, rest) = fields.split_at(regular.unwrap_or(fields.len()));
-        let known = front.iter().all(|field| pseudo.contains(&&*field.name));
-        let named = rest.iter().all(|field| is_name(&field.name));
-        let valued = fields.iter().all(|field| !field.value.contains(['\0', '\r', '\n']));
-        if !(known && named && valued) { Err(Error::Message) } else { Ok(Self(fields)) }
+        let regular = fields.iter().skip_while(|field| pseudo.contains(&&*field.name));
+        let names = regular.map(|field| &*field.name).all(is_name);
+        let values = fields.iter().all(|field| !field.value.contains(['\0', '\r', '\n']));
+        if names && values { Ok(Self(fields)) } else { Err(Error::Message) }
     }
 
     fn all(&self, name: &str) -> impl Iterator<Item = &str> {
@@ -163,8 +161,8 @@ impl Fields {
     }
 }
 
-/// Whether a name has only characters that it may have (RFC 9114, sections 4.2 and 10.3): those of a
-/// token (RFC 9110, section 5.6.2), in lower case.
+/// Whether the name of a regular field has only characters that it may have (RFC 9114, sections 4.2 and
+/// 10.3): those of a token (RFC 9110, section 5.6.2), in lower case.
 fn is_name(name: &str) -> bool {
     let allowed =
         |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9') || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -344,6 +342,12 @@ mod tests {
             let fields = [good(), [extra.clone()].into()].concat();
             assert_eq!(Request::from_fields(fields), Err(Error::Message), "{extra:?}");
         }
+        for pseudo in [":status", ":odd"] {
+            let fields = [[field(pseudo, "200")].into(), good()].concat();
+            assert_eq!(Request::from_fields(fields), Err(Error::Message), "{pseudo}");
+        }
+        let response = [field(":status", "200"), field(":path", "/")];
+        assert_eq!(Response::from_fields(response.into()), Err(Error::Message));
         for value in ["a\0", "a\rb", "\n"] {
             let fields = [good(), [field("x", value)].into()].concat();
             assert_eq!(Request::from_fields(fields), Err(Error::Message), "{value:?}");

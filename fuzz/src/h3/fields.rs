@@ -35,6 +35,9 @@ pub fn h3_request(data: &[u8]) {
     let headers = headers.freeze();
     if let Some(request) = ask(headers.clone()) {
         assert!(!request.path.is_empty() && !request.authority.is_empty());
+        // The first five are the pseudo-header fields of a request.
+        let pseudo = fields.iter().filter(|(name, _)| name.starts_with(':'));
+        assert!(pseudo.clone().all(|(name, _)| NAMES[..5].contains(&&**name)), "{fields:?}");
         let texts = [&request.authority, &request.path].into_iter().chain(&request.origin);
         assert!(!texts.clone().any(|text| text.contains(['\0', '\r', '\n'])), "{request:?}");
         for protocol in [PROTOCOL, PROTOCOL_H3] {
