@@ -8,6 +8,9 @@ use crate::target;
 
 const FOLDER: &str = "fuzz/targets";
 
+/// What makes cargo look at the targets, which are a workspace of their own.
+pub(crate) const MANIFEST: &str = "--manifest-path fuzz/targets/Cargo.toml";
+
 /// Runs every target for a while, from its seeds and from what earlier runs have found.
 pub(crate) fn fuzz() -> Outcome {
     if !probe("cargo", "fuzz --version") {

@@ -81,9 +81,6 @@ const TASKS: &[Task] = &[
 const MSRV: &str = "1.88";
 const MSRV_PACKAGES: &[&str] = &["smoq-core", "smoq-h3", "smoq-quic", "smoq-runtime", "smoq-tokio"];
 
-/// The workspace of the fuzz targets.
-const FUZZ_TARGETS: &str = "--manifest-path fuzz/targets/Cargo.toml";
-
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let name = match args.as_slice() {
@@ -109,7 +106,7 @@ fn main() -> ExitCode {
 
 fn fmt() -> Outcome {
     cargo("fmt --all")?;
-    cargo(&format!("fmt {FUZZ_TARGETS}"))?;
+    cargo(&format!("fmt {}", fuzz::MANIFEST))?;
     run(&mut foreign("fmt --all"))
 }
 
@@ -124,7 +121,7 @@ fn docs() -> Outcome {
 
 fn check() -> Outcome {
     cargo("fmt --all --check")?;
-    cargo(&format!("fmt {FUZZ_TARGETS} --check"))?;
+    cargo(&format!("fmt {} --check", fuzz::MANIFEST))?;
     run(&mut foreign("fmt --all --check"))?;
     lint()?;
     docs()

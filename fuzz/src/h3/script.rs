@@ -87,3 +87,37 @@ impl Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_go_both_ways() {
+        let bytes = |data, fin| Step::Bytes { stream: 1, data, fin };
+        let steps = [
+            Step::Open(Dir::Bi),
+            Step::Open(Dir::Uni),
+            Step::Give,
+            bytes(vec![7; 255], true),
+            bytes(Vec::new(), false),
+            Step::Reset { stream: 2, code: 3 },
+            Step::Stop { stream: 4, code: 5 },
+            Step::Accept(false),
+            Step::Accept(true),
+            Step::Refuse,
+            Step::Close,
+        ];
+        let mut out = Vec::new();
+        steps.iter().for_each(|step| step.put(&mut out));
+        let mut input = Input(&out);
+        let read: Vec<_> = core::iter::from_fn(|| Step::take(&mut input)).collect();
+        assert_eq!(read, steps);
+
+        let mut out = Vec::new();
+        bytes(vec![7; 256], true).put(&mut out);
+        let mut input = Input(&out);
+        assert_eq!(Step::take(&mut input), Some(bytes(vec![7; 255], false)));
+        assert_eq!(Step::take(&mut input), Some(bytes(vec![7], true)));
+    }
+}
