@@ -154,6 +154,13 @@ fn write_connections() -> io::Result<()> {
     };
     script(server, "accepted", [asked(), vec![Accept(true)], early()])?;
     script(server, "early", [asked(), early(), vec![Accept(false), say(3, vec![7; 9], true)]])?;
+    let long = vec![
+        Open(Dir::Uni),
+        say(2, prefixed(Dir::Uni, 0), false),
+        say(2, vec![7; 255], false),
+        say(2, vec![7; 70], true),
+    ];
+    script(server, "long", [asked(), long, vec![Accept(false)]])?;
     script(server, "refused", [asked(), early(), vec![Refuse]])?;
     script(server, "closed", [asked(), vec![Accept(true), Close, say(1, ending(), true)], vec![]])?;
     script(server, "ended", [asked(), vec![Accept(true), say(1, ending(), true)], early()])?;

@@ -84,7 +84,7 @@ fn read_capsules(piece: usize, data: &[u8]) -> Result<Option<Close>, Error> {
 pub fn h3_datagram(data: &[u8]) {
     match datagram::decode(Bytes::copy_from_slice(data)) {
         Ok((session, payload)) => {
-            assert!(session.is_request());
+            assert!(session.is_request() && session.0 <= varint::MAX);
             let mut again = BytesMut::new();
             datagram::encode_prefix(session, &mut again);
             again.extend_from_slice(&payload);

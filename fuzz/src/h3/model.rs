@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use smoq_h3::{
-    Code, Connection, Dir, End, Limits, Output, Received, Side, StreamId, capsule::Close,
+    Code, Connection, Dir, End, Limits, Output, Received, Side, StreamId, capsule::Close, frame,
+    stream, varint,
 };
 
 use super::script::Step;
@@ -24,6 +25,10 @@ struct Stream {
     id: StreamId,
     /// The peer can still send, and is still listened to.
     live: bool,
+    /// What it has sent, whether that was all, and whether it gave up.
+    sent: Vec<u8>,
+    ended: bool,
+    reset: bool,
     /// It belongs to the session.
     opened: bool,
     data: Vec<u8>,
@@ -65,6 +70,7 @@ impl Model {
     }
 
     pub(super) fn outcome(self) -> Outcome {
+        self.compare();
         let opened = self.streams.into_iter().filter(|stream| stream.opened);
         Outcome {
             said: self.said,
@@ -103,7 +109,16 @@ impl Model {
     }
 
     fn know(&mut self, id: StreamId) {
-        self.streams.push(Stream { id, live: true, opened: false, data: Vec::new(), fin: false });
+        self.streams.push(Stream {
+            id,
+            live: true,
+            sent: Vec::new(),
+            ended: false,
+            reset: false,
+            opened: false,
+            data: Vec::new(),
+            fin: false,
+        });
     }
 
     fn give(&mut self) {
@@ -124,6 +139,8 @@ impl Model {
             let stream = &mut self.streams[index];
             let ends = fin && rest.is_empty();
             stream.live = !ends;
+            stream.ended = ends;
+            stream.sent.extend_from_slice(&piece);
             if let Received::Session(bytes) = self.connection.handle_recv(stream.id, piece, ends) {
                 assert!(stream.opened, "bytes of a stream that is not the session's");
                 stream.data.extend_from_slice(&bytes);
@@ -140,6 +157,7 @@ impl Model {
         let Some(index) = usize::from(stream).checked_rem(self.streams.len()) else { return };
         let stream = &mut self.streams[index];
         if core::mem::replace(&mut stream.live, false) {
+            stream.reset = true;
             let told = self.connection.handle_reset(stream.id, Code(code));
             assert!(!told || stream.opened);
         }
@@ -224,6 +242,28 @@ impl Model {
             Output::Done => {
                 assert!(self.closed);
                 self.first(|output| matches!(output, Output::Done));
+            }
+        }
+    }
+
+    /// While the session runs, its streams are those that name it, and it has all that came behind the
+    /// name.
+    fn compare(&self) {
+        let Some(session) = self.connection.session() else { return };
+        for stream in &self.streams {
+            if stream.reset || self.stopped.contains(&stream.id) {
+                continue;
+            }
+            let ty = match stream.id.dir() {
+                Dir::Bi => frame::WT_STREAM,
+                Dir::Uni => stream::WEBTRANSPORT,
+            };
+            let mut rest = &stream.sent[..];
+            let names = varint::decode(&mut rest) == Some(ty)
+                && varint::decode(&mut rest) == Some(session.0);
+            assert_eq!(stream.opened, names, "{}", stream.id);
+            if names {
+                assert_eq!((&stream.data[..], stream.fin), (rest, stream.ended), "{}", stream.id);
             }
         }
     }
