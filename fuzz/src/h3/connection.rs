@@ -10,7 +10,8 @@ use super::{
 use crate::Input;
 
 /// So small that scripts reach them.
-const TIGHT: Limits = Limits { field_section: 400, buffered: 300, early_streams: 3 };
+const TIGHT: Limits =
+    Limits { field_section: 400, buffered: 300, early_streams: 3, new_streams: 6 };
 
 /// A server: the size of the pieces, then a script.
 pub fn h3_connection_server(data: &[u8]) {

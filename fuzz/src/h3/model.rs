@@ -235,6 +235,9 @@ impl Model {
                 stream.data.extend_from_slice(data);
                 stream.fin = *fin;
             }
+            Output::Abandoned { stream, .. } | Output::Unwanted { stream, .. } => {
+                assert!(self.find(*stream).opened, "{stream} is not the session's");
+            }
             Output::Ended(End::Closed(_) | End::Reset(_)) => {
                 assert!(!self.closed, "the application has ended it");
                 self.first(|output| matches!(output, Output::Ended(_)));
