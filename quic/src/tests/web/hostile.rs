@@ -20,8 +20,8 @@ use smoq_h3::{
 
 use super::{super::support::*, identity, web};
 use crate::{
-    ClientTls, ConnectError, Endpoint, EndpointConfig, Event, ServerConfig, Trust, crypto::Secrets,
-    tls::HTTP3,
+    ClientTls, ConnectError, Endpoint, EndpointConfig, Event, ServerConfig, Trust,
+    connection::PATIENCE, crypto::Secrets, tls::HTTP3,
 };
 
 /// A connection of quinn-proto to an endpoint of ours, with no time in between.
@@ -261,6 +261,20 @@ fn the_origin_of_a_page_is_told() {
         _ => None,
     });
     assert_eq!(told, Some(origin));
+}
+
+#[test]
+fn a_close_that_is_not_seen_is_said_again_by_the_connection() {
+    let (mut stranger, _) = Stranger::with_session();
+    stranger.ours.close_all(stranger.now, SessionCode::UNAUTHORIZED, "no ticket");
+    // What it sends now is lost.
+    let mut buf = Vec::new();
+    while stranger.ours.poll_transmit(stranger.now, 1, &mut buf).is_some() {}
+    stranger.now += PATIENCE;
+    stranger.ours.handle_timeout(stranger.now);
+    let code = Code::from_application(SessionCode::UNAUTHORIZED.0 as u32);
+    assert_eq!(stranger.closed(), Some((code, "no ticket".into())));
+    assert!(stranger.ours.is_idle());
 }
 
 #[test]

@@ -83,24 +83,6 @@ fn the_path_travels_in_every_version_and_a_refusal_comes_back() {
 }
 
 #[test]
-fn a_close_that_is_not_seen_is_said_again_by_the_connection() {
-    let mut world = world(|_| {});
-    let id = world.connect(web(), Trust::Insecure);
-    world.outcome(id).unwrap();
-    world.idle(Duration::from_millis(100));
-    let now = world.now;
-    world.host(SERVER).endpoint.close_all(now, SessionCode::UNAUTHORIZED, "no ticket");
-    // The capsule is lost, as often as it is sent.
-    world.link.lose_every = 1;
-    world.idle(PATIENCE * 9 / 10);
-    assert!(world.now < now + PATIENCE);
-    world.link.lose_every = 0;
-    world.idle(Duration::from_secs(1));
-    let told = (ClosedBy::Peer, SessionCode::UNAUTHORIZED, "no ticket".into());
-    assert_eq!(closes(&mut world, CLIENT), [told]);
-}
-
-#[test]
 fn a_server_without_webtransport_says_so() {
     let raw = world(|server| server.carriers = vec![Carrier::Raw]);
     assert_eq!(fails(raw, web()), ConnectError::NoWebTransport);
