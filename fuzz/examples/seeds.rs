@@ -153,7 +153,9 @@ fn write_connections() -> io::Result<()> {
         ]
     };
     script(server, "accepted", [asked(), vec![Accept(true)], early()])?;
-    script(server, "early", [asked(), early(), vec![Accept(false), say(3, vec![7; 9], true)]])?;
+    let unwanted = Stop { stream: 3, code: 4 };
+    let answered = vec![unwanted, Accept(false), say(3, vec![7; 9], true)];
+    script(server, "early", [asked(), early(), answered])?;
     let long = vec![
         Open(Dir::Uni),
         say(2, prefixed(Dir::Uni, 0), false),
