@@ -235,8 +235,14 @@ matrix! {
 /// Without a version to insist on, the newest common one is agreed on.
 #[tokio::test]
 async fn the_newest_version_wins() {
+    for scheme in ["moqt", "https"] {
+        newest_version(scheme).await;
+    }
+}
+
+async fn newest_version(scheme: &str) {
     let deadline = Deadline::start();
-    let relay = Relay::start(&deadline, case.scheme).await;
+    let relay = Relay::start(&deadline, scheme).await;
     let source = source();
     let dial = Dial {
         url: relay.target().url.parse().expect("a URL"),
