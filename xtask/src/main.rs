@@ -37,7 +37,7 @@ const TASKS: &[Task] = &[
     Task { name: "clean", help: "remove everything that was built, interop included", run: clean },
     Task {
         name: "purity",
-        help: "core has no clock, lock, thread, randomness or std",
+        help: "core and signal have no clock, lock, thread, randomness or std",
         run: purity::run,
     },
     Task {
