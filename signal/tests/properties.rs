@@ -193,7 +193,8 @@ fn limits() -> Limits {
 fn run(policies: Policies, acts: Vec<(usize, Act)>) -> Run {
     let world = World::new(Config { limits: limits(), policies, ..safe() });
     let mut run = Run { world, clients: [None; CLIENTS], sent: 0, heard: BTreeMap::new() };
-    for (who, act) in acts {
+    let begin = (0..3).flat_map(|who| [(who, Act::Connect), (who, Act::Register(who))]);
+    for (who, act) in begin.chain(acts) {
         run.act(who, act);
         run.check();
     }
