@@ -21,7 +21,7 @@ pub(crate) enum Format {
 #[derive(Args)]
 pub(crate) struct LogArgs {
     /// What to log: a level (error, warn, info, debug, trace), or levels by module, as in
-    /// `warn,smoq_relay=debug` [default: info for the relay, warn for the rest]
+    /// `warn,smoq_relay=debug` [default: info for servers, warn for the rest]
     #[arg(long, global = true, help_heading = "Log", value_name = "LEVEL", env = "RUST_LOG")]
     log: Option<Targets>,
     /// How log lines look; they go to standard error

@@ -12,6 +12,7 @@ mod output;
 mod publish;
 mod relay;
 mod reorder;
+mod signal;
 mod subscribe;
 mod terminal;
 
@@ -33,6 +34,8 @@ Examples:
       Publish what comes from standard input
   smoq subscribe moqt://localhost:4443 tv | ffplay -
       Watch it
+  smoq signal
+      A WebRTC signalling hub on this machine; it prints its URL
 
 Exit status:
   0  done, or ended by Ctrl-C
@@ -57,13 +60,14 @@ enum Command {
     Subscribe(subscribe::Args),
     Announced(announced::Args),
     Demo(demo::Args),
+    Signal(signal::Args),
 }
 
 fn main() -> ExitCode {
     let Cli { log, command } = Cli::parse();
-    // Whoever runs a relay wants to see who comes; the other commands have something else to show.
+    // Whoever runs a server wants to see who comes; the other commands have something else to show.
     log.init(match command {
-        Command::Relay(_) => LevelFilter::INFO,
+        Command::Relay(_) | Command::Signal(_) => LevelFilter::INFO,
         _ => LevelFilter::WARN,
     });
     match run(command) {
@@ -84,6 +88,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Subscribe(args) => subscribe::run(args).await,
             Command::Announced(args) => announced::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Signal(args) => signal::run(args).await,
         }
     });
     // A thread may still wait for standard input; nobody waits for it.

@@ -1,8 +1,9 @@
 //! WebRTC signalling as a value: connections, messages and the time go in, messages and events come
 //! out.
 //!
-//! [`Hub`] is the server's half, [`Client`] the other. Both speak the forms in [`wire`].
-#![no_std]
+//! [`Hub`] is the server's half, [`Client`] the other. Both speak the forms in [`wire`]. With the feature
+//! `server` there is also what puts a hub on the network, on tokio.
+#![cfg_attr(not(feature = "server"), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -14,6 +15,8 @@ mod id;
 mod limits;
 mod policy;
 mod refusal;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod wire;
 
 pub use client::{Client, ClientConfig, ClientEvent, ClientOutput, Unregistered};

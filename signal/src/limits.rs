@@ -61,6 +61,13 @@ pub struct Limits {
     pub write_timeout: Duration,
 }
 
+impl Limits {
+    /// Where [`Policies::GO_COMPAT`](crate::Policies::GO_COMPAT) holds: several ids, and none is fine, too.
+    pub fn go_compat() -> Self {
+        Self { ids: 16, register_timeout: Duration::MAX, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

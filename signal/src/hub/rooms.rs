@@ -1,6 +1,6 @@
 //! Rooms: who is where, and who is told.
 
-use alloc::string::ToString;
+use alloc::{string::ToString, vec::Vec};
 
 use super::Hub;
 use crate::{
@@ -54,7 +54,7 @@ impl Hub {
     }
 
     fn announce(&mut self, room: &RoomName, id: &PeerId, state: Presence) {
-        let others: alloc::vec::Vec<_> = self
+        let others: Vec<_> = self
             .rooms
             .get(room)
             .into_iter()

@@ -11,6 +11,8 @@ mod reply;
 mod request;
 mod timestamp;
 
+use alloc::string::String;
+
 use thiserror::Error;
 
 pub use frame::{Frame, Stamp};
@@ -55,7 +57,7 @@ pub enum Malformed {
         "type {0:?} is not known; the hub knows register, unregister, join, leave, sdp, candidate and \
          data_channel, in envelopes the first four with _request at the end"
     )]
-    Type(alloc::string::String),
+    Type(String),
     /// A field of the data is missing, or is not what it must be.
     #[error("the data has no usable field {0:?}; the other fields were not looked at")]
     Field(&'static str),

@@ -22,8 +22,7 @@ pub(crate) fn safe() -> Config {
 }
 
 pub(crate) fn go() -> Config {
-    let limits = Limits { ids: 16, register_timeout: Duration::MAX, ..Limits::default() };
-    Config { policies: Policies::GO_COMPAT, limits, ..safe() }
+    Config { policies: Policies::GO_COMPAT, limits: Limits::go_compat(), ..safe() }
 }
 
 pub(crate) struct World {
