@@ -38,6 +38,8 @@ pub(crate) enum Failure {
     Gap { count: u64 },
     #[error("subscriber {0} got nothing")]
     DemoSilence(usize),
+    #[error("cannot write {path}: {source}; choose another file with --output")]
+    Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -5,6 +5,7 @@ mod announced;
 mod client;
 mod demo;
 mod failure;
+mod generate;
 mod input;
 mod interrupt;
 mod log;
@@ -61,6 +62,7 @@ enum Command {
     Announced(announced::Args),
     Demo(demo::Args),
     Signal(signal::Args),
+    Generate(generate::Args),
 }
 
 fn main() -> ExitCode {
@@ -89,6 +91,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Announced(args) => announced::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Signal(args) => signal::run(args).await,
+            Command::Generate(args) => generate::run(args),
         }
     });
     // A thread may still wait for standard input; nobody waits for it.
