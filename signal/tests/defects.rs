@@ -106,6 +106,26 @@ fn a_forged_sender_is_refused() {
     assert_eq!(world.refusals(mallory).last(), Some(&Refusal::TooManyIds));
 }
 
+/// JSON may name a field twice, and programs that read it do not agree which one counts.
+#[test]
+fn a_message_with_two_senders_is_refused() {
+    let mut world = World::new(safe());
+    let (mallory, b) = (world.client("m"), world.client("b"));
+    for more in [r#""FROM_ID":"a""#, r#""from_id":"a""#, r#""fromId":"a""#, r#""from\u005fid":"a""#]
+    {
+        let twice = [r#""from_id":"m","#, more].concat();
+        for from in [twice.clone(), twice.split(',').rev().collect::<Vec<_>>().join(",")] {
+            world.say(mallory, &data("m", "b", "aGk=").replace(r#""from_id":"m""#, &from));
+        }
+    }
+    assert_eq!(world.refusals(mallory), vec![Refusal::ForgedSender; 8]);
+    assert_eq!(world.try_hear(b), None);
+    let raw = world.connect();
+    world.say(raw, r#"{"type":"register","raw":"{\"ID\":\"r\"}"}"#);
+    world.say(raw, r#"{"type":"sdp","raw":"{\"ID\":\"a\",\"id\":\"r\",\"TargetID\":\"b\"}"}"#);
+    assert_eq!(world.refusals(raw), [Refusal::ForgedSender]);
+}
+
 /// A sender was told nothing when nobody was there.
 #[test]
 fn an_unknown_target_is_answered() {

@@ -36,7 +36,7 @@ const BARE_TARGETS: &[&str] =
 pub(crate) fn run() -> Outcome {
     names_nothing_impure("core", None)?;
     names_nothing_impure("signal", Some("server"))?;
-    core_links_no_std()?;
+    ["smoq-core", "smoq-signal"].into_iter().try_for_each(links_no_std)?;
     core_builds_for_a_bare_target()?;
     only_known_crates("smoq-core", &tree("smoq-core")?)?;
     EXECUTOR_FREE.iter().try_for_each(|package| no_executor(package, &tree(package)?))
@@ -77,23 +77,24 @@ fn names_nothing_impure(folder: &str, impure: Option<&str>) -> Outcome {
     Ok(())
 }
 
-/// Builds core for this machine and compiles a crate with a panic handler on top of it. The compiler
-/// refuses a second panic handler, so this fails if core or anything below it brings std along.
-fn core_links_no_std() -> Outcome {
-    cargo("build --package smoq-core")?;
+/// Builds a crate for this machine and compiles one with a panic handler on top of it. The compiler
+/// refuses a second panic handler, so this fails if the crate or anything below it brings std along.
+fn links_no_std(package: &str) -> Outcome {
+    cargo(&format!("build --package {package}"))?;
+    let name = package.replace('-', "_");
     let built =
         env::current_exe().map_err(|error| format!("cannot find the build folder: {error}"))?;
     let built = built.parent().ok_or("cannot find the build folder")?;
     let args = [
         format!("-Ldependency={}", built.join("deps").display()),
-        format!("--extern=smoq_core={}", built.join("libsmoq_core.rlib").display()),
+        format!("--extern={name}={}", built.join(format!("lib{name}.rlib")).display()),
     ];
-    match panic_handler_is_free("extern crate smoq_core;", &args)? {
+    match panic_handler_is_free(&format!("extern crate {name};"), &args)? {
         true => {
-            println!("core: no_std, and so is all below it");
+            println!("{package}: no_std, and so is all below it");
             Ok(())
         }
-        false => Err("core links std: a dependency was built with its std feature".into()),
+        false => Err(format!("{package} links std: a dependency was built with its std feature")),
     }
 }
 

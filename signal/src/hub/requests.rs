@@ -164,8 +164,12 @@ impl Hub {
         match self.policies.sender {
             Sender::AsSent => {}
             Sender::Own if conn.ids.is_empty() => return Err(Refusal::NotRegistered),
-            Sender::Own if conn.ids.iter().any(|own| own.as_str() == forward.from) => {}
-            Sender::Own => return Err(Refusal::ForgedSender),
+            Sender::Own => {
+                let own = conn.ids.iter().any(|own| own.as_str() == forward.from);
+                if !own || !forward.names_one_sender() {
+                    return Err(Refusal::ForgedSender);
+                }
+            }
         }
         let to = self.holder(&forward.to).ok_or(Refusal::UnknownTarget)?;
         let Some(target) = self.conns.get_mut(&to) else { return Err(Refusal::UnknownTarget) };

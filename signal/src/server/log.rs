@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::{ConnId, ConnectRefused, Event};
 
@@ -14,7 +14,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn turned_away(&self, remote: SocketAddr, refused: ConnectRefused) {
-        warn!(%remote, "turned away: {refused}");
+        info!(%remote, "turned away: {refused}");
     }
 
     /// To be called before the first event of a connection.
@@ -45,8 +45,9 @@ impl Log {
                 debug!(%conn, remote, %to, kind = kind.name(), bytes, "forwarded");
             }
             Event::Refused { refusal, .. } => {
-                // The words may quote the client, the code does not.
-                info!(%conn, remote, code = refusal.code(), "refused");
+                // The words may quote the client, the code does not. A bad client could write a lot of
+                // these: those who want to know have the metrics.
+                debug!(%conn, remote, code = refusal.code(), "refused");
             }
             Event::Closed { reason: None, .. } => {
                 info!(%conn, remote, by = "client", "closed");

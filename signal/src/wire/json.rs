@@ -2,10 +2,10 @@
 //!
 //! Values that only pass through are never built: they stay text.
 
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
 use core::fmt;
 
-use serde_core::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_core::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// How closely the name of a field must be matched.
@@ -21,15 +21,16 @@ pub enum Spelling {
 
 impl Spelling {
     fn same(self, a: &str, b: &str) -> bool {
-        let folded = |name: &'_ str| -> Vec<u8> {
-            name.bytes().filter(|b| *b != b'_').map(|b| b.to_ascii_lowercase()).collect()
-        };
         match self {
             Self::Exact => a == b,
             Self::AnyCase => a.eq_ignore_ascii_case(b),
-            Self::Loose => folded(a) == folded(b),
+            Self::Loose => folded(a).eq(folded(b)),
         }
     }
+}
+
+fn folded(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().filter(|b| *b != b'_').map(|b| b.to_ascii_lowercase())
 }
 
 /// The named fields of the object that is all of `text`; of duplicates the last. `None` if it is no
@@ -56,6 +57,14 @@ pub(crate) fn fields<'a, const N: usize>(
     }
     let found = fields_or_null(text, names, spelling)?;
     Some(found.map(|value| value.filter(|value| !is_null(value))))
+}
+
+/// How many fields of the object that is all of `text` somebody may take for the one of this name.
+pub(crate) fn occurrences(text: &str, name: &str) -> Option<usize> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let count = Occurrences(name).deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    Some(count)
 }
 
 pub(crate) fn is_null(value: &RawValue) -> bool {
@@ -107,6 +116,33 @@ impl<'de, const N: usize> Visitor<'de> for Fields<'_, N> {
             }
         }
         Ok(found)
+    }
+}
+
+struct Occurrences<'n>(&'n str);
+
+impl<'de> DeserializeSeed<'de> for Occurrences<'_> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<usize, D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Occurrences<'_> {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<usize, A::Error> {
+        let mut count = 0;
+        while let Some(name) = map.next_key::<String>()? {
+            map.next_value::<IgnoredAny>()?;
+            count += usize::from(Spelling::Loose.same(self.0, &name));
+        }
+        Ok(count)
     }
 }
 

@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 
 use super::{
     Dialect, Malformed, Spelling,
-    json::{Object, compact, fields, optional_string, string, string_or_empty},
+    json::{Object, compact, fields, occurrences, optional_string, string, string_or_empty},
     key::{self, Key},
 };
 
@@ -163,6 +163,14 @@ impl Forward {
             payload: payload.ok_or(Malformed::Field(content(kind).name(dialect)))?,
             original: Some((dialect, original)),
         })
+    }
+
+    /// Whether every receiver takes the same one for the sender: JSON may name a field twice, and not all
+    /// programs choose the same, nor do all care for upper and lower case.
+    pub(crate) fn names_one_sender(&self) -> bool {
+        self.original
+            .as_ref()
+            .is_none_or(|(dialect, json)| occurrences(json, key::FROM.name(*dialect)) == Some(1))
     }
 
     /// Its data in one form.
