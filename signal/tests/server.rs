@@ -93,7 +93,13 @@ impl Running {
     /// Waits until a number in `/stats` is this one.
     async fn reaches(&self, name: &str, value: u64) {
         let field = format!("\"{name}\":{value},");
-        in_time(async { while !self.get("/stats").await.contains(&field) {} }).await;
+        in_time(async {
+            while !self.get("/stats").await.contains(&field) {
+                // Nothing tells that it changes; others want the machine, too.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
 
     async fn stop(mut self) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout},
 };
 use tokio_tungstenite::{
@@ -145,7 +145,8 @@ where
         // The answer, where the client has closed.
         None => SinkExt::close(socket).await,
     };
-    if said.is_ok() {
+    // The client sees the end behind the last word, and has no reason to wait.
+    if said.is_ok() && socket.get_mut().shutdown().await.is_ok() {
         let mut rest = [0; 4 << 10];
         while matches!(socket.get_mut().read(&mut rest).await, Ok(1..)) {}
     }
