@@ -145,8 +145,8 @@ impl Conn {
         bytes
     }
 
-    /// When something is due, in the order of what it would be.
-    fn limits(&self, limits: &Limits) -> [(Option<Time>, CloseReason); 3] {
+    /// When it must end for what reason, if nothing happens before.
+    fn ends(&self, limits: &Limits) -> [(Option<Time>, CloseReason); 3] {
         let write = self.progress.after(limits.write_timeout);
         let register = self.nameless.after(limits.register_timeout);
         [
@@ -159,12 +159,12 @@ impl Conn {
     /// Why it must end now, if it must.
     pub(super) fn expired(&self, now: Time, limits: &Limits) -> Option<CloseReason> {
         let late = |(at, _): &(Option<Time>, _)| at.is_some_and(|at| at <= now);
-        self.limits(limits).into_iter().find(late).map(|(_, reason)| reason)
+        self.ends(limits).into_iter().find(late).map(|(_, reason)| reason)
     }
 
     /// When it must be looked at next.
     pub(super) fn deadline(&self, limits: &Limits) -> Time {
-        let ends = self.limits(limits).into_iter().filter_map(|(at, _)| at);
+        let ends = self.ends(limits).into_iter().filter_map(|(at, _)| at);
         ends.fold(self.next_ping, Time::min)
     }
 }

@@ -166,7 +166,8 @@ impl Hub {
         self.advance(now);
         while let Some((_, id)) = self.deadlines.first().copied().filter(|(at, _)| *at <= self.now)
         {
-            let Some(conn) = self.conns.get_mut(&id) else { break };
+            self.deadlines.pop_first();
+            let Some(conn) = self.conns.get_mut(&id) else { continue };
             if let Some(reason) = conn.expired(self.now, &self.limits) {
                 self.end(id, Some(reason));
                 continue;
@@ -177,7 +178,6 @@ impl Hub {
                 conn.next_ping = if next > self.now { next } else { self.now.after(interval) };
                 self.outputs.push_back(Output::Ping { conn: id });
             }
-            self.deadlines.remove(&(conn.armed, id));
             conn.armed = conn.deadline(&self.limits);
             self.deadlines.insert((conn.armed, id));
         }
@@ -327,7 +327,7 @@ impl Hub {
 }
 
 /// What connections are counted by: whoever has an IPv6 address has 2^64 of them.
-fn counted(address: IpAddr) -> IpAddr {
+pub(crate) fn counted(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

@@ -28,15 +28,17 @@ impl Hub {
         self.totals.messages_received += 1;
         self.totals.bytes_received += text.len() as u64;
         if text.len() > self.limits.message_bytes {
-            self.doomed.push((id, CloseReason::TooLarge));
-        } else if conn.messages.take(self.now, 1) && conn.bytes.take(self.now, text.len()) {
+            self.end(id, Some(CloseReason::TooLarge));
+        } else {
             let mut asked = Asked { about: About::Other, request: None, target: None };
-            if let Err(refusal) = self.read(id, text, &mut asked) {
+            let may = conn.messages.take(self.now, 1) && conn.bytes.take(self.now, text.len());
+            let done = match may {
+                true => self.read(id, text, &mut asked),
+                false => Err(Refusal::RateLimited),
+            };
+            if let Err(refusal) = done {
                 self.refuse(id, refusal, asked);
             }
-        } else {
-            let asked = Asked { about: About::Other, request: None, target: None };
-            self.refuse(id, Refusal::RateLimited, asked);
         }
         self.settle();
     }

@@ -4,6 +4,7 @@
 //! its socket.
 
 mod access;
+mod doors;
 mod http;
 mod keeper;
 mod log;
@@ -16,14 +17,14 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinSet,
+    task::{Id, JoinError, JoinSet},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::{Limits, Policies};
+use doors::Doors;
 use keeper::Keeper;
 
 pub use access::{AccessToken, BadToken, Origins};
@@ -35,6 +36,8 @@ const OPENING: Duration = Duration::from_secs(10);
 const PARTING: Duration = Duration::from_secs(2);
 /// Connections that may be open beside those that the hub has: requests, and what is about to end.
 const SPARE: usize = 256;
+/// The same for one address.
+const SPARE_PER_ADDRESS: usize = 32;
 
 /// How a server is run.
 #[derive(Clone)]
@@ -131,7 +134,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let ServerConfig { limits, policies, origins, token, tls, .. } = self.config;
         let message_bytes = limits.message_bytes;
-        let room = Arc::new(Semaphore::new(limits.connections + SPARE));
+        let mut doors = Doors::new(&limits);
         let config = crate::Config { limits, policies, seed: self.seed, wall_micros: 0 };
         let (keeper, hub) = Keeper::new(config);
         let keeper = tokio::spawn(keeper.run());
@@ -139,23 +142,28 @@ impl Server {
         let shared = Arc::new(Shared { hub, message_bytes, origins, token });
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
+        // A task that failed has ended, too.
+        let which = |ended: Result<(Id, ()), JoinError>| {
+            ended.map_or_else(|error| error.id(), |(id, ())| id)
+        };
         loop {
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
-                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+                Some(ended) = connections.join_next_with_id() => {
+                    doors.close(which(ended));
+                    continue;
+                }
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, remote)) => {
-                    let Ok(permit) = room.clone().try_acquire_owned() else {
-                        warn!(%remote, "turned away: too many connections");
+                    if !doors.have_room(remote.ip()) {
+                        debug!(%remote, "turned away: too many connections");
                         continue;
-                    };
+                    }
                     let (shared, tls) = (shared.clone(), tls.clone());
-                    connections.spawn(async move {
-                        serve(stream, remote, tls, &shared).await;
-                        drop(permit);
-                    });
+                    let serve = async move { serve(stream, remote, tls, &shared).await };
+                    doors.open(connections.spawn(serve).id(), remote.ip());
                 }
                 Err(error) => {
                     // Most are of one connection; if the process has no descriptors left, time helps.
