@@ -13,6 +13,12 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Relay(#[from] smoq_relay::BindError),
     #[error("{0}")]
+    Signal(#[from] smoq_signal::server::BindError),
+    #[error("{0}")]
+    Certificate(#[from] smoq_relay::CertificateError),
+    #[error("{0}")]
+    Tls(#[from] smoq_signal::server::TlsError),
+    #[error("{0}")]
     Stopped(#[from] smoq_relay::Stopped),
     #[error("cannot read the roots in {path}: {error}; it must be a PEM file with certificates")]
     Roots { path: PathBuf, error: String },
@@ -36,6 +42,8 @@ pub(crate) enum Failure {
     BenchEnd,
     #[error("subscriber {0} got nothing")]
     DemoSilence(usize),
+    #[error("cannot write {path}: {source}; choose another file with --output")]
+    Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -7,6 +7,7 @@ mod client;
 mod demo;
 mod echo;
 mod failure;
+mod generate;
 mod input;
 mod interrupt;
 mod listen;
@@ -17,6 +18,7 @@ mod pace;
 mod publish;
 mod relay;
 mod reorder;
+mod signal;
 mod subscribe;
 mod terminal;
 
@@ -40,6 +42,8 @@ Examples:
       Watch it
   smoq echo server
       Send back what `smoq echo client` says
+  smoq signal
+      A WebRTC signalling hub on this machine; it prints its URL
 
 Exit status:
   0  done, or ended by Ctrl-C
@@ -66,13 +70,15 @@ enum Command {
     Demo(demo::Args),
     Echo(echo::Args),
     Bench(bench::Args),
+    Signal(signal::Args),
+    Generate(generate::Args),
 }
 
 fn main() -> ExitCode {
     let Cli { log, command } = Cli::parse();
     // Whoever runs a server wants to see who comes; the other commands have something else to show.
     log.init(match &command {
-        Command::Relay(_) => LevelFilter::INFO,
+        Command::Relay(_) | Command::Signal(_) => LevelFilter::INFO,
         Command::Echo(args) if args.is_server() => LevelFilter::INFO,
         _ => LevelFilter::WARN,
     });
@@ -96,6 +102,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Demo(args) => demo::run(args).await,
             Command::Echo(args) => echo::run(args).await,
             Command::Bench(args) => bench::run(args).await,
+            Command::Signal(args) => signal::run(args).await,
+            Command::Generate(args) => generate::run(args),
         }
     });
     // A thread may still wait for standard input; nobody waits for it.

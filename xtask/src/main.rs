@@ -39,7 +39,7 @@ const TASKS: &[Task] = &[
     Task { name: "clean", help: "remove everything that was built, interop included", run: clean },
     Task {
         name: "purity",
-        help: "core has no clock, lock, thread, randomness or std",
+        help: "core and signal have no clock, lock, thread, randomness or std",
         run: purity::run,
     },
     Task {
@@ -79,7 +79,8 @@ const TASKS: &[Task] = &[
 
 /// The oldest compiler that the libraries promise, as in `rust-version` of the workspace.
 const MSRV: &str = "1.88";
-const MSRV_PACKAGES: &[&str] = &["smoq-core", "smoq-h3", "smoq-quic", "smoq-runtime", "smoq-tokio"];
+const MSRV_PACKAGES: &[&str] =
+    &["smoq-core", "smoq-h3", "smoq-quic", "smoq-runtime", "smoq-tokio", "smoq-signal"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();

@@ -1,0 +1,112 @@
+//! What a client knows of its calls: which offers are out, and which candidates came too early.
+
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use super::ClientEvent;
+use crate::wire::{Candidate, Description, SdpType};
+
+/// Peers that are remembered. The one that was silent longest is forgotten for a new one.
+const MOST_PEERS: usize = 64;
+/// Candidates of one peer that wait for its description. What is beyond it is dropped.
+const MOST_CANDIDATES: usize = 64;
+
+/// Where the exchange with one peer is.
+#[derive(Clone, Default)]
+struct Call {
+    /// An offer was sent, and there is no answer yet.
+    offered: bool,
+    /// The peer's description was handed over, so candidates can be used.
+    described: bool,
+    early: Vec<Candidate>,
+    /// Grows with each use of any call.
+    used: u64,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Calls {
+    calls: BTreeMap<String, Call>,
+    uses: u64,
+}
+
+impl Calls {
+    /// A description was sent to a peer.
+    pub(super) fn sent(&mut self, peer: &str, kind: Option<SdpType>) {
+        let call = self.call(peer);
+        match kind {
+            Some(SdpType::Offer) => (call.offered, call.described) = (true, false),
+            Some(SdpType::Answer | SdpType::Rollback) => call.offered = false,
+            Some(SdpType::Pranswer) | None => {}
+        }
+    }
+
+    /// A description came. Gives what the application is told, in order.
+    pub(super) fn description(
+        &mut self,
+        own: &str,
+        from: &str,
+        description: Description,
+    ) -> Vec<ClientEvent> {
+        let call = self.call(from);
+        let mut events = Vec::new();
+        match description.kind {
+            Some(SdpType::Offer) if call.offered && own > from => {
+                // Both have made an offer, and the greater id insists on its own.
+                call.early.clear();
+                return events;
+            }
+            Some(SdpType::Offer) => {
+                if call.offered {
+                    events.push(ClientEvent::Rollback { peer: from.to_string() });
+                }
+                (call.offered, call.described) = (false, true);
+            }
+            Some(SdpType::Answer | SdpType::Pranswer) if !call.offered => return events,
+            Some(SdpType::Answer) => (call.offered, call.described) = (false, true),
+            Some(SdpType::Pranswer) | None => call.described = true,
+            Some(SdpType::Rollback) => call.described = false,
+        }
+        let early = match call.described {
+            true => core::mem::take(&mut call.early),
+            false => Vec::new(),
+        };
+        let from = from.to_string();
+        events.push(ClientEvent::Description { from: from.clone(), description });
+        let candidate = |candidate| ClientEvent::Candidate { from: from.clone(), candidate };
+        events.extend(early.into_iter().map(candidate));
+        events
+    }
+
+    /// A candidate came. Gives what the application is told.
+    pub(super) fn candidate(&mut self, from: &str, candidate: Candidate) -> Option<ClientEvent> {
+        let call = self.call(from);
+        if call.described {
+            return Some(ClientEvent::Candidate { from: from.to_string(), candidate });
+        }
+        if call.early.len() < MOST_CANDIDATES {
+            call.early.push(candidate);
+        }
+        None
+    }
+
+    /// A peer is gone.
+    pub(super) fn forget(&mut self, peer: &str) {
+        self.calls.remove(peer);
+    }
+
+    fn call(&mut self, peer: &str) -> &mut Call {
+        if self.calls.len() >= MOST_PEERS && !self.calls.contains_key(peer) {
+            let oldest = self.calls.iter().min_by_key(|(_, call)| call.used);
+            if let Some(oldest) = oldest.map(|(peer, _)| peer.clone()) {
+                self.calls.remove(&oldest);
+            }
+        }
+        self.uses += 1;
+        let call = self.calls.entry(peer.to_string()).or_default();
+        call.used = self.uses;
+        call
+    }
+}

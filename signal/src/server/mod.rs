@@ -1,0 +1,197 @@
+//! A hub on the network: WebSocket at `/ws`, and `/healthz`, `/stats` and `/metrics` for whoever runs it.
+//!
+//! One task owns the [`Hub`](crate::Hub); each connection has a task of its own, which alone writes to
+//! its socket.
+
+mod access;
+mod doors;
+mod http;
+mod keeper;
+mod log;
+mod metrics;
+mod socket;
+mod tls;
+
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{Id, JoinError, JoinSet},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, warn};
+
+use crate::{Limits, Policies};
+use doors::Doors;
+use keeper::Keeper;
+
+pub use access::{AccessToken, BadToken, Origins};
+pub use tls::{TlsError, tls};
+
+/// How long a client may take for the TLS handshake, and for the head of its request.
+const OPENING: Duration = Duration::from_secs(10);
+/// How long a client may take to answer the end of its connection.
+const PARTING: Duration = Duration::from_secs(2);
+/// Connections that may be open beside those that the hub has: requests, and what is about to end.
+const SPARE: usize = 256;
+/// The same for one address.
+const SPARE_PER_ADDRESS: usize = 32;
+
+/// How a server is run.
+#[derive(Clone)]
+pub struct ServerConfig {
+    /// Where to listen (TCP); port 0 is any port.
+    pub listen: SocketAddr,
+    /// Bounds on what clients can make the hub keep.
+    pub limits: Limits,
+    /// What the hub does where programs disagree.
+    pub policies: Policies,
+    /// Which pages may connect.
+    pub origins: Origins,
+    /// What every client must show, if anything.
+    pub token: Option<AccessToken>,
+    /// For `wss` and `https`; see [`tls`].
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl ServerConfig {
+    /// A server without TLS and token, for the pages that it serves itself and for programs.
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            limits: Limits::default(),
+            policies: Policies::default(),
+            origins: Origins::default(),
+            token: None,
+            tls: None,
+        }
+    }
+}
+
+/// Why a server does not start.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// No socket.
+    #[error(
+        "cannot listen on {address}: {source}; stop what listens there, or choose another address or \
+         port with --listen"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gives no random bytes, without which ids could be guessed.
+    #[error("the system has no random bytes: {0}")]
+    Random(getrandom::Error),
+}
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: ServerConfig,
+    seed: u64,
+}
+
+/// What all connections share.
+struct Shared {
+    hub: keeper::Handle,
+    message_bytes: usize,
+    origins: Origins,
+    token: Option<AccessToken>,
+}
+
+impl Server {
+    /// Opens the socket.
+    pub async fn bind(config: ServerConfig) -> Result<Self, BindError> {
+        let failed = |source| BindError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let seed = getrandom::u64().map_err(BindError::Random)?;
+        Ok(Self { listener, address, config, seed })
+    }
+
+    /// Where it listens, with the port that was chosen.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients on the same machine connect.
+    pub fn url(&self) -> String {
+        let scheme = if self.config.tls.is_some() { "wss" } else { "ws" };
+        if self.address.ip().is_unspecified() {
+            format!("{scheme}://localhost:{}/ws", self.address.port())
+        } else {
+            format!("{scheme}://{}/ws", self.address)
+        }
+    }
+
+    /// Serves until `shutdown` is done; then tells all clients and returns.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let ServerConfig { limits, policies, origins, token, tls, .. } = self.config;
+        let message_bytes = limits.message_bytes;
+        let mut doors = Doors::new(&limits);
+        let config = crate::Config { limits, policies, seed: self.seed, wall_micros: 0 };
+        let (keeper, hub) = Keeper::new(config);
+        let keeper = tokio::spawn(keeper.run());
+        let tls = tls.map(TlsAcceptor::from);
+        let shared = Arc::new(Shared { hub, message_bytes, origins, token });
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        // A task that failed has ended, too.
+        let which = |ended: Result<(Id, ()), JoinError>| {
+            ended.map_or_else(|error| error.id(), |(id, ())| id)
+        };
+        loop {
+            let accepted = tokio::select! {
+                () = &mut shutdown => break,
+                Some(ended) = connections.join_next_with_id() => {
+                    doors.close(which(ended));
+                    continue;
+                }
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, remote)) => {
+                    if !doors.have_room(remote.ip()) {
+                        debug!(%remote, "turned away: too many connections");
+                        continue;
+                    }
+                    let (shared, tls) = (shared.clone(), tls.clone());
+                    let serve = async move { serve(stream, remote, tls, &shared).await };
+                    doors.open(connections.spawn(serve).id(), remote.ip());
+                }
+                Err(error) => {
+                    // Most are of one connection; if the process has no descriptors left, time helps.
+                    warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+        drop(self.listener);
+        shared.hub.shutdown().await;
+        let farewell = async { while connections.join_next().await.is_some() {} };
+        // Whoever has not gone by then is cut off.
+        let _ = timeout(PARTING + Duration::from_secs(1), farewell).await;
+        connections.shutdown().await;
+        drop(shared);
+        let _ = keeper.await;
+    }
+}
+
+async fn serve(stream: TcpStream, remote: SocketAddr, tls: Option<TlsAcceptor>, shared: &Shared) {
+    // Messages are small and wait for answers.
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => http::serve(stream, remote, shared).await,
+        Some(tls) => match timeout(OPENING, tls.accept(stream)).await {
+            Ok(Ok(stream)) => http::serve(stream, remote, shared).await,
+            Ok(Err(error)) => debug!(%remote, %error, "no TLS"),
+            Err(_) => debug!(%remote, "no TLS in time"),
+        },
+    }
+}

@@ -1,0 +1,235 @@
+//! What holds for a hub whatever its clients say. `PROPTEST_CASES` asks for more cases.
+
+mod common;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use common::{World, data, register, safe};
+use proptest::prelude::*;
+use smoq_signal::{Config, ConnId, Limits, Policies, Rate};
+
+/// What one of a few clients does.
+#[derive(Clone, Debug)]
+enum Act {
+    Connect,
+    Register(usize),
+    Unregister,
+    Join(usize),
+    Leave(usize),
+    /// So many numbered messages to whoever has the id.
+    Send(usize, usize),
+    /// As somebody else.
+    Forge(usize),
+    Junk(String),
+    Disconnect,
+    Stall,
+    /// Reads so many of what waits.
+    Read(usize),
+    /// So many milliseconds pass, and this one does not answer pings.
+    Pass(u64),
+}
+
+const CLIENTS: usize = 5;
+const IDS: [&str; 4] = ["a", "b", "c", "ü"];
+
+fn act() -> impl Strategy<Value = (usize, Act)> {
+    let id = 0..IDS.len();
+    let act = prop_oneof![
+        4 => Just(Act::Connect),
+        4 => id.clone().prop_map(Act::Register),
+        1 => Just(Act::Unregister),
+        2 => (0..3_usize).prop_map(Act::Join),
+        1 => (0..3_usize).prop_map(Act::Leave),
+        6 => (id.clone(), 1..12_usize).prop_map(|(to, count)| Act::Send(to, count)),
+        1 => id.prop_map(Act::Forge),
+        1 => junk().prop_map(Act::Junk),
+        2 => Just(Act::Disconnect),
+        1 => Just(Act::Stall),
+        2 => (1..20_usize).prop_map(Act::Read),
+        3 => (0..40_000_u64).prop_map(Act::Pass),
+    ];
+    (0..CLIENTS, act)
+}
+
+/// Texts that are nearly messages, and others.
+fn junk() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "\\",
+        "null",
+        "1e9",
+        "\"type\"",
+        "\"data\"",
+        "\"raw\"",
+        "\"id\"",
+        "\"register\"",
+        "\"register_request\"",
+        "\"sdp\"",
+        "\"candidate\"",
+        "\"to_id\"",
+        "\"{\\\"ID\\\":1}\"",
+        "\"eyJ9\"",
+        "\u{2028}",
+        " ",
+        "é",
+    ]);
+    let words = prop::collection::vec(word, 0..24).prop_map(|words| words.concat());
+    prop_oneof![words, any::<String>()]
+}
+
+struct Run {
+    world: World,
+    clients: [Option<ConnId>; CLIENTS],
+    /// The last number that was sent, and that was heard, from a connection to another.
+    sent: u64,
+    heard: BTreeMap<(String, ConnId), u64>,
+}
+
+impl Run {
+    fn act(&mut self, who: usize, act: Act) {
+        if let (None, Act::Connect) = (self.clients[who], &act) {
+            self.clients[who] = self.world.try_connect([192, 0, 2, who as u8].into()).ok();
+            return;
+        }
+        let Some(conn) = self.clients[who] else { return };
+        let room = |kind: &str, room: usize| {
+            format!(r#"{{"type":"{kind}_request","data":{{"room":"room {room}"}}}}"#)
+        };
+        match act {
+            Act::Connect => {}
+            Act::Register(id) => self.world.say(conn, &register(IDS[id])),
+            Act::Unregister => self.world.say(conn, r#"{"type":"unregister_request"}"#),
+            Act::Join(at) => self.world.say(conn, &room("join", at)),
+            Act::Leave(at) => self.world.say(conn, &room("leave", at)),
+            Act::Send(to, count) => {
+                let own = IDS.iter().find(|id| self.world.hub.holder(id) == Some(conn));
+                for _ in 0..count {
+                    self.sent += 1;
+                    let text = data(own.unwrap_or(&"?"), IDS[to], "aGk=");
+                    let text = text.replace("chat", &self.sent.to_string());
+                    self.world.say(conn, &text);
+                }
+            }
+            Act::Forge(to) => {
+                let other = IDS.iter().find(|id| self.world.hub.holder(id) != Some(conn)).unwrap();
+                self.world.say(conn, &data(other, IDS[to], "Zm9yZ2Vk"));
+            }
+            Act::Junk(text) => self.world.say(conn, &text),
+            Act::Disconnect => {
+                self.world.leave(conn);
+                self.clients[who] = None;
+            }
+            Act::Stall => {
+                self.world.stalled.insert(conn);
+            }
+            Act::Read(count) => (0..count).for_each(|_| self.world.take_one(conn)),
+            Act::Pass(millis) => {
+                let dead: Vec<_> = self.world.stalled.iter().copied().chain([conn]).collect();
+                self.world.pass_but(Duration::from_millis(millis), &dead);
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        let closed = &self.world.closed;
+        for client in &mut self.clients {
+            *client = client.filter(|conn| !closed.contains_key(conn));
+        }
+        let live: Vec<_> = self.clients.iter().flatten().copied().collect();
+        for id in IDS {
+            let holder = self.world.hub.holder(id);
+            assert!(holder.is_none_or(|conn| live.contains(&conn)), "{id} is held by the dead");
+        }
+        let stats = self.world.hub.stats();
+        assert_eq!(stats.connections, live.len());
+        assert!(stats.peers <= live.len() && stats.rooms <= stats.peers * limits().rooms);
+        assert!(stats.queued_bytes <= limits().total_queue_bytes + live.len() * 50_000);
+        for (conn, texts) in std::mem::take(&mut self.world.heard) {
+            for text in texts {
+                self.hear(conn, &text);
+            }
+        }
+    }
+
+    fn hear(&mut self, conn: ConnId, text: &str) {
+        assert!(!text.contains("Zm9yZ2Vk"), "forged: {text}");
+        let field = |name: &str| {
+            let (_, rest) = text.split_once(&format!(r#""{name}":""#))?;
+            Some(rest.split_once('"')?.0.to_owned())
+        };
+        if !text.contains(r#""type":"data_channel""#) {
+            return;
+        }
+        let from = field("from_id").unwrap();
+        let number = field("label").unwrap().parse().unwrap();
+        let last = self.heard.insert((from, conn), number).unwrap_or(0);
+        assert!(last < number, "{number} after {last}");
+    }
+}
+
+/// Small, so that a short run reaches them.
+fn limits() -> Limits {
+    Limits {
+        connections: 4,
+        rooms: 2,
+        room_peers: 2,
+        messages: Rate { per_second: 20, burst: 60 },
+        refusals: Rate { per_second: 1, burst: 8 },
+        queue_messages: 8,
+        queue_bytes: 1000,
+        total_queue_bytes: 1500,
+        own_messages: 12,
+        in_flight: 3,
+        ..Limits::default()
+    }
+}
+
+fn run(policies: Policies, acts: Vec<(usize, Act)>) -> Run {
+    let world = World::new(Config { limits: limits(), policies, ..safe() });
+    let mut run = Run { world, clients: [None; CLIENTS], sent: 0, heard: BTreeMap::new() };
+    let begin = (0..3).flat_map(|who| [(who, Act::Connect), (who, Act::Register(who))]);
+    for (who, act) in begin.chain(acts) {
+        run.act(who, act);
+        run.check();
+    }
+    run
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_hub_stays_sound_and_forgets_what_is_over(
+        acts in prop::collection::vec(act(), 1..80),
+    ) {
+        let mut run = run(Policies::SAFE, acts);
+        for conn in std::mem::take(&mut run.clients).into_iter().flatten() {
+            run.world.leave(conn);
+        }
+        let stats = run.world.hub.stats();
+        prop_assert_eq!((stats.connections, stats.peers, stats.rooms, stats.queued_bytes), (0, 0, 0, 0));
+        prop_assert_eq!(run.world.hub.poll_timeout(), None);
+    }
+
+    #[test]
+    fn any_text_is_answered_or_passed_over(
+        texts in prop::collection::vec(junk(), 1..20),
+        go in any::<bool>(),
+    ) {
+        let policies = if go { Policies::GO_COMPAT } else { Policies::SAFE };
+        let mut world = World::new(Config { policies, ..safe() });
+        let conn = world.connect();
+        for text in texts {
+            world.say(conn, &text);
+            let answers = world.heard.remove(&conn).map_or(0, |texts| texts.len());
+            prop_assert!(answers <= 1, "one answer at most");
+        }
+        prop_assert!(world.closed.is_empty());
+    }
+}
