@@ -148,8 +148,17 @@ impl<S: Socket, T: Timer> Driver<S, T> {
         }
     }
 
+    /// Does what the handles want. Says whether any are left.
+    fn operate(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let handles = self.ops.take(cx, &mut self.batch);
+        while let Some(op) = self.batch.pop_front() {
+            self.apply(now, op);
+        }
+        handles
+    }
+
     /// Gives what happened to the handles. Says whether there was anything.
-    fn events(&mut self, now: Instant) -> bool {
+    fn events(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut any = false;
         while let Some(event) = self.endpoint.poll_event() {
             any = true;
@@ -165,8 +174,10 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                     self.writers.demand(track, wanted);
                 }
                 event => {
-                    // Who sees that the connection is over sees that writing has failed and nothing is announced.
+                    // Who sees that the connection is over sees that writing has failed and nothing is
+                    // announced, on the handles that are on their way here too.
                     if let Some(lost) = self.role.lost(&event) {
+                        self.operate(cx, now);
                         self.writers.lose(&lost);
                         self.readers.lose(self.endpoint.node_mut(), &lost);
                     }
@@ -180,10 +191,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
         let mut again = false;
-        let handles = self.ops.take(cx, &mut self.batch);
-        while let Some(op) = self.batch.pop_front() {
-            self.apply(now, op);
-        }
+        let handles = self.operate(cx, now);
         for report in 0..=REPORTS {
             let Poll::Ready(host) = self.io.poll_unreachable(cx) else { break };
             self.endpoint.handle_unreachable(now, (host, self.role.port()).into());
@@ -200,13 +208,13 @@ impl<S: Socket, T: Timer> Driver<S, T> {
         if self.endpoint.poll_timeout().is_some_and(|at| at <= now) {
             self.endpoint.handle_timeout(now);
         }
-        self.events(now);
+        self.events(cx, now);
         let mut flush = self.io.flush(cx, now, &mut self.endpoint);
         if !handles && flush == Flush::Idle {
             self.close(now, SessionCode::NO_ERROR, "");
             flush = self.io.flush(cx, now, &mut self.endpoint);
         }
-        again |= self.events(now);
+        again |= self.events(cx, now);
         self.writers.check_drains(self.endpoint.node());
         let mut retry = None;
         match flush {
