@@ -6,7 +6,7 @@ use std::{fs, io, path::Path};
 use bytes::BytesMut;
 use smoq_fuzz::h3::{NAMES, script::Step};
 use smoq_h3::{
-    Dir, Request, Settings, StreamId,
+    Code, Dir, Request, Settings, StreamId,
     capsule::Close,
     datagram, frame, qpack,
     request::{PROTOCOL, PROTOCOL_H3, Response},
@@ -34,6 +34,7 @@ fn main() -> io::Result<()> {
             out.extend_from_slice(b"payload");
         });
         write("h3_datagram", name, &datagram)?;
+        write("h3_oracle", name, &datagram)?;
     }
     write_connections()
 }
@@ -46,6 +47,7 @@ fn write_fields() -> io::Result<()> {
     // "www.example.com" (RFC 7541, section C.4.1), and a literal name, both in Huffman code.
     let huffman = b"\0\0\x51\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff\x2f\x01\x25\xa8\x49\xe9\x5b\xa9\x7d\x7f\x82\x64\x02";
     write("h3_qpack", "huffman", huffman)?;
+    write("h3_oracle", "code", &Code::from_application(1000).0.to_be_bytes())?;
 
     let named = |fields: &[(&str, &str)]| {
         let mut out = Vec::new();

@@ -28,6 +28,7 @@ bodies! {
     h3::h3_capsule,
     h3::h3_frames,
     h3::h3_datagram,
+    h3::h3_oracle,
     h3::h3_connection_server,
     h3::h3_connection_client,
 }
