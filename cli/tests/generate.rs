@@ -1,7 +1,6 @@
 //! `smoq generate` as a process: what is in the files.
 #![cfg(unix)]
 
-#[allow(dead_code, reason = "shared with the other tests")]
 mod support;
 
 use support::User;

@@ -1,7 +1,6 @@
 //! `smoq signal` as a process. What its server does is tested beside it.
 #![cfg(unix)]
 
-#[allow(dead_code, reason = "shared with the other tests")]
 mod support;
 
 use std::{
