@@ -35,8 +35,9 @@ pub struct Limits {
     pub messages: Rate,
     /// Bytes from one connection. Default 512 KiB per second, 2 MiB at once: four largest messages.
     pub bytes: Rate,
-    /// Requests of one connection that are refused by its own fault. Default 1 per second, 64 at once. Beyond it the
-    /// connection is closed: a faulty program is told first, a hostile one does not fill the log.
+    /// Requests of one connection that are refused by its own fault. Default 1 per second, 64 at once.
+    /// Beyond it the connection is closed: a faulty program is told first, a hostile one does not fill the
+    /// log. Not counted where refusals are silent.
     pub refusals: Rate,
     /// What joining or leaving a room costs of `messages`: it is told to everybody there. Default 8.
     pub membership_cost: usize,

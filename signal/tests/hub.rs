@@ -162,6 +162,26 @@ fn a_flood_is_refused_and_then_ended_and_costs_nobody_else() {
 }
 
 #[test]
+fn who_calls_peers_that_left_is_told_and_kept() {
+    let mut world = World::new(safe());
+    let a = world.client("a");
+    for _ in 0..200 {
+        world.say(a, &data("a", "gone", "aGk="));
+    }
+    assert_eq!(world.refusals(a), vec![Refusal::UnknownTarget; 200]);
+    assert!(world.closed.is_empty(), "others could do it to anybody who answers their calls");
+}
+
+#[test]
+fn who_is_not_told_of_refusals_is_not_closed_for_them() {
+    let mut world = World::new(go());
+    let a = world.connect();
+    (0..200).for_each(|_| world.say(a, "?"));
+    assert_eq!(world.refusals(a).len(), 200);
+    assert!(world.closed.is_empty());
+}
+
+#[test]
 fn bytes_are_counted_as_messages_are() {
     let mut world = World::new(limited(Limits {
         bytes: Rate { per_second: 100, burst: 400 },
