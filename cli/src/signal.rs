@@ -9,7 +9,7 @@ use std::{
 use smoq_relay::Identity;
 use smoq_signal::{
     Limits, Policies,
-    server::{AccessToken, BadToken, Origins, Server, ServerConfig, tls},
+    server::{AccessToken, BadOrigin, BadToken, Origin, Origins, Server, ServerConfig, tls},
 };
 
 use crate::{failure::Failure, interrupt::interrupted};
@@ -39,8 +39,8 @@ pub(crate) struct Args {
     tls_key: Option<PathBuf>,
     /// Let pages of this origin connect, as in `https://app.example`, besides those of the hub's own host;
     /// may be given more than once; `*` is all pages
-    #[arg(long, value_name = "ORIGIN")]
-    origin: Vec<String>,
+    #[arg(long, value_name = "ORIGIN", value_parser = pages)]
+    origin: Vec<Pages>,
     /// What clients must show, as `?token=` or as a bearer token; 8 to 128 letters, digits or any of -._~
     #[arg(
         long,
@@ -53,12 +53,36 @@ pub(crate) struct Args {
     /// Connections at a time
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = positive())]
     connections: u32,
-    /// Connections from one address at a time (for IPv6 from one /64); raise it behind a proxy
+    /// Connections from one address at a time (for IPv6 from one /64), and twice as many at once if they
+    /// come and go; raise it behind a proxy
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive())]
     connections_per_address: u32,
     /// Answer as the Go hub does: silent about errors, and anybody may speak in anybody's name
     #[arg(long)]
     go_compat: bool,
+}
+
+/// Pages that may connect.
+#[derive(Clone, Debug)]
+enum Pages {
+    All,
+    Of(Origin),
+}
+
+impl Pages {
+    fn listed(self) -> Option<Origin> {
+        match self {
+            Self::All => None,
+            Self::Of(origin) => Some(origin),
+        }
+    }
+}
+
+fn pages(text: &str) -> Result<Pages, BadOrigin> {
+    match text {
+        "*" => Ok(Pages::All),
+        text => Origin::new(text).map(Pages::Of),
+    }
 }
 
 fn access_token(text: &str) -> Result<AccessToken, BadToken> {
@@ -72,11 +96,8 @@ fn positive() -> clap::builder::RangedI64ValueParser<u32> {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let stop = interrupted();
     let base = if args.go_compat { Limits::go_compat() } else { Limits::default() };
-    let limits = Limits {
-        connections: args.connections as usize,
-        connections_per_address: args.connections_per_address as usize,
-        ..base
-    };
+    let limits = Limits { connections: args.connections as usize, ..base }
+        .per_address(args.connections_per_address);
     let policies = if args.go_compat { Policies::GO_COMPAT } else { Policies::SAFE };
     let tls = match args.tls_cert.zip(args.tls_key) {
         Some((chain, key)) => {
@@ -85,8 +106,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
         None => None,
     };
-    let any = args.origin.iter().any(|origin| origin == "*");
-    let origins = if any { Origins::Any } else { Origins::Own(args.origin) };
+    let listed: Option<Vec<_>> = args.origin.into_iter().map(Pages::listed).collect();
+    let origins = listed.map_or(Origins::Any, Origins::Own);
     let config = ServerConfig {
         limits,
         policies,
@@ -98,6 +119,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let server = Server::bind(config).await?;
     // Nobody may be listening there; that is no reason not to serve.
     let _ = writeln!(io::stdout(), "{}", server.url());
-    server.run(stop).await;
+    server.run(stop).await?;
     Ok(())
 }

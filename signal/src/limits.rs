@@ -20,11 +20,15 @@ pub struct Limits {
     /// Bytes of the id of a peer and of the name of a room. Default 64: three times what programs
     /// generate.
     pub id_bytes: usize,
-    /// Connections at a time. Default 4096: what a small machine has file descriptors for.
+    /// Connections at a time. Default 4096: what a small machine has memory for. Each takes a file
+    /// descriptor, of which a process may have as many as `ulimit -n` says.
     pub connections: usize,
     /// Connections from one address at a time; from one /64 for IPv6. Default 64: an office behind one
     /// address. A reverse proxy in front makes all clients one address: raise it there.
     pub connections_per_address: usize,
+    /// Connections that one address may make. Default 4 per second, 128 at once: whoever leaves and comes
+    /// again must not be new each time. See [`Limits::per_address`].
+    pub connects: Rate,
     /// Ids that one connection may hold. Default 1: a second one has no honest use.
     pub ids: usize,
     /// Rooms that one peer may be in. Default 8.
@@ -35,20 +39,27 @@ pub struct Limits {
     pub messages: Rate,
     /// Bytes from one connection. Default 512 KiB per second, 2 MiB at once: four largest messages.
     pub bytes: Rate,
-    /// Requests of one connection that are refused by its own fault. Default 1 per second, 64 at once. Beyond it the
-    /// connection is closed: a faulty program is told first, a hostile one does not fill the log.
+    /// Requests of one connection that are refused by its own fault. Default 1 per second, 64 at once.
+    /// Beyond it the connection is closed: a faulty program is told first, a hostile one does not fill the
+    /// log. Not counted where refusals are silent.
     pub refusals: Rate,
-    /// What joining or leaving a room costs of `messages`: it is told to everybody there. Default 8.
+    /// What it costs of `messages` to come into a room or leave it, which is told to everybody there, and to
+    /// take an id or give it up, which is written to the log. Default 8.
     pub membership_cost: usize,
     /// Messages from others that wait for one connection. Default 256. What is beyond it is refused.
     pub queue_messages: usize,
     /// Bytes of such messages. Default 2 MiB.
     pub queue_bytes: usize,
-    /// Bytes that wait for all connections together. Default 256 MiB.
+    /// Bytes that wait for all connections together, of whatever origin. Default 256 MiB. Beyond it the
+    /// connection for which most waits is closed. At least the largest message.
     pub total_queue_bytes: usize,
-    /// The hub's own messages that wait for one connection. Default 512: several full rooms of people who
-    /// come at once. Beyond it the connection is closed: it asks, but does not read.
+    /// Answers that wait for one connection. Default 512: all that may be asked at once. Beyond it the
+    /// connection is closed: it asks, but does not read. As much presence may wait beside them. What is
+    /// beyond that is not told; instead the whole room is, when the connection has read what there was.
     pub own_messages: usize,
+    /// Bytes of answers, and of presence beside them. Default 512 KiB. At least what it takes to name all
+    /// peers of a room.
+    pub own_bytes: usize,
     /// Messages that the embedder may hold for one connection, of those that wait. Default 16.
     pub in_flight: usize,
     /// How often a connection is asked for a sign of life. Default 15 s, as the Go programs do.
@@ -62,6 +73,14 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Lets an address have so many connections, and make them as often as fits: all of them twice at
+    /// once, and again within 16 seconds.
+    pub fn per_address(self, connections: u32) -> Self {
+        let burst = connections.saturating_mul(2);
+        let connects = Rate { per_second: (connections / 16).max(1), burst };
+        Self { connections_per_address: connections as usize, connects, ..self }
+    }
+
     /// Where [`Policies::GO_COMPAT`](crate::Policies::GO_COMPAT) holds: several ids, and none is fine, too.
     pub fn go_compat() -> Self {
         Self { ids: 16, register_timeout: Duration::MAX, ..Self::default() }
@@ -75,6 +94,7 @@ impl Default for Limits {
             id_bytes: 64,
             connections: 4096,
             connections_per_address: 64,
+            connects: Rate { per_second: 4, burst: 128 },
             ids: 1,
             rooms: 8,
             room_peers: 128,
@@ -86,6 +106,7 @@ impl Default for Limits {
             queue_bytes: 2 << 20,
             total_queue_bytes: 256 << 20,
             own_messages: 512,
+            own_bytes: 512 << 10,
             in_flight: 16,
             ping_interval: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(90),

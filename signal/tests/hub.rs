@@ -117,6 +117,57 @@ fn addresses_and_the_hub_hold_so_many_connections() {
 }
 
 #[test]
+fn the_default_fits_itself() {
+    assert_eq!(Limits::default().per_address(64), Limits::default());
+}
+
+#[test]
+fn who_comes_again_and_again_has_to_wait() {
+    let limits =
+        Limits { connects: Rate { per_second: 1, burst: 5 }, connections: 8, ..Limits::default() };
+    let mut world = World::new(limited(limits));
+    let address = |last| IpAddr::from([192, 0, 2, last]);
+    for _ in 0..5 {
+        let conn = world.try_connect(address(1)).unwrap();
+        world.leave(conn);
+    }
+    let refused = Err(ConnectRefused::TooOften);
+    assert_eq!(world.try_connect(address(1)), refused, "leaving does not make it new");
+    let other = world.try_connect(address(2)).unwrap();
+    world.leave(other);
+    assert_eq!(world.try_connect(address(1)), refused, "whoever else comes and goes");
+    world.pass(SECOND);
+    world.try_connect(address(1)).unwrap();
+    assert_eq!(world.try_connect(address(1)), refused);
+    // What is remembered of those who are gone is bounded, but not in favour of who comes often.
+    for i in 10..=200 {
+        let conn = world.try_connect(address(i)).unwrap();
+        world.leave(conn);
+    }
+    assert_eq!(world.try_connect(address(1)), refused);
+}
+
+#[test]
+fn ids_that_come_and_go_cost_what_rooms_cost() {
+    let mut world = World::new(limited(Limits {
+        messages: Rate { per_second: 1, burst: 40 },
+        membership_cost: 8,
+        ..Limits::default()
+    }));
+    let a = world.client("a");
+    for _ in 0..2 {
+        world.say(a, r#"{"type":"unregister_request","data":{"client_id":"a"}}"#);
+        world.say(a, &register("a"));
+    }
+    assert_eq!(world.refusals(a), []);
+    world.say(a, r#"{"type":"unregister_request","data":{"client_id":"a"}}"#);
+    assert_eq!(world.refusals(a), [Refusal::RateLimited]);
+    world.pass(SECOND);
+    world.say(a, &register("a"));
+    assert_eq!(world.refusals(a).len(), 1, "asking again changes nothing");
+}
+
+#[test]
 fn a_message_has_at_most_so_many_bytes_both_ways() {
     let mut world = World::new(safe());
     let (a, b) = (world.client("a"), world.client("b"));
@@ -141,6 +192,7 @@ fn a_message_has_at_most_so_many_bytes_both_ways() {
 fn a_flood_is_refused_and_then_ended_and_costs_nobody_else() {
     let mut world = World::new(limited(Limits {
         messages: Rate { per_second: 10, burst: 20 },
+        membership_cost: 1,
         refusals: Rate { per_second: 1, burst: 5 },
         ..Limits::default()
     }));
@@ -159,6 +211,26 @@ fn a_flood_is_refused_and_then_ended_and_costs_nobody_else() {
     world.say(a, &data("a", "b", "aGk="));
     assert_eq!(world.refusals(a), []);
     assert_eq!(world.heard[&b].len(), 20);
+}
+
+#[test]
+fn who_calls_peers_that_left_is_told_and_kept() {
+    let mut world = World::new(safe());
+    let a = world.client("a");
+    for _ in 0..200 {
+        world.say(a, &data("a", "gone", "aGk="));
+    }
+    assert_eq!(world.refusals(a), vec![Refusal::UnknownTarget; 200]);
+    assert!(world.closed.is_empty(), "others could do it to anybody who answers their calls");
+}
+
+#[test]
+fn who_is_not_told_of_refusals_is_not_closed_for_them() {
+    let mut world = World::new(go());
+    let a = world.connect();
+    (0..200).for_each(|_| world.say(a, "?"));
+    assert_eq!(world.refusals(a).len(), 200);
+    assert!(world.closed.is_empty());
 }
 
 #[test]
@@ -192,16 +264,63 @@ fn who_asks_without_reading_is_closed() {
 }
 
 #[test]
-fn what_waits_for_all_is_bounded_too() {
+fn answers_are_bounded_in_bytes_too() {
+    let mut world = World::new(limited(Limits { own_bytes: 1000, ..Limits::default() }));
+    let a = world.client("a");
+    world.stalled.insert(a);
+    while world.closed.is_empty() {
+        assert!(world.hub.stats().queued_bytes <= 1000);
+        world.say(a, &register("a"));
+    }
+    assert_eq!(world.closed.get(&a), Some(&CloseReason::SlowReader));
+}
+
+#[test]
+fn who_waits_for_most_makes_room_for_all() {
     let mut world = World::new(limited(Limits { total_queue_bytes: 1000, ..Limits::default() }));
     let (a, b, c) = (world.client("a"), world.client("b"), world.client("c"));
     world.stalled.extend([b, c]);
-    for _ in 0..4 {
+    world.say(a, &data("a", "c", "aGk="));
+    while world.closed.is_empty() {
         world.say(a, &data("a", "b", "aGk="));
-        world.say(a, &data("a", "c", "aGk="));
+        assert!(world.hub.stats().queued_bytes <= 1000);
     }
-    assert!(world.hub.stats().queued_bytes <= 1000);
-    assert_eq!(world.refusals(a).last(), Some(&Refusal::TargetBusy));
+    assert_eq!(world.closed.get(&b), Some(&CloseReason::SlowReader));
+    world.say(a, &data("a", "c", "aGk="));
+    assert_eq!(world.refusals(a), [], "who has little waiting is served");
+    assert_eq!(world.closed.len(), 1);
+}
+
+#[test]
+fn a_room_that_is_told_in_vain_is_told_anew_and_costs_nobody_the_connection() {
+    let mut world = World::new(safe());
+    let (slow, quick) = (world.client("slow"), world.client("quick"));
+    [slow, quick].into_iter().for_each(|conn| world.say(conn, &join("hall")));
+    world.stalled.insert(slow);
+    for i in 0..20 {
+        let flood = world.client(&format!("f{i}"));
+        for _ in 0..30 {
+            world.say(flood, &join("hall"));
+            world.say(flood, &join("hall").replace("join", "leave"));
+        }
+    }
+    let last = world.client("last");
+    world.say(last, &join("hall"));
+    assert!(world.closed.is_empty());
+    assert!(world.hub.stats().queued_bytes < 2 * Limits::default().own_bytes);
+    // What it asks is answered all the same.
+    world.say(slow, &register("slow"));
+    (0..2000).for_each(|_| world.take_one(slow));
+    assert_eq!(world.hub.stats().queued_bytes, 0);
+    let heard = &world.heard[&slow];
+    assert!(heard.iter().any(|text| text.contains("register_response")));
+    let told = heard.back().unwrap();
+    assert!(told.contains(r#""room":"hall","peers":["last","quick"]"#), "{told}");
+    world.leave(last);
+    let told = world.heard[&slow].back().unwrap();
+    assert!(told.contains("presence") && told.contains("last"), "and then as before: {told}");
+    let changes = world.heard[&quick].iter().filter(|text| text.contains("presence"));
+    assert_eq!(changes.count(), 2 * (20 * 30 + 1), "who reads is told all");
 }
 
 #[test]

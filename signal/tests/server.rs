@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::ServerName;
 use smoq_signal::{
     Limits, Rate,
-    server::{AccessToken, Origins, Server, ServerConfig, tls},
+    server::{AccessToken, HubFailed, Origin, Origins, Server, ServerConfig, tls},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -37,13 +37,13 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 struct Running {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), HubFailed>>,
 }
 
 impl Running {
     async fn start(change: impl FnOnce(&mut ServerConfig)) -> Self {
         let mut config = ServerConfig::new((Ipv4Addr::LOCALHOST, 0).into());
-        config.limits.connections_per_address = 4000;
+        config.limits = config.limits.clone().per_address(4000);
         change(&mut config);
         let server = Server::bind(config).await.unwrap();
         let address = server.local_addr();
@@ -111,9 +111,19 @@ impl Running {
         .await;
     }
 
+    /// Waits until there is room for one more.
+    async fn connects(&self, path: &str) {
+        in_time(async {
+            while self.try_connect(path, &[]).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+
     async fn stop(mut self) {
         drop(self.stop.take());
-        in_time(self.task).await.unwrap();
+        in_time(self.task).await.unwrap().unwrap();
     }
 }
 
@@ -269,6 +279,11 @@ async fn frames_are_bounded_and_checked() {
     // A frame from a client must be masked.
     in_time(c.0.get_mut().write_all(&[0x81, 0x01, b'x'])).await.unwrap();
     assert_eq!(c.closed().await.0, CloseCode::Protocol);
+    let metrics = server.get("/metrics").await;
+    for reason in ["too_large", "not_text", "not_websocket"] {
+        let line = format!("smoq_signal_closed_total{{reason=\"{reason}\"}} 1\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
     server.stop().await;
 }
 
@@ -294,7 +309,7 @@ async fn the_end_of_a_client_is_answered_and_its_id_is_free() {
 async fn who_may_not_connect_is_told_why() {
     let server = Running::start(|config| {
         config.token = Some(AccessToken::new("let-me-in").unwrap());
-        config.origins = Origins::Own(vec!["https://app.example".into()]);
+        config.origins = Origins::Own(vec![Origin::new("https://app.example").unwrap()]);
         config.limits.connections_per_address = 1;
     })
     .await;
@@ -314,7 +329,7 @@ async fn who_may_not_connect_is_told_why() {
     let first = first.unwrap();
     assert_eq!(status(server.try_connect(open, &[]).await), 429);
     drop(first);
-    in_time(async { while status(server.try_connect(open, &[]).await) != 101 {} }).await;
+    server.connects(open).await;
     server.stop().await;
 }
 
@@ -323,8 +338,11 @@ async fn who_may_not_connect_is_told_why() {
 async fn thousands_of_short_lived_clients_are_served() {
     const LANES: usize = 8;
     const EACH: usize = 1250;
-    // A fast machine would be told to send less.
-    let server = Running::start(|config| config.limits.messages = MUCH).await;
+    // A fast machine would be told to do less.
+    let server = Running::start(|config| {
+        (config.limits.messages, config.limits.connects) = (MUCH, MUCH);
+    })
+    .await;
     let server = Arc::new(server);
     let mut lanes = JoinSet::new();
     for lane in 0..LANES {
@@ -384,11 +402,52 @@ async fn a_reader_that_stops_harms_only_itself() {
     server.stop().await;
 }
 
+/// However many come and go: who reads stays, and knows in the end who is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_in_a_room_harms_no_reader() {
+    const CROWD: usize = 40;
+    let room = |what: &str| format!(r#"{{"type":"{what}_request","data":{{"room":"hall"}}}}"#);
+    let server = Running::start(|_| {}).await;
+    let mut reader = server.client("reader").await;
+    reader.say(room("join")).await;
+    let mut crowd = JoinSet::new();
+    for i in 0..CROWD {
+        let mut client = server.client(&format!("crowd {i}")).await;
+        let changes: Vec<_> = (0..30).flat_map(|_| [room("join"), room("leave")]).collect();
+        crowd.spawn(async move {
+            for change in changes {
+                client.say(change).await;
+            }
+            // All is done when the last is answered.
+            let mut left = 0;
+            while left < 30 {
+                left += u32::from(client.hear().await.contains("leave_response"));
+            }
+        });
+    }
+    let mut last = server.client("last").await;
+    let watching = async {
+        let mut heard = reader.hear().await;
+        while !heard.contains("last") {
+            heard = reader.hear().await;
+        }
+    };
+    let coming = async {
+        while let Some(ended) = crowd.join_next().await {
+            ended.unwrap();
+        }
+        last.say(room("join")).await;
+    };
+    tokio::join!(watching, coming);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn who_is_silent_is_asked_and_then_left() {
     let server = Running::start(|config| {
         config.limits.ping_interval = Duration::from_millis(200);
-        config.limits.idle_timeout = Duration::from_secs(8);
+        // Long enough for the other one on a machine that is slow.
+        config.limits.idle_timeout = Duration::from_secs(20);
     })
     .await;
     let mut alive = server.client("alive").await;
@@ -467,12 +526,7 @@ async fn connections_without_a_request_are_bounded() {
     let first = idle[0].try_read(&mut [0]).map_err(|error| error.kind());
     assert_eq!(first, Err(std::io::ErrorKind::WouldBlock), "it is not");
     drop(idle);
-    in_time(async {
-        while server.try_connect("/ws", &[]).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    server.connects("/ws").await;
     server.stop().await;
 }
 

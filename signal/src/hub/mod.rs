@@ -1,5 +1,6 @@
 //! The hub: who is there, and what goes to whom.
 
+mod addresses;
 mod conn;
 mod output;
 mod requests;
@@ -20,8 +21,11 @@ use crate::{
     policy::Policies,
     wire::{Reply, Stamp, Timestamp},
 };
-use conn::{Conn, Origin};
+use addresses::Addresses;
+use conn::{Conn, Origin, QueueFull};
+use rooms::View;
 
+pub(crate) use addresses::counted;
 pub use output::{CloseReason, ConnectRefused, Event, Output, Stats};
 
 /// How a hub is set up.
@@ -43,7 +47,7 @@ struct Peer {
     conn: ConnId,
     /// Who shows it may take the id over.
     token: String,
-    rooms: BTreeSet<RoomName>,
+    rooms: BTreeMap<RoomName, View>,
 }
 
 /// A signalling hub.
@@ -64,7 +68,7 @@ pub struct Hub {
     next_conn: u64,
     next_message: u32,
     conns: BTreeMap<ConnId, Conn>,
-    addresses: BTreeMap<IpAddr, usize>,
+    addresses: Addresses,
     peers: BTreeMap<PeerId, Peer>,
     rooms: BTreeMap<RoomName, BTreeSet<PeerId>>,
     deadlines: BTreeSet<(Time, ConnId)>,
@@ -91,7 +95,7 @@ impl Hub {
             next_conn: 0,
             next_message: 0,
             conns: BTreeMap::new(),
-            addresses: BTreeMap::new(),
+            addresses: Addresses::default(),
             peers: BTreeMap::new(),
             rooms: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -111,24 +115,20 @@ impl Hub {
     ) -> Result<ConnId, ConnectRefused> {
         self.advance(now);
         let counted = counted(address);
-        let same = self.addresses.get(&counted).copied().unwrap_or(0);
-        let refused = if self.stopped {
-            Some(ConnectRefused::Shutdown)
+        let entered = if self.stopped {
+            Err(ConnectRefused::Shutdown)
         } else if self.conns.len() >= self.limits.connections {
-            Some(ConnectRefused::Full)
-        } else if same >= self.limits.connections_per_address {
-            Some(ConnectRefused::AddressFull)
+            Err(ConnectRefused::Full)
         } else {
-            None
+            self.addresses.enter(self.now, counted, &self.limits)
         };
-        if let Some(refused) = refused {
+        if let Err(refused) = entered {
             self.totals.turned_away += 1;
             return Err(refused);
         }
         let id = ConnId(self.next_conn);
         self.next_conn += 1;
         self.totals.connected += 1;
-        self.addresses.insert(counted, same + 1);
         self.conns.insert(id, Conn::new(self.now, counted, entropy, &self.limits));
         self.deadlines.insert((self.now, id));
         self.arm(id);
@@ -151,6 +151,8 @@ impl Hub {
             self.totals.queued_bytes -= state.sent(self.now);
             self.list(conn);
             self.arm(conn);
+            self.refresh(conn);
+            self.settle();
         }
     }
 
@@ -158,6 +160,13 @@ impl Hub {
     pub fn handle_disconnect(&mut self, now: Time, conn: ConnId) {
         self.advance(now);
         self.end(conn, None);
+        self.settle();
+    }
+
+    /// Closes a connection: the embedder has found a reason.
+    pub fn close(&mut self, now: Time, conn: ConnId, reason: CloseReason) {
+        self.advance(now);
+        self.end(conn, Some(reason));
         self.settle();
     }
 
@@ -261,19 +270,28 @@ impl Hub {
         }
     }
 
-    /// Queues a message of the hub's own.
+    /// Queues an answer. Who has asked for so many without reading is closed.
     fn tell(&mut self, id: ConnId, reply: &Reply) {
-        let stamp = self.stamp();
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let text = reply.write(conn.form(), &stamp);
-        let bytes = text.len();
-        match conn.push(Origin::Hub, text, &self.limits) {
-            Ok(()) => {
-                self.totals.queued_bytes += bytes;
-                self.list(id);
-            }
-            Err(conn::QueueFull) => self.doomed.push((id, CloseReason::SlowReader)),
+        if self.queue(id, Origin::Answer, reply).is_err() {
+            self.doomed.push((id, CloseReason::SlowReader));
         }
+    }
+
+    /// Queues a message of the hub's own.
+    fn queue(&mut self, id: ConnId, origin: Origin, reply: &Reply) -> Result<(), QueueFull> {
+        let stamp = self.stamp();
+        let Some(conn) = self.conns.get(&id) else { return Ok(()) };
+        let text = reply.write(conn.form(), &stamp);
+        self.push(id, origin, text)
+    }
+
+    fn push(&mut self, id: ConnId, origin: Origin, text: String) -> Result<(), QueueFull> {
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        let bytes = text.len();
+        conn.push(origin, text, &self.limits)?;
+        self.totals.queued_bytes += bytes;
+        self.list(id);
+        Ok(())
     }
 
     /// For a message that is made here.
@@ -291,9 +309,18 @@ impl Hub {
 
     /// Closes what an input has made unbearable, and what that makes so in turn.
     fn settle(&mut self) {
-        while let Some((conn, reason)) = self.doomed.pop() {
+        while let Some((conn, reason)) = self.doomed.pop().or_else(|| self.too_full()) {
             self.end(conn, Some(reason));
         }
+    }
+
+    /// Where too much waits for all together, those for whom most waits go: so whoever reads is served.
+    fn too_full(&self) -> Option<(ConnId, CloseReason)> {
+        if self.totals.queued_bytes <= self.limits.total_queue_bytes {
+            return None;
+        }
+        let fullest = self.conns.iter().max_by_key(|(_, conn)| conn.queued_bytes());
+        fullest.map(|(id, _)| (*id, CloseReason::SlowReader))
     }
 
     /// Forgets a connection and frees its ids.
@@ -301,12 +328,7 @@ impl Hub {
         let Some(conn) = self.conns.remove(&id) else { return };
         self.deadlines.remove(&(conn.armed, id));
         self.totals.queued_bytes -= conn.queued_bytes();
-        if let Some(count) = self.addresses.get_mut(&conn.address) {
-            *count -= 1;
-            if *count == 0 {
-                self.addresses.remove(&conn.address);
-            }
-        }
+        self.addresses.leave(self.now, conn.address, &self.limits);
         if let Some(reason) = reason {
             self.outputs.push_back(Output::Close { conn: id, reason });
         }
@@ -319,20 +341,9 @@ impl Hub {
     /// Makes an id free. Its connection has forgotten it already.
     fn free(&mut self, conn: ConnId, id: PeerId) {
         let Some(peer) = self.peers.remove(&id) else { return };
-        for room in &peer.rooms {
+        for room in peer.rooms.keys() {
             self.walk_out(&id, room);
         }
         self.outputs.push_back(Output::Event(Event::Unregistered { conn, peer: id }));
-    }
-}
-
-/// What connections are counted by: whoever has an IPv6 address has 2^64 of them.
-pub(crate) fn counted(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            [a, b, c, d, 0, 0, 0, 0].into()
-        }
     }
 }

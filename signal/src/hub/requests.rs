@@ -4,7 +4,10 @@ use alloc::string::{String, ToString};
 
 use smoq_core::Time;
 
-use super::{CloseReason, Event, Hub, Output, Peer, conn::Origin};
+use super::{
+    CloseReason, Event, Hub, Output, Peer,
+    conn::{Origin, QueueFull},
+};
 use crate::{
     id::{ConnId, PeerId, id_of, token_of},
     policy::{EmptyId, Forms, Refusals, Sender, TakenId, Tokens, Unregister},
@@ -122,7 +125,9 @@ impl Hub {
             if conn.ids.len() >= self.limits.ids {
                 return Err(Refusal::TooManyIds);
             }
-            if let Some(holder) = holder.map(|holder| holder.conn) {
+            let holder = holder.map(|holder| holder.conn);
+            self.charge(id)?;
+            if let Some(holder) = holder {
                 self.end(holder, Some(CloseReason::Replaced));
             }
             self.hold(id, peer.clone(), shown.unwrap_or(own), dialect);
@@ -148,12 +153,15 @@ impl Hub {
     }
 
     fn unregister(&mut self, id: ConnId, wanted: &str) -> Result<(), Refusal> {
-        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        let Some(conn) = self.conns.get(&id) else { return Ok(()) };
         if conn.ids.is_empty() {
             return Err(Refusal::NotRegistered);
         }
         let found = conn.ids.iter().position(|own| wanted.is_empty() || own.as_str() == wanted);
-        let peer = conn.ids.remove(found.ok_or(Refusal::ForgedSender)?);
+        let found = found.ok_or(Refusal::ForgedSender)?;
+        self.charge(id)?;
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        let peer = conn.ids.remove(found);
         conn.nameless = self.now;
         self.free(id, peer.clone());
         self.arm(id);
@@ -174,28 +182,20 @@ impl Hub {
             }
         }
         let to = self.holder(&forward.to).ok_or(Refusal::UnknownTarget)?;
-        let Some(target) = self.conns.get_mut(&to) else { return Err(Refusal::UnknownTarget) };
+        let Some(target) = self.conns.get(&to) else { return Err(Refusal::UnknownTarget) };
         let kind = forward.payload.kind();
         let text = Reply::Forward(forward).write(target.form(), stamp);
         let bytes = text.len();
         if bytes > self.limits.message_bytes {
             return Err(Refusal::TooLarge);
         }
-        let all = self.totals.queued_bytes + bytes;
-        if !target.has_room(bytes, &self.limits) || all > self.limits.total_queue_bytes {
-            return Err(Refusal::TargetBusy);
-        }
-        if target.push(Origin::Peer, text, &self.limits).is_err() {
-            return Err(Refusal::TargetBusy);
-        }
-        self.totals.queued_bytes = all;
+        self.push(to, Origin::Peer, text).map_err(|QueueFull| Refusal::TargetBusy)?;
         self.totals.forwarded += 1;
-        self.list(to);
         self.outputs.push_back(Output::Event(Event::Forwarded { conn: id, to, kind, bytes }));
         Ok(())
     }
 
-    /// Takes what it costs to tell a whole room.
+    /// Takes what it costs to change who is where.
     fn charge(&mut self, id: ConnId) -> Result<(), Refusal> {
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
         // One was taken already, as for any message.
@@ -206,13 +206,17 @@ impl Hub {
     fn refuse(&mut self, id: ConnId, refusal: Refusal, asked: Asked) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         self.totals.refused += 1;
-        if refusal.blames_sender() && !conn.refusals.take(self.now, 1) {
-            self.doomed.push((id, CloseReason::TooManyRefusals));
-        }
-        let Asked { about, request, target } = asked;
-        if self.policies.refusals == Refusals::Answer {
-            let (code, message) = (refusal.code().into(), refusal.to_string());
-            self.tell(id, &Reply::Refused(Refused { about, code, message, request, target }));
+        match self.policies.refusals {
+            // Who is not told cannot do better.
+            Refusals::Silent => {}
+            Refusals::Answer => {
+                if refusal.blames_sender() && !conn.refusals.take(self.now, 1) {
+                    self.doomed.push((id, CloseReason::TooManyRefusals));
+                }
+                let Asked { about, request, target } = asked;
+                let (code, message) = (refusal.code().into(), refusal.to_string());
+                self.tell(id, &Reply::Refused(Refused { about, code, message, request, target }));
+            }
         }
         self.outputs.push_back(Output::Event(Event::Refused { conn: id, refusal }));
     }

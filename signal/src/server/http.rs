@@ -106,7 +106,7 @@ async fn answer(
         answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return plain(answer);
     };
-    if !shared.origins.allow(request.headers()) {
+    if !shared.origins.allow(request.headers(), remote.ip()) {
         return plain(refuse(
             StatusCode::FORBIDDEN,
             "pages of this origin may not connect; whoever runs the hub can allow it with --origin",
@@ -116,7 +116,9 @@ async fn answer(
         Ok(line) => line,
         Err(refused) => {
             let status = match refused {
-                ConnectRefused::AddressFull => StatusCode::TOO_MANY_REQUESTS,
+                ConnectRefused::AddressFull | ConnectRefused::TooOften => {
+                    StatusCode::TOO_MANY_REQUESTS
+                }
                 ConnectRefused::Full | ConnectRefused::Shutdown => StatusCode::SERVICE_UNAVAILABLE,
             };
             return plain(refuse(status, &refused.to_string()));
