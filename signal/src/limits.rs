@@ -62,9 +62,15 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Where [`Policies::GO_COMPAT`](crate::Policies::GO_COMPAT) holds: several ids, and none is fine, too.
+    /// Where [`Policies::GO_COMPAT`](crate::Policies::GO_COMPAT) holds: several ids, or none, are fine, and
+    /// so is any number of requests that are not done, of which nobody is told.
     pub fn go_compat() -> Self {
-        Self { ids: 16, register_timeout: Duration::MAX, ..Self::default() }
+        Self {
+            ids: 16,
+            register_timeout: Duration::MAX,
+            refusals: Rate { per_second: u32::MAX, burst: u32::MAX },
+            ..Self::default()
+        }
     }
 }
 

@@ -162,6 +162,18 @@ fn a_flood_is_refused_and_then_ended_and_costs_nobody_else() {
 }
 
 #[test]
+fn go_clients_are_never_closed_for_what_they_are_not_told() {
+    let mut world = World::new(go());
+    let a = world.client("a");
+    for _ in 0..300 {
+        world.say(a, &data("a", "nobody", "aGk="));
+    }
+    world.say(a, &data("a", "a", "aGk="));
+    assert_eq!((world.refusals(a).len(), world.closed.len()), (300, 0));
+    assert_eq!(world.heard[&a].len(), 1, "nothing but what it sent to itself");
+}
+
+#[test]
 fn bytes_are_counted_as_messages_are() {
     let mut world = World::new(limited(Limits {
         bytes: Rate { per_second: 100, burst: 400 },
