@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use common::{
     net::{Net, config},
@@ -167,6 +167,57 @@ fn of_two_offers_the_one_of_the_greater_id_stands() {
 }
 
 #[test]
+fn an_offer_that_never_arrived_does_not_shut_out_that_of_the_peer() {
+    let expected = ["rollback ann", r#"ann {"type":"offer","sdp":"by ann"}"#];
+    for form in FORMS {
+        // The hub has nobody to give it to.
+        let mut net = pair([Dialect::Envelope, form]);
+        net.cut(0, true);
+        net.send(1, "ann", sdp(SdpType::Offer, "by bob"));
+        net.settle();
+        net.pass(SECOND);
+        net.settle();
+        assert_eq!(net.told(1), ["hall -ann", "refused unknown_target", "hall +ann"]);
+        net.send(0, "bob", sdp(SdpType::Offer, "by ann"));
+        net.settle();
+        assert_eq!(net.told(1), expected, "{form:?}");
+        // It is lost with the connection.
+        let mut net = pair([Dialect::Envelope, form]);
+        net.send(1, "ann", sdp(SdpType::Offer, "by bob"));
+        net.cut(1, true);
+        net.pass(SECOND);
+        net.settle();
+        net.told(1);
+        net.send(0, "bob", sdp(SdpType::Offer, "by ann"));
+        net.settle();
+        assert_eq!(net.told(1), expected, "{form:?}");
+        // The peer has got it, and is not what it was.
+        let mut net = pair([Dialect::Envelope, form]);
+        net.send(1, "ann", sdp(SdpType::Offer, "by bob"));
+        net.settle();
+        net.cut(0, true);
+        net.pass(SECOND);
+        net.settle();
+        net.told(1);
+        net.send(0, "bob", sdp(SdpType::Offer, "by ann"));
+        net.settle();
+        assert_eq!(net.told(1), expected, "{form:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_insists_is_heard() {
+    let mut net = pair([Dialect::Envelope; 2]);
+    net.send(1, "ann", sdp(SdpType::Offer, "by bob"));
+    for _ in 0..2 {
+        net.send(0, "bob", sdp(SdpType::Offer, "by ann"));
+    }
+    net.settle();
+    let expected = ["rollback ann", r#"ann {"type":"offer","sdp":"by ann"}"#];
+    assert_eq!(net.told(1), expected);
+}
+
+#[test]
 fn an_answer_that_nobody_asked_for_is_passed_over() {
     let mut net = pair([Dialect::Envelope; 2]);
     net.send(0, "bob", sdp(SdpType::Answer, "a"));
@@ -178,6 +229,9 @@ fn an_answer_that_nobody_asked_for_is_passed_over() {
 fn a_client_that_is_cut_off_comes_back_even_where_the_hub_has_not_noticed() {
     for form in FORMS {
         let mut net = pair([form, Dialect::Envelope]);
+        net.send(1, "ann", sdp(SdpType::Offer, "o"));
+        net.settle();
+        assert_eq!(net.told(0), [r#"bob {"type":"offer","sdp":"o"}"#]);
         net.cut(0, false);
         assert_eq!(net.ends[0].client.send(net.now, "bob", candidate("1")), Err(Unregistered));
         net.pass(SECOND);
@@ -185,6 +239,13 @@ fn a_client_that_is_cut_off_comes_back_even_where_the_hub_has_not_noticed() {
         assert_eq!(net.told(0), ["disconnected", "registered ann", r#"joined hall ["bob"]"#]);
         assert_eq!(net.told(1), ["hall -ann", "hall +ann"]);
         assert_eq!(net.hub.stats().connections, 2);
+        // The call that was in between goes on.
+        net.send(0, "bob", sdp(SdpType::Answer, "a"));
+        net.send(0, "bob", candidate("candidate:1"));
+        net.send(1, "ann", candidate("candidate:2"));
+        net.settle();
+        assert_eq!(net.told(0), ["bob candidate:2"]);
+        assert_eq!(net.told(1), [r#"ann {"type":"answer","sdp":"a"}"#, "ann candidate:1"]);
     }
 }
 
@@ -243,10 +304,17 @@ fn a_hub_that_does_not_answer_the_registration_is_left() {
     assert_eq!(net.told(0)[0], "disconnected");
 }
 
-/// What may happen between two clients and a hub.
+/// The clients stand in a circle.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Next,
+    Back,
+}
+
+/// What may happen between clients and a hub.
 #[derive(Clone, Debug)]
 enum Act {
-    Say(usize, SdpType),
+    Say(usize, Way, SdpType),
     Candidate(usize),
     Data(usize),
     Up(usize, usize),
@@ -257,9 +325,10 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     let (who, count) = (0..3_usize, 1..6_usize);
+    let way = prop::sample::select(vec![Way::Next, Way::Next, Way::Back]);
     let kind = prop::sample::select(vec![SdpType::Offer, SdpType::Answer, SdpType::Rollback]);
     prop_oneof![
-        3 => (who.clone(), kind).prop_map(|(who, kind)| Act::Say(who, kind)),
+        3 => (who.clone(), way, kind).prop_map(|(who, way, kind)| Act::Say(who, way, kind)),
         4 => who.clone().prop_map(Act::Candidate),
         4 => who.clone().prop_map(Act::Data),
         6 => (who.clone(), count.clone()).prop_map(|(who, count)| Act::Up(who, count)),
@@ -285,14 +354,15 @@ proptest! {
         let mut net = Net::new(hub, (0..3).map(config));
         let mut sent = 0_u32;
         for act in acts {
-            let to = |who: usize| NAMES[(who + 1) % 3];
-            let (who, payload) = match act {
-                Act::Say(who, kind) => (who, sdp(kind, "v=0")),
-                Act::Candidate(who) => (who, candidate("candidate:1")),
+            let next = |who: usize| NAMES[(who + 1) % 3];
+            let (who, to, payload) = match act {
+                Act::Say(who, Way::Next, kind) => (who, next(who), sdp(kind, "v=0")),
+                Act::Say(who, Way::Back, kind) => (who, NAMES[(who + 2) % 3], sdp(kind, "v=0")),
+                Act::Candidate(who) => (who, next(who), candidate("candidate:1")),
                 Act::Data(who) => {
                     sent += 1;
                     let bytes = Some(sent.to_be_bytes().to_vec());
-                    (who, Payload::Data { label: String::new(), bytes })
+                    (who, next(who), Payload::Data { label: String::new(), bytes })
                 }
                 Act::Up(who, count) => { net.up(who, count); continue }
                 Act::Down(who, count) => { net.down(who, count); continue }
@@ -300,7 +370,7 @@ proptest! {
                 Act::Pass(millis) => { net.pass(Duration::from_millis(millis)); continue }
             };
             // Who is not registered cannot send, and is told so.
-            let _ = net.ends[who].client.send(net.now, to(who), payload);
+            let _ = net.ends[who].client.send(net.now, to, payload);
             net.drain();
         }
         for _ in 0..20 {
@@ -311,19 +381,34 @@ proptest! {
         prop_assert_eq!((net.hub.stats().connections, net.hub.stats().peers), (3, 3));
         for end in &mut net.ends {
             check(&std::mem::take(&mut end.events))?;
-            let id = end.client.id().unwrap().to_owned();
-            prop_assert_eq!(end.client.send(net.now, id, candidate("1")), Ok(()));
+        }
+        for (caller, callee) in [(0, 1), (1, 2), (2, 0)] {
+            // What was left open may cost the first offer.
+            for _ in 0..2 {
+                net.send(caller, NAMES[callee], sdp(SdpType::Offer, "o"));
+                net.settle();
+            }
+            let offer = format!(r#"{} {{"type":"offer","sdp":"o"}}"#, NAMES[caller]);
+            prop_assert!(net.told(callee).contains(&offer));
+            net.send(callee, NAMES[caller], sdp(SdpType::Answer, "a"));
+            net.settle();
+            let answer = format!(r#"{} {{"type":"answer","sdp":"a"}}"#, NAMES[callee]);
+            prop_assert_eq!(net.told(caller), [answer]);
         }
     }
 }
 
-/// Each client hears of one peer only, so one order is enough.
+/// Each client is sent data by one peer only, so one order is enough.
 fn check(events: &[ClientEvent]) -> Result<(), TestCaseError> {
-    let (mut described, mut last) = (false, 0);
+    let (mut described, mut last) = (BTreeSet::new(), 0);
     for event in events {
         match event {
-            ClientEvent::Description { .. } => described = true,
-            ClientEvent::Candidate { .. } => prop_assert!(described, "a candidate too early"),
+            ClientEvent::Description { from, .. } => {
+                described.insert(from);
+            }
+            ClientEvent::Candidate { from, .. } => {
+                prop_assert!(described.contains(from), "a candidate too early");
+            }
             ClientEvent::Data { bytes, .. } => {
                 let number = u32::from_be_bytes(bytes[..].try_into().unwrap());
                 prop_assert!(last < number, "{} after {}", number, last);

@@ -14,11 +14,21 @@ const MOST_PEERS: usize = 64;
 /// Candidates of one peer that wait for its description. What is beyond it is dropped.
 const MOST_CANDIDATES: usize = 64;
 
+/// An offer that was sent and has no answer yet.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Offer {
+    #[default]
+    None,
+    /// One of the peer's that comes now has crossed it.
+    Firm,
+    /// It may be lost, or the peer has forgotten it: one of the peer's goes before it.
+    Weak,
+}
+
 /// Where the exchange with one peer is.
 #[derive(Clone, Default)]
 struct Call {
-    /// An offer was sent, and there is no answer yet.
-    offered: bool,
+    offer: Offer,
     /// The peer's description was handed over, so candidates can be used.
     described: bool,
     early: Vec<Candidate>,
@@ -32,13 +42,21 @@ pub(super) struct Calls {
     uses: u64,
 }
 
+impl Call {
+    fn doubt(&mut self) {
+        if self.offer == Offer::Firm {
+            self.offer = Offer::Weak;
+        }
+    }
+}
+
 impl Calls {
     /// A description was sent to a peer.
     pub(super) fn sent(&mut self, peer: &str, kind: Option<SdpType>) {
         let call = self.call(peer);
         match kind {
-            Some(SdpType::Offer) => (call.offered, call.described) = (true, false),
-            Some(SdpType::Answer | SdpType::Rollback) => call.offered = false,
+            Some(SdpType::Offer) => (call.offer, call.described) = (Offer::Firm, false),
+            Some(SdpType::Answer | SdpType::Rollback) => call.offer = Offer::None,
             Some(SdpType::Pranswer) | None => {}
         }
     }
@@ -53,19 +71,23 @@ impl Calls {
         let call = self.call(from);
         let mut events = Vec::new();
         match description.kind {
-            Some(SdpType::Offer) if call.offered && own > from => {
-                // Both have made an offer, and the greater id insists on its own.
+            Some(SdpType::Offer) if call.offer == Offer::Firm && own > from => {
+                // Both have made an offer, and the greater id insists on its own; but only one can have
+                // crossed it.
+                call.offer = Offer::Weak;
                 call.early.clear();
                 return events;
             }
             Some(SdpType::Offer) => {
-                if call.offered {
+                if call.offer != Offer::None {
                     events.push(ClientEvent::Rollback { peer: from.to_string() });
                 }
-                (call.offered, call.described) = (false, true);
+                (call.offer, call.described) = (Offer::None, true);
             }
-            Some(SdpType::Answer | SdpType::Pranswer) if !call.offered => return events,
-            Some(SdpType::Answer) => (call.offered, call.described) = (false, true),
+            Some(SdpType::Answer | SdpType::Pranswer) if call.offer == Offer::None => {
+                return events;
+            }
+            Some(SdpType::Answer) => (call.offer, call.described) = (Offer::None, true),
             Some(SdpType::Pranswer) | None => call.described = true,
             Some(SdpType::Rollback) => call.described = false,
         }
@@ -92,9 +114,14 @@ impl Calls {
         None
     }
 
-    /// A peer is gone.
-    pub(super) fn forget(&mut self, peer: &str) {
-        self.calls.remove(peer);
+    /// What was sent to a peer may not have arrived. It may be there all the same, and answer.
+    pub(super) fn doubt(&mut self, peer: &str) {
+        self.calls.get_mut(peer).into_iter().for_each(Call::doubt);
+    }
+
+    /// The same for all peers.
+    pub(super) fn doubt_all(&mut self) {
+        self.calls.values_mut().for_each(Call::doubt);
     }
 
     fn call(&mut self, peer: &str) -> &mut Call {

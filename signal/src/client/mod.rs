@@ -136,12 +136,16 @@ impl Client {
             Reply::Refused(refused) if matches!(refused.about, About::Register(_)) => {
                 self.not_registered(now, refused);
             }
-            Reply::Refused(refused) => self.event(ClientEvent::Refused(refused)),
+            Reply::Refused(refused) => {
+                refused.target.iter().for_each(|peer| self.calls.doubt(peer));
+                self.event(ClientEvent::Refused(refused));
+            }
             Reply::Forward(forward) => self.received(forward),
             Reply::Joined { room, peers } => self.event(ClientEvent::Joined { room, peers }),
             Reply::Presence { room, peer, state } => {
+                // It may have lost its connection only, and come back to go on.
                 if state == Presence::Left {
-                    self.calls.forget(&peer);
+                    self.calls.doubt(&peer);
                 }
                 self.event(ClientEvent::Presence { room, peer, state });
             }
@@ -295,8 +299,8 @@ impl Client {
         self.outputs.push_back(ClientOutput::Event(event));
     }
 
-    /// Waits for half the pause to all of it, so that the clients of a hub that failed do not come back
-    /// at the same moment.
+    /// The connection is over: waits for half the pause to all of it, so that the clients of a hub that
+    /// failed do not come back at the same moment.
     fn wait(&mut self, now: Time) {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -305,5 +309,6 @@ impl Client {
         let spread = self.random % (half.as_micros() as u64).max(1);
         self.state = State::Waiting(now.after(half + Duration::from_micros(spread)));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.calls.doubt_all();
     }
 }

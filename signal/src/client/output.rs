@@ -64,8 +64,9 @@ pub enum ClientEvent {
         /// Which.
         description: Description,
     },
-    /// A peer and the client made offers at the same time, and the client has to give way: it must take
-    /// its offer back. The peer's offer follows.
+    /// A peer makes an offer while one of the client's to it has no answer, and the client has to give
+    /// way: it must take its offer back. The peer's offer follows. Where two offers have crossed, the
+    /// lesser id gives way; where the client's may be lost, the client does.
     Rollback {
         /// Who.
         peer: String,
