@@ -35,8 +35,9 @@ pub struct Limits {
     pub messages: Rate,
     /// Bytes from one connection. Default 512 KiB per second, 2 MiB at once: four largest messages.
     pub bytes: Rate,
-    /// Requests of one connection that are refused by its own fault. Default 1 per second, 64 at once. Beyond it the
-    /// connection is closed: a faulty program is told first, a hostile one does not fill the log.
+    /// Requests of one connection that are refused by its own fault. Default 1 per second, 64 at once.
+    /// Beyond it the connection is closed: a faulty program is told first, a hostile one does not fill the
+    /// log. Not counted where refusals are silent.
     pub refusals: Rate,
     /// What joining or leaving a room costs of `messages`: it is told to everybody there. Default 8.
     pub membership_cost: usize,
@@ -62,15 +63,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Where [`Policies::GO_COMPAT`](crate::Policies::GO_COMPAT) holds: several ids, or none, are fine, and
-    /// so is any number of requests that are not done, of which nobody is told.
+    /// Where [`Policies::GO_COMPAT`](crate::Policies::GO_COMPAT) holds: several ids, or none, are fine.
     pub fn go_compat() -> Self {
-        Self {
-            ids: 16,
-            register_timeout: Duration::MAX,
-            refusals: Rate { per_second: u32::MAX, burst: u32::MAX },
-            ..Self::default()
-        }
+        Self { ids: 16, register_timeout: Duration::MAX, ..Self::default() }
     }
 }
 

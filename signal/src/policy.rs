@@ -16,7 +16,7 @@ pub enum TakenId {
 pub enum Refusals {
     /// The client is told, with a code.
     Answer,
-    /// Nothing is said.
+    /// Nothing is said, and nobody is closed for it.
     Silent,
 }
 

@@ -76,8 +76,8 @@ impl Refusal {
         }
     }
 
-    /// Whether the request should not have been made. Some fail by what others do.
+    /// Whether the request should not have been made. Some fail by what others do, as when they leave.
     pub(crate) const fn blames_sender(&self) -> bool {
-        !matches!(self, Self::TargetBusy | Self::RoomFull)
+        !matches!(self, Self::UnknownTarget | Self::TargetBusy | Self::RoomFull)
     }
 }

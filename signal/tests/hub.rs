@@ -174,6 +174,17 @@ fn go_clients_are_never_closed_for_what_they_are_not_told() {
 }
 
 #[test]
+fn who_calls_peers_that_left_is_told_and_kept() {
+    let mut world = World::new(safe());
+    let a = world.client("a");
+    for _ in 0..200 {
+        world.say(a, &data("a", "gone", "aGk="));
+    }
+    assert_eq!(world.refusals(a), vec![Refusal::UnknownTarget; 200]);
+    assert!(world.closed.is_empty(), "others could do it to anybody who answers their calls");
+}
+
+#[test]
 fn bytes_are_counted_as_messages_are() {
     let mut world = World::new(limited(Limits {
         bytes: Rate { per_second: 100, burst: 400 },

@@ -206,13 +206,17 @@ impl Hub {
     fn refuse(&mut self, id: ConnId, refusal: Refusal, asked: Asked) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         self.totals.refused += 1;
-        if refusal.blames_sender() && !conn.refusals.take(self.now, 1) {
-            self.doomed.push((id, CloseReason::TooManyRefusals));
-        }
-        let Asked { about, request, target } = asked;
-        if self.policies.refusals == Refusals::Answer {
-            let (code, message) = (refusal.code().into(), refusal.to_string());
-            self.tell(id, &Reply::Refused(Refused { about, code, message, request, target }));
+        match self.policies.refusals {
+            // Who is not told cannot do better.
+            Refusals::Silent => {}
+            Refusals::Answer => {
+                if refusal.blames_sender() && !conn.refusals.take(self.now, 1) {
+                    self.doomed.push((id, CloseReason::TooManyRefusals));
+                }
+                let Asked { about, request, target } = asked;
+                let (code, message) = (refusal.code().into(), refusal.to_string());
+                self.tell(id, &Reply::Refused(Refused { about, code, message, request, target }));
+            }
         }
         self.outputs.push_back(Output::Event(Event::Refused { conn: id, refusal }));
     }
