@@ -45,11 +45,16 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Bytes of such messages. Default 2 MiB.
     pub queue_bytes: usize,
-    /// Bytes that wait for all connections together. Default 256 MiB.
+    /// Bytes that wait for all connections together, of whatever origin. Default 256 MiB. Beyond it the
+    /// connection for which most waits is closed. At least the largest message.
     pub total_queue_bytes: usize,
-    /// The hub's own messages that wait for one connection. Default 512: several full rooms of people who
-    /// come at once. Beyond it the connection is closed: it asks, but does not read.
+    /// Answers that wait for one connection. Default 512: all that may be asked at once. Beyond it the
+    /// connection is closed: it asks, but does not read. As much presence may wait beside them. What is
+    /// beyond that is not told; instead the whole room is, when the connection has read what there was.
     pub own_messages: usize,
+    /// Bytes of answers, and of presence beside them. Default 512 KiB. At least what it takes to name all
+    /// peers of a room.
+    pub own_bytes: usize,
     /// Messages that the embedder may hold for one connection, of those that wait. Default 16.
     pub in_flight: usize,
     /// How often a connection is asked for a sign of life. Default 15 s, as the Go programs do.
@@ -87,6 +92,7 @@ impl Default for Limits {
             queue_bytes: 2 << 20,
             total_queue_bytes: 256 << 20,
             own_messages: 512,
+            own_bytes: 512 << 10,
             in_flight: 16,
             ping_interval: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(90),

@@ -215,16 +215,63 @@ fn who_asks_without_reading_is_closed() {
 }
 
 #[test]
-fn what_waits_for_all_is_bounded_too() {
+fn answers_are_bounded_in_bytes_too() {
+    let mut world = World::new(limited(Limits { own_bytes: 1000, ..Limits::default() }));
+    let a = world.client("a");
+    world.stalled.insert(a);
+    while world.closed.is_empty() {
+        assert!(world.hub.stats().queued_bytes <= 1000);
+        world.say(a, &register("a"));
+    }
+    assert_eq!(world.closed.get(&a), Some(&CloseReason::SlowReader));
+}
+
+#[test]
+fn who_waits_for_most_makes_room_for_all() {
     let mut world = World::new(limited(Limits { total_queue_bytes: 1000, ..Limits::default() }));
     let (a, b, c) = (world.client("a"), world.client("b"), world.client("c"));
     world.stalled.extend([b, c]);
-    for _ in 0..4 {
+    world.say(a, &data("a", "c", "aGk="));
+    while world.closed.is_empty() {
         world.say(a, &data("a", "b", "aGk="));
-        world.say(a, &data("a", "c", "aGk="));
+        assert!(world.hub.stats().queued_bytes <= 1000);
     }
-    assert!(world.hub.stats().queued_bytes <= 1000);
-    assert_eq!(world.refusals(a).last(), Some(&Refusal::TargetBusy));
+    assert_eq!(world.closed.get(&b), Some(&CloseReason::SlowReader));
+    world.say(a, &data("a", "c", "aGk="));
+    assert_eq!(world.refusals(a), [], "who has little waiting is served");
+    assert_eq!(world.closed.len(), 1);
+}
+
+#[test]
+fn a_room_that_is_told_in_vain_is_told_anew_and_costs_nobody_the_connection() {
+    let mut world = World::new(safe());
+    let (slow, quick) = (world.client("slow"), world.client("quick"));
+    [slow, quick].into_iter().for_each(|conn| world.say(conn, &join("hall")));
+    world.stalled.insert(slow);
+    for i in 0..20 {
+        let flood = world.client(&format!("f{i}"));
+        for _ in 0..30 {
+            world.say(flood, &join("hall"));
+            world.say(flood, &join("hall").replace("join", "leave"));
+        }
+    }
+    let last = world.client("last");
+    world.say(last, &join("hall"));
+    assert!(world.closed.is_empty());
+    assert!(world.hub.stats().queued_bytes < 2 * Limits::default().own_bytes);
+    // What it asks is answered all the same.
+    world.say(slow, &register("slow"));
+    (0..2000).for_each(|_| world.take_one(slow));
+    assert_eq!(world.hub.stats().queued_bytes, 0);
+    let heard = &world.heard[&slow];
+    assert!(heard.iter().any(|text| text.contains("register_response")));
+    let told = heard.back().unwrap();
+    assert!(told.contains(r#""room":"hall","peers":["last","quick"]"#), "{told}");
+    world.leave(last);
+    let told = world.heard[&slow].back().unwrap();
+    assert!(told.contains("presence") && told.contains("last"), "and then as before: {told}");
+    let changes = world.heard[&quick].iter().filter(|text| text.contains("presence"));
+    assert_eq!(changes.count(), 2 * (20 * 30 + 1), "who reads is told all");
 }
 
 #[test]

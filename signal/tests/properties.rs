@@ -2,11 +2,17 @@
 
 mod common;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use common::{World, data, register, safe};
 use proptest::prelude::*;
-use smoq_signal::{Config, ConnId, Limits, Policies, Rate};
+use smoq_signal::{
+    Config, ConnId, Limits, Policies, Rate,
+    wire::{Dialect, Frame, Presence, Reply, Spelling},
+};
 
 /// What one of a few clients does.
 #[derive(Clone, Debug)]
@@ -16,6 +22,8 @@ enum Act {
     Unregister,
     Join(usize),
     Leave(usize),
+    /// Comes into a room and leaves it, so many times.
+    Flap(usize, usize),
     /// So many numbered messages to whoever has the id.
     Send(usize, usize),
     /// As somebody else.
@@ -40,6 +48,7 @@ fn act() -> impl Strategy<Value = (usize, Act)> {
         1 => Just(Act::Unregister),
         2 => (0..3_usize).prop_map(Act::Join),
         1 => (0..3_usize).prop_map(Act::Leave),
+        2 => (0..3_usize, 1..6_usize).prop_map(|(room, count)| Act::Flap(room, count)),
         6 => (id.clone(), 1..12_usize).prop_map(|(to, count)| Act::Send(to, count)),
         1 => id.prop_map(Act::Forge),
         1 => junk().prop_map(Act::Junk),
@@ -89,6 +98,8 @@ struct Run {
     /// The last number that was sent, and that was heard, from a connection to another.
     sent: u64,
     heard: BTreeMap<(String, ConnId), u64>,
+    /// Who each connection has been told to be in its rooms.
+    views: BTreeMap<ConnId, BTreeMap<String, BTreeSet<String>>>,
 }
 
 impl Run {
@@ -107,6 +118,11 @@ impl Run {
             Act::Unregister => self.world.say(conn, r#"{"type":"unregister_request"}"#),
             Act::Join(at) => self.world.say(conn, &room("join", at)),
             Act::Leave(at) => self.world.say(conn, &room("leave", at)),
+            Act::Flap(at, count) => {
+                for kind in ["join", "leave"].repeat(count) {
+                    self.world.say(conn, &room(kind, at));
+                }
+            }
             Act::Send(to, count) => {
                 let own = IDS.iter().find(|id| self.world.hub.holder(id) == Some(conn));
                 for _ in 0..count {
@@ -136,6 +152,27 @@ impl Run {
         }
     }
 
+    /// When all have read what waits for them, they agree on who is where.
+    fn agree(&mut self) {
+        self.world.stalled.clear();
+        for conn in self.clients.into_iter().flatten() {
+            (0..200).for_each(|_| self.world.take_one(conn));
+        }
+        self.check();
+        let named = |id| Some((self.world.hub.holder(id)?, id));
+        let live: Vec<_> = IDS.into_iter().filter_map(named).collect();
+        let empty = BTreeMap::new();
+        for (viewer, own) in &live {
+            for (room, peers) in self.views.get(viewer).unwrap_or(&empty) {
+                let is_there = |(conn, id): &&(ConnId, &str)| {
+                    id != own && self.views.get(conn).is_some_and(|view| view.contains_key(room))
+                };
+                let there = live.iter().filter(is_there).map(|(_, id)| id.to_string()).collect();
+                assert_eq!(*peers, there, "what {own} knows of {room}");
+            }
+        }
+    }
+
     fn check(&mut self) {
         let closed = &self.world.closed;
         for client in &mut self.clients {
@@ -149,7 +186,7 @@ impl Run {
         let stats = self.world.hub.stats();
         assert_eq!(stats.connections, live.len());
         assert!(stats.peers <= live.len() && stats.rooms <= stats.peers * limits().rooms);
-        assert!(stats.queued_bytes <= limits().total_queue_bytes + live.len() * 50_000);
+        assert!(stats.queued_bytes <= limits().total_queue_bytes);
         for (conn, texts) in std::mem::take(&mut self.world.heard) {
             for text in texts {
                 self.hear(conn, &text);
@@ -163,6 +200,7 @@ impl Run {
             let (_, rest) = text.split_once(&format!(r#""{name}":""#))?;
             Some(rest.split_once('"')?.0.to_owned())
         };
+        self.look(conn, text);
         if !text.contains(r#""type":"data_channel""#) {
             return;
         }
@@ -173,18 +211,45 @@ impl Run {
     }
 }
 
+impl Run {
+    fn look(&mut self, conn: ConnId, text: &str) {
+        let frame = Frame::read(text, Spelling::Exact).unwrap();
+        let view = self.views.entry(conn).or_default();
+        match Reply::read(&frame, Dialect::Envelope, Spelling::Exact).unwrap() {
+            Reply::Joined { room, peers } => {
+                view.insert(room, peers.into_iter().collect());
+            }
+            Reply::Left { room } => {
+                view.remove(&room);
+            }
+            Reply::Unregistered { .. } => view.clear(),
+            Reply::Presence { room, peer, state } => {
+                let peers = view.get_mut(&room).expect("told of rooms that it is in only");
+                let news = match state {
+                    Presence::Joined => peers.insert(peer),
+                    Presence::Left => peers.remove(&peer),
+                };
+                assert!(news, "told once: {text}");
+            }
+            Reply::Registered { .. } | Reply::Forward(_) | Reply::Refused(_) => {}
+        }
+    }
+}
+
 /// Small, so that a short run reaches them.
 fn limits() -> Limits {
     Limits {
         connections: 4,
         rooms: 2,
-        room_peers: 2,
+        room_peers: 3,
         messages: Rate { per_second: 20, burst: 60 },
+        membership_cost: 2,
         refusals: Rate { per_second: 1, burst: 8 },
         queue_messages: 8,
         queue_bytes: 1000,
         total_queue_bytes: 1500,
-        own_messages: 12,
+        own_messages: 6,
+        own_bytes: 900,
         in_flight: 3,
         ..Limits::default()
     }
@@ -192,7 +257,13 @@ fn limits() -> Limits {
 
 fn run(policies: Policies, acts: Vec<(usize, Act)>) -> Run {
     let world = World::new(Config { limits: limits(), policies, ..safe() });
-    let mut run = Run { world, clients: [None; CLIENTS], sent: 0, heard: BTreeMap::new() };
+    let mut run = Run {
+        world,
+        clients: [None; CLIENTS],
+        sent: 0,
+        heard: BTreeMap::new(),
+        views: BTreeMap::new(),
+    };
     let begin = (0..3).flat_map(|who| [(who, Act::Connect), (who, Act::Register(who))]);
     for (who, act) in begin.chain(acts) {
         run.act(who, act);
@@ -209,6 +280,7 @@ proptest! {
         acts in prop::collection::vec(act(), 1..80),
     ) {
         let mut run = run(Policies::SAFE, acts);
+        run.agree();
         for conn in std::mem::take(&mut run.clients).into_iter().flatten() {
             run.world.leave(conn);
         }

@@ -87,11 +87,11 @@ pub enum ClientEvent {
         /// The message.
         bytes: Vec<u8>,
     },
-    /// The client is in a room.
+    /// The client is in a room. Told again when it has read too slowly to be told of each change.
     Joined {
         /// Its name.
         room: String,
-        /// Who else is there.
+        /// Who else is there, in place of what was known before.
         peers: Vec<String>,
     },
     /// Somebody came into a room or left it.

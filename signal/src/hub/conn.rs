@@ -13,17 +13,26 @@ use crate::{
     wire::Dialect,
 };
 
-/// Whose a message is.
+/// Why a message is sent. Each has bounds of its own, so that nobody is cut off from the one by the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The hub's own: answers and presence.
-    Hub,
-    /// Another client's.
+    /// The client has asked.
+    Answer,
+    /// Others come into its rooms and leave them.
+    Presence,
+    /// Another client has sent it.
     Peer,
 }
 
 /// What one connection may not have more of.
 pub(super) struct QueueFull;
+
+/// What waits for a connection, of one origin.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    messages: usize,
+    bytes: usize,
+}
 
 #[derive(Clone)]
 pub(super) struct Conn {
@@ -49,10 +58,9 @@ pub(super) struct Conn {
     in_flight: VecDeque<(Origin, usize)>,
     /// When it last took something, or began to have something to take.
     progress: Time,
-    own: usize,
-    foreign: usize,
-    foreign_bytes: usize,
-    queued_bytes: usize,
+    answers: Load,
+    presence: Load,
+    forwards: Load,
 }
 
 impl Conn {
@@ -73,10 +81,9 @@ impl Conn {
             queue: VecDeque::new(),
             in_flight: VecDeque::new(),
             progress: now,
-            own: 0,
-            foreign: 0,
-            foreign_bytes: 0,
-            queued_bytes: 0,
+            answers: Load::default(),
+            presence: Load::default(),
+            forwards: Load::default(),
         }
     }
 
@@ -87,32 +94,41 @@ impl Conn {
 
     /// Bytes that wait for it.
     pub(super) fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+        self.answers.bytes + self.presence.bytes + self.forwards.bytes
     }
 
-    /// Whether this much more of others may wait for it.
-    pub(super) fn has_room(&self, bytes: usize, limits: &Limits) -> bool {
-        self.foreign < limits.queue_messages && self.foreign_bytes + bytes <= limits.queue_bytes
+    /// Whether it has been told all that it was to be told of its rooms.
+    pub(super) fn is_up_to_date(&self) -> bool {
+        self.presence.messages == 0
     }
 
-    /// Puts a message behind the others. What others may put in is asked of `has_room` before.
+    /// Puts a message behind the others.
     pub(super) fn push(
         &mut self,
         origin: Origin,
         text: String,
         limits: &Limits,
     ) -> Result<(), QueueFull> {
-        match origin {
-            Origin::Hub if self.own == limits.own_messages => return Err(QueueFull),
-            Origin::Hub => self.own += 1,
-            Origin::Peer => {
-                self.foreign += 1;
-                self.foreign_bytes += text.len();
-            }
+        let (most, most_bytes) = match origin {
+            Origin::Answer | Origin::Presence => (limits.own_messages, limits.own_bytes),
+            Origin::Peer => (limits.queue_messages, limits.queue_bytes),
+        };
+        let load = self.load(origin);
+        if load.messages >= most || load.bytes + text.len() > most_bytes {
+            return Err(QueueFull);
         }
-        self.queued_bytes += text.len();
+        load.messages += 1;
+        load.bytes += text.len();
         self.queue.push_back((origin, text));
         Ok(())
+    }
+
+    fn load(&mut self, origin: Origin) -> &mut Load {
+        match origin {
+            Origin::Answer => &mut self.answers,
+            Origin::Presence => &mut self.presence,
+            Origin::Peer => &mut self.forwards,
+        }
     }
 
     /// Whether the embedder may have the next message.
@@ -134,14 +150,9 @@ impl Conn {
     pub(super) fn sent(&mut self, now: Time) -> usize {
         let Some((origin, bytes)) = self.in_flight.pop_front() else { return 0 };
         self.progress = now;
-        self.queued_bytes -= bytes;
-        match origin {
-            Origin::Hub => self.own -= 1,
-            Origin::Peer => {
-                self.foreign -= 1;
-                self.foreign_bytes -= bytes;
-            }
-        }
+        let load = self.load(origin);
+        load.messages -= 1;
+        load.bytes -= bytes;
         bytes
     }
 

@@ -20,7 +20,8 @@ use crate::{
     policy::Policies,
     wire::{Reply, Stamp, Timestamp},
 };
-use conn::{Conn, Origin};
+use conn::{Conn, Origin, QueueFull};
+use rooms::View;
 
 pub use output::{CloseReason, ConnectRefused, Event, Output, Stats};
 
@@ -43,7 +44,7 @@ struct Peer {
     conn: ConnId,
     /// Who shows it may take the id over.
     token: String,
-    rooms: BTreeSet<RoomName>,
+    rooms: BTreeMap<RoomName, View>,
 }
 
 /// A signalling hub.
@@ -151,6 +152,8 @@ impl Hub {
             self.totals.queued_bytes -= state.sent(self.now);
             self.list(conn);
             self.arm(conn);
+            self.refresh(conn);
+            self.settle();
         }
     }
 
@@ -261,19 +264,28 @@ impl Hub {
         }
     }
 
-    /// Queues a message of the hub's own.
+    /// Queues an answer. Who has asked for so many without reading is closed.
     fn tell(&mut self, id: ConnId, reply: &Reply) {
-        let stamp = self.stamp();
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let text = reply.write(conn.form(), &stamp);
-        let bytes = text.len();
-        match conn.push(Origin::Hub, text, &self.limits) {
-            Ok(()) => {
-                self.totals.queued_bytes += bytes;
-                self.list(id);
-            }
-            Err(conn::QueueFull) => self.doomed.push((id, CloseReason::SlowReader)),
+        if self.queue(id, Origin::Answer, reply).is_err() {
+            self.doomed.push((id, CloseReason::SlowReader));
         }
+    }
+
+    /// Queues a message of the hub's own.
+    fn queue(&mut self, id: ConnId, origin: Origin, reply: &Reply) -> Result<(), QueueFull> {
+        let stamp = self.stamp();
+        let Some(conn) = self.conns.get(&id) else { return Ok(()) };
+        let text = reply.write(conn.form(), &stamp);
+        self.push(id, origin, text)
+    }
+
+    fn push(&mut self, id: ConnId, origin: Origin, text: String) -> Result<(), QueueFull> {
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        let bytes = text.len();
+        conn.push(origin, text, &self.limits)?;
+        self.totals.queued_bytes += bytes;
+        self.list(id);
+        Ok(())
     }
 
     /// For a message that is made here.
@@ -291,9 +303,18 @@ impl Hub {
 
     /// Closes what an input has made unbearable, and what that makes so in turn.
     fn settle(&mut self) {
-        while let Some((conn, reason)) = self.doomed.pop() {
+        while let Some((conn, reason)) = self.doomed.pop().or_else(|| self.too_full()) {
             self.end(conn, Some(reason));
         }
+    }
+
+    /// Where too much waits for all together, those for whom most waits go: so whoever reads is served.
+    fn too_full(&self) -> Option<(ConnId, CloseReason)> {
+        if self.totals.queued_bytes <= self.limits.total_queue_bytes {
+            return None;
+        }
+        let fullest = self.conns.iter().max_by_key(|(_, conn)| conn.queued_bytes());
+        fullest.map(|(id, _)| (*id, CloseReason::SlowReader))
     }
 
     /// Forgets a connection and frees its ids.
@@ -319,7 +340,7 @@ impl Hub {
     /// Makes an id free. Its connection has forgotten it already.
     fn free(&mut self, conn: ConnId, id: PeerId) {
         let Some(peer) = self.peers.remove(&id) else { return };
-        for room in &peer.rooms {
+        for room in peer.rooms.keys() {
             self.walk_out(&id, room);
         }
         self.outputs.push_back(Output::Event(Event::Unregistered { conn, peer: id }));

@@ -4,7 +4,10 @@ use alloc::string::{String, ToString};
 
 use smoq_core::Time;
 
-use super::{CloseReason, Event, Hub, Output, Peer, conn::Origin};
+use super::{
+    CloseReason, Event, Hub, Output, Peer,
+    conn::{Origin, QueueFull},
+};
 use crate::{
     id::{ConnId, PeerId, id_of, token_of},
     policy::{EmptyId, Forms, Refusals, Sender, TakenId, Tokens, Unregister},
@@ -174,23 +177,15 @@ impl Hub {
             }
         }
         let to = self.holder(&forward.to).ok_or(Refusal::UnknownTarget)?;
-        let Some(target) = self.conns.get_mut(&to) else { return Err(Refusal::UnknownTarget) };
+        let Some(target) = self.conns.get(&to) else { return Err(Refusal::UnknownTarget) };
         let kind = forward.payload.kind();
         let text = Reply::Forward(forward).write(target.form(), stamp);
         let bytes = text.len();
         if bytes > self.limits.message_bytes {
             return Err(Refusal::TooLarge);
         }
-        let all = self.totals.queued_bytes + bytes;
-        if !target.has_room(bytes, &self.limits) || all > self.limits.total_queue_bytes {
-            return Err(Refusal::TargetBusy);
-        }
-        if target.push(Origin::Peer, text, &self.limits).is_err() {
-            return Err(Refusal::TargetBusy);
-        }
-        self.totals.queued_bytes = all;
+        self.push(to, Origin::Peer, text).map_err(|QueueFull| Refusal::TargetBusy)?;
         self.totals.forwarded += 1;
-        self.list(to);
         self.outputs.push_back(Output::Event(Event::Forwarded { conn: id, to, kind, bytes }));
         Ok(())
     }

@@ -1,13 +1,28 @@
 //! Rooms: who is where, and who is told.
 
-use alloc::{string::ToString, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 
-use super::Hub;
+use super::{
+    Hub,
+    conn::{Conn, Origin, QueueFull},
+};
 use crate::{
     id::{ConnId, PeerId, RoomName},
     refusal::Refusal,
     wire::{Presence, Reply},
 };
+
+/// What a peer knows of a room that it is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// All, once it has read what waits for it.
+    Told,
+    /// Not all: too much waited for it already.
+    Stale,
+}
 
 impl Hub {
     /// Brings the first id of a connection into a room.
@@ -15,7 +30,7 @@ impl Hub {
         let id = self.first_id(conn)?;
         let room = RoomName::new(room, self.limits.id_bytes).map_err(Refusal::BadRoom)?;
         let peer = self.peers.get_mut(&id).ok_or(Refusal::NotRegistered)?;
-        if !peer.rooms.contains(&room) {
+        if !peer.rooms.contains_key(&room) {
             if peer.rooms.len() >= self.limits.rooms {
                 return Err(Refusal::TooManyRooms);
             }
@@ -23,12 +38,11 @@ impl Hub {
             if there >= self.limits.room_peers {
                 return Err(Refusal::RoomFull);
             }
-            peer.rooms.insert(room.clone());
+            peer.rooms.insert(room.clone(), View::Told);
             self.announce(&room, &id, Presence::Joined);
             self.rooms.entry(room.clone()).or_default().insert(id.clone());
         }
-        let others = self.rooms.get(&room).into_iter().flatten().filter(|peer| **peer != id);
-        let peers = others.map(ToString::to_string).collect();
+        let peers = self.others(&room, &id);
         self.tell(conn, &Reply::Joined { room: room.to_string(), peers });
         Ok(())
     }
@@ -37,7 +51,7 @@ impl Hub {
     pub(super) fn leave(&mut self, conn: ConnId, room: &str) -> Result<(), Refusal> {
         let id = self.first_id(conn)?;
         let peer = self.peers.get_mut(&id).ok_or(Refusal::NotRegistered)?;
-        let room = peer.rooms.take(room).ok_or(Refusal::NotInRoom)?;
+        let (room, _) = peer.rooms.remove_entry(room).ok_or(Refusal::NotInRoom)?;
         self.walk_out(&id, &room);
         self.tell(conn, &Reply::Left { room: room.to_string() });
         Ok(())
@@ -54,15 +68,46 @@ impl Hub {
     }
 
     fn announce(&mut self, room: &RoomName, id: &PeerId, state: Presence) {
-        let others: Vec<_> = self
-            .rooms
-            .get(room)
-            .into_iter()
-            .flatten()
-            .filter_map(|peer| self.peers.get(peer).map(|peer| peer.conn))
-            .collect();
+        let there: Vec<_> = self.rooms.get(room).into_iter().flatten().cloned().collect();
         let reply = Reply::Presence { room: room.to_string(), peer: id.to_string(), state };
-        others.into_iter().for_each(|conn| self.tell(conn, &reply));
+        there.iter().for_each(|peer| self.show(peer, room, &reply));
+    }
+
+    /// Tells a peer of its room, unless it has to be told anew anyway.
+    fn show(&mut self, id: &PeerId, room: &RoomName, reply: &Reply) {
+        let Some(peer) = self.peers.get(id) else { return };
+        if peer.rooms.get(room) != Some(&View::Told) {
+            return;
+        }
+        if let Err(QueueFull) = self.queue(peer.conn, Origin::Presence, reply) {
+            self.view(id, room, View::Stale);
+        }
+    }
+
+    fn view(&mut self, id: &PeerId, room: &RoomName, view: View) {
+        let view_of = self.peers.get_mut(id).and_then(|peer| peer.rooms.get_mut(room));
+        view_of.into_iter().for_each(|old| *old = view);
+    }
+
+    /// Tells a connection that has read all presence who is in the rooms of which it was not told all.
+    pub(super) fn refresh(&mut self, conn: ConnId) {
+        if !self.conns.get(&conn).is_some_and(Conn::is_up_to_date) {
+            return;
+        }
+        let Ok(id) = self.first_id(conn) else { return };
+        let rooms = self.peers.get(&id).into_iter().flat_map(|peer| &peer.rooms);
+        let stale = rooms.filter(|(_, view)| **view == View::Stale);
+        for room in stale.map(|(room, _)| room.clone()).collect::<Vec<_>>() {
+            self.view(&id, &room, View::Told);
+            let peers = self.others(&room, &id);
+            self.show(&id, &room, &Reply::Joined { room: room.to_string(), peers });
+        }
+    }
+
+    /// Who is in a room beside this one.
+    fn others(&self, room: &RoomName, id: &PeerId) -> Vec<String> {
+        let all = self.rooms.get(room).into_iter().flatten();
+        all.filter(|peer| *peer != id).map(ToString::to_string).collect()
     }
 
     fn first_id(&self, conn: ConnId) -> Result<PeerId, Refusal> {
