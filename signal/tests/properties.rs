@@ -265,7 +265,9 @@ fn run(policies: Policies, acts: Vec<(usize, Act)>) -> Run {
         views: BTreeMap::new(),
     };
     let begin = (0..3).flat_map(|who| [(who, Act::Connect), (who, Act::Register(who))]);
-    for (who, act) in begin.chain(acts) {
+    // One of them is told more than it takes.
+    let slow = [(0, Act::Join(0)), (0, Act::Stall), (1, Act::Flap(0, 3)), (2, Act::Join(0))];
+    for (who, act) in begin.chain(slow).chain(acts) {
         run.act(who, act);
         run.check();
     }

@@ -269,6 +269,11 @@ async fn frames_are_bounded_and_checked() {
     // A frame from a client must be masked.
     in_time(c.0.get_mut().write_all(&[0x81, 0x01, b'x'])).await.unwrap();
     assert_eq!(c.closed().await.0, CloseCode::Protocol);
+    let metrics = server.get("/metrics").await;
+    for reason in ["too_large", "not_text", "not_websocket"] {
+        let line = format!("smoq_signal_closed_total{{reason=\"{reason}\"}} 1\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
     server.stop().await;
 }
 
@@ -381,6 +386,46 @@ async fn a_reader_that_stops_harms_only_itself() {
     assert!(b.hear().await.contains("after"));
     // What it had got before is still there, and then comes the end.
     in_time(async { while let Some(Ok(_)) = slow.next().await {} }).await;
+    server.stop().await;
+}
+
+/// However many come and go: who reads stays, and knows in the end who is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_in_a_room_harms_no_reader() {
+    const CROWD: usize = 40;
+    let room = |what: &str| format!(r#"{{"type":"{what}_request","data":{{"room":"hall"}}}}"#);
+    let server = Running::start(|_| {}).await;
+    let mut reader = server.client("reader").await;
+    reader.say(room("join")).await;
+    let mut crowd = JoinSet::new();
+    for i in 0..CROWD {
+        let mut client = server.client(&format!("crowd {i}")).await;
+        let changes: Vec<_> = (0..30).flat_map(|_| [room("join"), room("leave")]).collect();
+        crowd.spawn(async move {
+            for change in changes {
+                client.say(change).await;
+            }
+            // All is done when the last is answered.
+            let mut left = 0;
+            while left < 30 {
+                left += u32::from(client.hear().await.contains("leave_response"));
+            }
+        });
+    }
+    let mut last = server.client("last").await;
+    let watching = async {
+        let mut heard = reader.hear().await;
+        while !heard.contains("last") {
+            heard = reader.hear().await;
+        }
+    };
+    let coming = async {
+        while let Some(ended) = crowd.join_next().await {
+            ended.unwrap();
+        }
+        last.say(room("join")).await;
+    };
+    tokio::join!(watching, coming);
     server.stop().await;
 }
 

@@ -164,6 +164,13 @@ impl Hub {
         self.settle();
     }
 
+    /// Closes a connection: the embedder has found a reason.
+    pub fn close(&mut self, now: Time, conn: ConnId, reason: CloseReason) {
+        self.advance(now);
+        self.end(conn, Some(reason));
+        self.settle();
+    }
+
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Time) {
         self.advance(now);

@@ -110,6 +110,12 @@ pub enum CloseReason {
     /// A message was too long.
     #[error("message too long")]
     TooLarge,
+    /// A message is no UTF-8. Found by the embedder.
+    #[error("not UTF-8")]
+    NotText,
+    /// It breaks the rules of the transport. Found by the embedder.
+    #[error("not WebSocket")]
+    NotWebSocket,
     /// Another connection has shown the token and holds the id now.
     #[error("replaced by a newer connection")]
     Replaced,
@@ -123,6 +129,8 @@ impl CloseReason {
     pub const fn code(self) -> u16 {
         match self {
             Self::Shutdown => 1001,
+            Self::NotWebSocket => 1002,
+            Self::NotText => 1007,
             Self::Idle | Self::NotRegistered | Self::TooManyRefusals => 1008,
             Self::TooLarge => 1009,
             Self::SlowReader => 1013,
@@ -139,6 +147,8 @@ impl CloseReason {
             Self::SlowReader => "slow_reader",
             Self::TooManyRefusals => "too_many_refusals",
             Self::TooLarge => "too_large",
+            Self::NotText => "not_text",
+            Self::NotWebSocket => "not_websocket",
             Self::Replaced => "replaced",
             Self::Shutdown => "shutdown",
         }

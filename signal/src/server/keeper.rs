@@ -8,7 +8,11 @@ use std::{
 
 use smoq_core::Time;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{
+        Semaphore,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::{Instant, sleep_until},
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -38,49 +42,59 @@ enum Input {
     Connect { remote: SocketAddr, line: oneshot::Sender<Result<Line, ConnectRefused>> },
     Message { conn: ConnId, text: Utf8Bytes },
     Alive { conn: ConnId },
-    Sent { conn: ConnId },
     Disconnect { conn: ConnId },
+    Close { conn: ConnId, reason: CloseReason },
     Metrics { answer: oneshot::Sender<Metrics> },
     Shutdown,
 }
 
 /// How tasks speak to the hub.
 #[derive(Clone)]
-pub(super) struct Handle(mpsc::Sender<Input>);
+pub(super) struct Handle {
+    inputs: mpsc::Sender<Input>,
+    /// What was sent frees a queue, so it does not wait behind what may fill one. As long as all that the
+    /// hub gives out, so never full.
+    sent: mpsc::Sender<ConnId>,
+}
 
 /// The keeper ends only after all handles, or by a bug; then what is said to it is lost.
 impl Handle {
     /// Asks for a connection.
     pub(super) async fn connect(&self, remote: SocketAddr) -> Result<Line, ConnectRefused> {
         let (line, answer) = oneshot::channel();
-        let _ = self.0.send(Input::Connect { remote, line }).await;
+        let _ = self.inputs.send(Input::Connect { remote, line }).await;
         answer.await.unwrap_or(Err(ConnectRefused::Shutdown))
     }
 
     pub(super) async fn message(&self, conn: ConnId, text: Utf8Bytes) {
-        let _ = self.0.send(Input::Message { conn, text }).await;
+        let _ = self.inputs.send(Input::Message { conn, text }).await;
     }
 
     pub(super) async fn alive(&self, conn: ConnId) {
-        let _ = self.0.send(Input::Alive { conn }).await;
+        let _ = self.inputs.send(Input::Alive { conn }).await;
     }
 
     pub(super) async fn sent(&self, conn: ConnId) {
-        let _ = self.0.send(Input::Sent { conn }).await;
+        let _ = self.sent.send(conn).await;
     }
 
     pub(super) async fn disconnect(&self, conn: ConnId) {
-        let _ = self.0.send(Input::Disconnect { conn }).await;
+        let _ = self.inputs.send(Input::Disconnect { conn }).await;
+    }
+
+    /// The connection is closed from here.
+    pub(super) async fn close(&self, conn: ConnId, reason: CloseReason) {
+        let _ = self.inputs.send(Input::Close { conn, reason }).await;
     }
 
     pub(super) async fn metrics(&self) -> Option<Metrics> {
         let (answer, metrics) = oneshot::channel();
-        let _ = self.0.send(Input::Metrics { answer }).await;
+        let _ = self.inputs.send(Input::Metrics { answer }).await;
         metrics.await.ok()
     }
 
     pub(super) async fn shutdown(&self) {
-        let _ = self.0.send(Input::Shutdown).await;
+        let _ = self.inputs.send(Input::Shutdown).await;
     }
 }
 
@@ -94,6 +108,9 @@ pub(super) struct Keeper {
     hub: Hub,
     epoch: Instant,
     inputs: mpsc::Receiver<Input>,
+    /// Where what is found out here takes its turn.
+    own_inputs: mpsc::WeakSender<Input>,
+    sent: mpsc::Receiver<ConnId>,
     wires: BTreeMap<ConnId, Wire>,
     /// Orders that a connection may hold: the messages that the hub gives it, and pings.
     orders: usize,
@@ -105,18 +122,22 @@ impl Keeper {
     pub(super) fn new(config: Config) -> (Self, Handle) {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall_micros = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
-        let (sender, inputs) = mpsc::channel(INPUTS);
+        let (inputs_end, inputs) = mpsc::channel(INPUTS);
+        let given_out = config.limits.connections.saturating_mul(config.limits.in_flight);
+        let (sent_end, sent) = mpsc::channel(given_out.clamp(1, Semaphore::MAX_PERMITS));
         let orders = config.limits.in_flight + 8;
         let keeper = Self {
             hub: Hub::new(Config { wall_micros, ..config }),
             epoch: Instant::now(),
             inputs,
+            own_inputs: inputs_end.downgrade(),
+            sent,
             wires: BTreeMap::new(),
             orders,
             log: Log::default(),
             metrics: Metrics::default(),
         };
-        (keeper, Handle(sender))
+        (keeper, Handle { inputs: inputs_end, sent: sent_end })
     }
 
     /// Runs until nobody can say anything any more.
@@ -131,14 +152,19 @@ impl Keeper {
                 }
             };
             tokio::select! {
-                input = self.inputs.recv() => match input {
-                    Some(input) => self.handle(input),
-                    None => return,
-                },
+                biased;
+                Some(conn) = self.sent.recv() => {
+                    let now = self.now();
+                    self.hub.handle_sent(now, conn);
+                }
                 () = late => {
                     let now = self.now();
                     self.hub.handle_timeout(now);
                 }
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.handle(input),
+                    None => return,
+                },
             }
             self.drain();
         }
@@ -155,8 +181,8 @@ impl Keeper {
             Input::Connect { remote, line } => self.connect(now, remote, line),
             Input::Message { conn, text } => self.hub.handle_message(now, conn, &text),
             Input::Alive { conn } => self.hub.handle_alive(now, conn),
-            Input::Sent { conn } => self.hub.handle_sent(now, conn),
             Input::Disconnect { conn } => self.hub.handle_disconnect(now, conn),
+            Input::Close { conn, reason } => self.hub.close(now, conn, reason),
             // Whoever asked may be gone.
             Input::Metrics { answer } => {
                 self.hub.handle_timeout(now);
@@ -216,11 +242,44 @@ impl Keeper {
         }
     }
 
-    /// There is room for all messages that the hub gives out; a ping more or less is no loss. A connection
-    /// that is gone will say so.
+    /// There is room for all messages that the hub gives out; a ping more or less is no loss.
     fn order(&mut self, conn: ConnId, order: Order) {
-        if let Some(wire) = self.wires.get(&conn) {
-            let _ = wire.orders.try_send(order);
+        let Some(wire) = self.wires.get(&conn) else { return };
+        if let Err(TrySendError::Closed(_)) = wire.orders.try_send(order) {
+            // It is over, and may not have said so: its task can end before it has the line. What it said
+            // before comes first. If there is no room now, the next ping finds out again.
+            let told = self.own_inputs.upgrade().map(|it| it.try_send(Input::Disconnect { conn }));
+            if let Some(Ok(())) = told {
+                self.wires.remove(&conn);
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Limits;
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_carries_is_forgotten() {
+        let limits = Limits { ping_interval: Duration::from_millis(20), ..Limits::default() };
+        let (keeper, hub) = Keeper::new(Config { limits, ..Config::default() });
+        let keeper = tokio::spawn(keeper.run());
+        let is_empty =
+            || async { hub.metrics().await.unwrap().json().contains(r#""connected_clients":0,"#) };
+        let line = hub.connect(([127, 0, 0, 1], 1).into()).await.unwrap();
+        assert!(!is_empty().await);
+        drop(line);
+        let forgotten = async {
+            while !is_empty().await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), forgotten).await.unwrap();
+        drop(hub);
+        keeper.await.unwrap();
     }
 }

@@ -11,7 +11,8 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Error, Message, Utf8Bytes,
-        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+        error::ProtocolError,
+        protocol::{CloseFrame, Role, WebSocketConfig},
     },
 };
 
@@ -28,10 +29,8 @@ const SIGNS: Duration = Duration::from_secs(1);
 enum End {
     /// The client has closed it, or it is broken.
     Gone,
-    /// It is closed from here.
-    Close(CloseCode, &'static str),
-    /// The hub closes it.
-    Hub(CloseReason),
+    /// It is closed from here: by the hub, or because of what came.
+    Close(CloseReason),
 }
 
 /// Carries messages until the connection is over.
@@ -49,13 +48,14 @@ where
         .max_message_size(Some(shared.message_bytes))
         .max_frame_size(Some(shared.message_bytes));
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    let end = carry(&mut socket, line, shared).await;
-    // First of all, so that its ids are free at once.
-    shared.hub.disconnect(conn).await;
-    let frame = match end {
-        End::Gone => None,
-        End::Close(code, reason) => Some(CloseFrame { code, reason: reason.into() }),
-        End::Hub(reason) => {
+    // The hub is told first of all, so that its ids are free at once.
+    let frame = match carry(&mut socket, line, shared).await {
+        End::Gone => {
+            shared.hub.disconnect(conn).await;
+            None
+        }
+        End::Close(reason) => {
+            shared.hub.close(conn, reason).await;
             Some(CloseFrame { code: reason.code().into(), reason: reason.to_string().into() })
         }
     };
@@ -66,7 +66,7 @@ async fn carry<S>(socket: &mut WebSocketStream<S>, mut line: Line, shared: &Shar
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let hub_end = |told: Result<CloseReason, _>| End::Hub(told.unwrap_or(CloseReason::Shutdown));
+    let hub_end = |told: Result<CloseReason, _>| End::Close(told.unwrap_or(CloseReason::Shutdown));
     let mut signs = Instant::now();
     loop {
         tokio::select! {
@@ -111,7 +111,7 @@ async fn receive(
         // Programs that do not care send text as bytes.
         Message::Binary(bytes) => match Utf8Bytes::try_from(bytes) {
             Ok(text) => shared.hub.message(conn, text).await,
-            Err(_) => return Some(End::Close(CloseCode::Invalid, "not UTF-8")),
+            Err(_) => return Some(End::Close(CloseReason::NotText)),
         },
         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
             if signs.elapsed() >= SIGNS {
@@ -127,9 +127,11 @@ async fn receive(
 /// What a client is told that does not keep to the protocol.
 fn fault(error: &Error) -> End {
     match error {
-        Error::Capacity(_) => End::Close(CloseCode::Size, "message too long"),
-        Error::Utf8(_) => End::Close(CloseCode::Invalid, "not UTF-8"),
-        Error::Protocol(_) => End::Close(CloseCode::Protocol, "not WebSocket"),
+        Error::Capacity(_) => End::Close(CloseReason::TooLarge),
+        Error::Utf8(_) => End::Close(CloseReason::NotText),
+        // The client has gone without a word.
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
+        Error::Protocol(_) => End::Close(CloseReason::NotWebSocket),
         _ => End::Gone,
     }
 }
