@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Signal(#[from] smoq_signal::server::BindError),
     #[error("{0}")]
+    Hub(#[from] smoq_signal::server::HubFailed),
+    #[error("{0}")]
     Certificate(#[from] smoq_relay::CertificateError),
     #[error("{0}")]
     Tls(#[from] smoq_signal::server::TlsError),

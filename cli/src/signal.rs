@@ -98,6 +98,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let server = Server::bind(config).await?;
     // Nobody may be listening there; that is no reason not to serve.
     let _ = writeln!(io::stdout(), "{}", server.url());
-    server.run(stop).await;
+    server.run(stop).await?;
     Ok(())
 }

@@ -20,7 +20,8 @@ pub struct Limits {
     /// Bytes of the id of a peer and of the name of a room. Default 64: three times what programs
     /// generate.
     pub id_bytes: usize,
-    /// Connections at a time. Default 4096: what a small machine has file descriptors for.
+    /// Connections at a time. Default 4096: what a small machine has memory for. Each takes a file
+    /// descriptor, of which a process may have as many as `ulimit -n` says.
     pub connections: usize,
     /// Connections from one address at a time; from one /64 for IPv6. Default 64: an office behind one
     /// address. A reverse proxy in front makes all clients one address: raise it there.

@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::ServerName;
 use smoq_signal::{
     Limits, Rate,
-    server::{AccessToken, Origins, Server, ServerConfig, tls},
+    server::{AccessToken, HubFailed, Origins, Server, ServerConfig, tls},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -37,7 +37,7 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 struct Running {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), HubFailed>>,
 }
 
 impl Running {
@@ -113,7 +113,7 @@ impl Running {
 
     async fn stop(mut self) {
         drop(self.stop.take());
-        in_time(self.task).await.unwrap();
+        in_time(self.task).await.unwrap().unwrap();
     }
 }
 

@@ -17,8 +17,8 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::{Id, JoinError, JoinSet},
-    time::timeout,
+    task::{Id, JoinError, JoinHandle, JoinSet},
+    time::{Instant, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
@@ -34,6 +34,8 @@ pub use tls::{TlsError, tls};
 const OPENING: Duration = Duration::from_secs(10);
 /// How long a client may take to answer the end of its connection.
 const PARTING: Duration = Duration::from_secs(2);
+/// How often the log says that connections cannot be accepted.
+const WARNING_PAUSE: Duration = Duration::from_secs(60);
 /// Connections that may be open beside those that the hub has: requests, and what is about to end.
 const SPARE: usize = 256;
 /// The same for one address.
@@ -89,6 +91,11 @@ pub enum BindError {
     Random(getrandom::Error),
 }
 
+/// The hub does not work any more, so nobody can be served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("the hub has failed; start it again, and report the panic that was printed before this")]
+pub struct HubFailed;
+
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
@@ -130,16 +137,26 @@ impl Server {
         }
     }
 
-    /// Serves until `shutdown` is done; then tells all clients and returns.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let ServerConfig { limits, policies, origins, token, tls, .. } = self.config;
-        let message_bytes = limits.message_bytes;
-        let mut doors = Doors::new(&limits);
+    /// Serves until `shutdown` is done; then tells all clients and returns. Fails only by a bug in the hub.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), HubFailed> {
+        let ServerConfig { limits, policies, .. } = self.config.clone();
         let config = crate::Config { limits, policies, seed: self.seed, wall_micros: 0 };
         let (keeper, hub) = Keeper::new(config);
-        let keeper = tokio::spawn(keeper.run());
+        self.serve(hub, tokio::spawn(keeper.run()), shutdown).await
+    }
+
+    async fn serve(
+        self,
+        hub: keeper::Handle,
+        mut keeper: JoinHandle<()>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), HubFailed> {
+        let ServerConfig { limits, origins, token, tls, .. } = self.config;
+        let mut doors = Doors::new(&limits);
         let tls = tls.map(TlsAcceptor::from);
-        let shared = Arc::new(Shared { hub, message_bytes, origins, token });
+        let shared = Shared { hub, message_bytes: limits.message_bytes, origins, token };
+        let shared = Arc::new(shared);
+        let mut warned: Option<Instant> = None;
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         // A task that failed has ended, too.
@@ -149,6 +166,8 @@ impl Server {
         loop {
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
+                // Not before all handles are gone, and there is one here.
+                _ = &mut keeper => return Err(HubFailed),
                 Some(ended) = connections.join_next_with_id() => {
                     doors.close(which(ended));
                     continue;
@@ -166,8 +185,12 @@ impl Server {
                     doors.open(connections.spawn(serve).id(), remote.ip());
                 }
                 Err(error) => {
-                    // Most are of one connection; if the process has no descriptors left, time helps.
-                    warn!(%error, "cannot accept a connection");
+                    // Most are of one connection; if the process has no descriptors left, time helps,
+                    // and it need not be said each time.
+                    if warned.is_none_or(|at| at.elapsed() >= WARNING_PAUSE) {
+                        warned = Some(Instant::now());
+                        warn!(%error, "cannot accept connections; is `ulimit -n` high enough?");
+                    }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -179,7 +202,7 @@ impl Server {
         let _ = timeout(PARTING + Duration::from_secs(1), farewell).await;
         connections.shutdown().await;
         drop(shared);
-        let _ = keeper.await;
+        keeper.await.map_err(|_| HubFailed)
     }
 }
 
@@ -193,5 +216,21 @@ async fn serve(stream: TcpStream, remote: SocketAddr, tls: Option<TlsAcceptor>, 
             Ok(Err(error)) => debug!(%remote, %error, "no TLS"),
             Err(_) => debug!(%remote, "no TLS in time"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_ends_with_its_hub() {
+        let config = ServerConfig::new(([127, 0, 0, 1], 0).into());
+        let server = Server::bind(config).await.unwrap();
+        let (_, hub) = Keeper::new(crate::Config::default());
+        let dead = tokio::spawn(async {});
+        let ended =
+            timeout(Duration::from_secs(30), server.serve(hub, dead, std::future::pending()));
+        assert_eq!(ended.await.unwrap(), Err(HubFailed));
     }
 }
