@@ -9,7 +9,7 @@ use std::{
 use smoq_relay::Identity;
 use smoq_signal::{
     Limits, Policies,
-    server::{AccessToken, BadToken, Origins, Server, ServerConfig, tls},
+    server::{AccessToken, BadOrigin, BadToken, Origin, Origins, Server, ServerConfig, tls},
 };
 
 use crate::{failure::Failure, interrupt::interrupted};
@@ -39,8 +39,8 @@ pub(crate) struct Args {
     tls_key: Option<PathBuf>,
     /// Let pages of this origin connect, as in `https://app.example`, besides those of the hub's own host;
     /// may be given more than once; `*` is all pages
-    #[arg(long, value_name = "ORIGIN")]
-    origin: Vec<String>,
+    #[arg(long, value_name = "ORIGIN", value_parser = pages)]
+    origin: Vec<Pages>,
     /// What clients must show, as `?token=` or as a bearer token; 8 to 128 letters, digits or any of -._~
     #[arg(
         long,
@@ -59,6 +59,29 @@ pub(crate) struct Args {
     /// Answer as the Go hub does: silent about errors, and anybody may speak in anybody's name
     #[arg(long)]
     go_compat: bool,
+}
+
+/// Pages that may connect.
+#[derive(Clone, Debug)]
+enum Pages {
+    All,
+    Of(Origin),
+}
+
+impl Pages {
+    fn listed(self) -> Option<Origin> {
+        match self {
+            Self::All => None,
+            Self::Of(origin) => Some(origin),
+        }
+    }
+}
+
+fn pages(text: &str) -> Result<Pages, BadOrigin> {
+    match text {
+        "*" => Ok(Pages::All),
+        text => Origin::new(text).map(Pages::Of),
+    }
 }
 
 fn access_token(text: &str) -> Result<AccessToken, BadToken> {
@@ -85,8 +108,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
         None => None,
     };
-    let any = args.origin.iter().any(|origin| origin == "*");
-    let origins = if any { Origins::Any } else { Origins::Own(args.origin) };
+    let listed: Option<Vec<_>> = args.origin.into_iter().map(Pages::listed).collect();
+    let origins = listed.map_or(Origins::Any, Origins::Own);
     let config = ServerConfig {
         limits,
         policies,

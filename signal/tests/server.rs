@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::ServerName;
 use smoq_signal::{
     Limits, Rate,
-    server::{AccessToken, HubFailed, Origins, Server, ServerConfig, tls},
+    server::{AccessToken, HubFailed, Origin, Origins, Server, ServerConfig, tls},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -299,7 +299,7 @@ async fn the_end_of_a_client_is_answered_and_its_id_is_free() {
 async fn who_may_not_connect_is_told_why() {
     let server = Running::start(|config| {
         config.token = Some(AccessToken::new("let-me-in").unwrap());
-        config.origins = Origins::Own(vec!["https://app.example".into()]);
+        config.origins = Origins::Own(vec![Origin::new("https://app.example").unwrap()]);
         config.limits.connections_per_address = 1;
     })
     .await;

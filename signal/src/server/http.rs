@@ -106,7 +106,7 @@ async fn answer(
         answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return plain(answer);
     };
-    if !shared.origins.allow(request.headers()) {
+    if !shared.origins.allow(request.headers(), remote.ip()) {
         return plain(refuse(
             StatusCode::FORBIDDEN,
             "pages of this origin may not connect; whoever runs the hub can allow it with --origin",

@@ -27,7 +27,7 @@ use crate::{Limits, Policies};
 use doors::Doors;
 use keeper::Keeper;
 
-pub use access::{AccessToken, BadToken, Origins};
+pub use access::{AccessToken, BadOrigin, BadToken, Origin, Origins};
 pub use tls::{TlsError, tls};
 
 /// How long a client may take for the TLS handshake, and for the head of its request.
