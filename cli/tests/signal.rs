@@ -109,6 +109,7 @@ fn a_token_is_asked_for_and_not_shown() {
     running.interrupt();
     assert!(!running.done().expect(0).stderr.contains("correct-horse"));
     user.run(&["signal", "--token", "short"]).expect(2).says("8 to 128 letters");
+    user.run(&["signal", "--origin", "https://app.example/"]).expect(2).says("without a slash");
 }
 
 #[test]

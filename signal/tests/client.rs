@@ -153,6 +153,34 @@ fn candidates_that_wait_are_bounded() {
 }
 
 #[test]
+fn candidates_that_nobody_makes_are_not_kept() {
+    let mut net = pair([Dialect::Envelope; 2]);
+    net.send(0, "bob", candidate(&"x".repeat(2048)));
+    net.send(0, "bob", candidate(&"x".repeat(2049)));
+    net.send(0, "bob", sdp(SdpType::Offer, "o"));
+    net.settle();
+    assert_eq!(net.told(1).len(), 2);
+}
+
+#[test]
+fn strangers_do_not_push_out_a_call() {
+    let strangers = (0..70).map(|i| format!("s{i}"));
+    let names = ["ann".into(), "bob".into()].into_iter().chain(strangers.clone());
+    let mut net = Net::new(safe(), names.map(|name| config(&name, Dialect::Envelope)));
+    net.settle();
+    net.send(0, "bob", sdp(SdpType::Offer, "o"));
+    net.settle();
+    for i in 0..70 {
+        net.send(i + 2, "ann", sdp(SdpType::Offer, "o"));
+    }
+    net.settle();
+    net.told(0);
+    net.send(1, "ann", sdp(SdpType::Answer, "a"));
+    net.settle();
+    assert_eq!(net.told(0), [r#"bob {"type":"answer","sdp":"a"}"#]);
+}
+
+#[test]
 fn of_two_offers_the_one_of_the_greater_id_stands() {
     let mut net = pair([Dialect::Envelope, Dialect::Raw]);
     net.send(0, "bob", sdp(SdpType::Offer, "by ann"));

@@ -9,10 +9,13 @@ use alloc::{
 use super::ClientEvent;
 use crate::wire::{Candidate, Description, SdpType};
 
-/// Peers that are remembered. The one that was silent longest is forgotten for a new one.
+/// Peers that are remembered. For a new one the one is forgotten that was silent longest, and rather one
+/// that the application has never described itself to: anybody can be a new one.
 const MOST_PEERS: usize = 64;
 /// Candidates of one peer that wait for its description. What is beyond it is dropped.
 const MOST_CANDIDATES: usize = 64;
+/// Bytes of such a candidate: several times the longest that programs make. A longer one is dropped.
+const MOST_CANDIDATE_BYTES: usize = 2048;
 
 /// An offer that was sent and has no answer yet.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +35,8 @@ struct Call {
     /// The peer's description was handed over, so candidates can be used.
     described: bool,
     early: Vec<Candidate>,
+    /// The application has sent the peer a description.
+    wanted: bool,
     /// Grows with each use of any call.
     used: u64,
 }
@@ -54,6 +59,7 @@ impl Calls {
     /// A description was sent to a peer.
     pub(super) fn sent(&mut self, peer: &str, kind: Option<SdpType>) {
         let call = self.call(peer);
+        call.wanted = true;
         match kind {
             Some(SdpType::Offer) => (call.offer, call.described) = (Offer::Firm, false),
             Some(SdpType::Answer | SdpType::Rollback) => call.offer = Offer::None,
@@ -108,7 +114,7 @@ impl Calls {
         if call.described {
             return Some(ClientEvent::Candidate { from: from.to_string(), candidate });
         }
-        if call.early.len() < MOST_CANDIDATES {
+        if call.early.len() < MOST_CANDIDATES && size(&candidate) <= MOST_CANDIDATE_BYTES {
             call.early.push(candidate);
         }
         None
@@ -126,7 +132,7 @@ impl Calls {
 
     fn call(&mut self, peer: &str) -> &mut Call {
         if self.calls.len() >= MOST_PEERS && !self.calls.contains_key(peer) {
-            let oldest = self.calls.iter().min_by_key(|(_, call)| call.used);
+            let oldest = self.calls.iter().min_by_key(|(_, call)| (call.wanted, call.used));
             if let Some(oldest) = oldest.map(|(peer, _)| peer.clone()) {
                 self.calls.remove(&oldest);
             }
@@ -136,4 +142,10 @@ impl Calls {
         call.used = self.uses;
         call
     }
+}
+
+fn size(candidate: &Candidate) -> usize {
+    let Candidate { candidate, sdp_mid, sdp_m_line_index: _, username_fragment } = candidate;
+    let others = [sdp_mid, username_fragment].into_iter().flatten();
+    candidate.len() + others.map(String::len).sum::<usize>()
 }
