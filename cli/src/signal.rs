@@ -53,7 +53,8 @@ pub(crate) struct Args {
     /// Connections at a time
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = positive())]
     connections: u32,
-    /// Connections from one address at a time (for IPv6 from one /64); raise it behind a proxy
+    /// Connections from one address at a time (for IPv6 from one /64), and twice as many at once if they
+    /// come and go; raise it behind a proxy
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive())]
     connections_per_address: u32,
     /// Answer as the Go hub does: silent about errors, and anybody may speak in anybody's name
@@ -95,11 +96,8 @@ fn positive() -> clap::builder::RangedI64ValueParser<u32> {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let stop = interrupted();
     let base = if args.go_compat { Limits::go_compat() } else { Limits::default() };
-    let limits = Limits {
-        connections: args.connections as usize,
-        connections_per_address: args.connections_per_address as usize,
-        ..base
-    };
+    let limits = Limits { connections: args.connections as usize, ..base }
+        .per_address(args.connections_per_address);
     let policies = if args.go_compat { Policies::GO_COMPAT } else { Policies::SAFE };
     let tls = match args.tls_cert.zip(args.tls_key) {
         Some((chain, key)) => {

@@ -35,6 +35,17 @@ impl Bucket {
     }
 }
 
+impl Bucket {
+    /// When it is full again if nothing is taken before.
+    pub(crate) fn full_at(&self) -> Time {
+        let missing = full(self.rate) - self.level;
+        match missing.div_ceil(u64::from(self.rate.per_second).max(1)) {
+            0 => self.at,
+            micros => Time::from_micros(self.at.as_micros().saturating_add(micros)),
+        }
+    }
+}
+
 fn full(rate: Rate) -> u64 {
     u64::from(rate.burst).saturating_mul(UNIT)
 }
@@ -42,6 +53,14 @@ fn full(rate: Rate) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_knows_when_it_is_full() {
+        let mut bucket = Bucket::new(Rate { per_second: 2, burst: 3 }, Time::ZERO);
+        assert_eq!(bucket.full_at(), Time::ZERO);
+        assert!(bucket.take(Time::from_millis(100), 3));
+        assert_eq!(bucket.full_at(), Time::from_millis(1600));
+    }
 
     #[test]
     fn it_fills_with_time_up_to_its_burst() {

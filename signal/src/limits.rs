@@ -26,6 +26,9 @@ pub struct Limits {
     /// Connections from one address at a time; from one /64 for IPv6. Default 64: an office behind one
     /// address. A reverse proxy in front makes all clients one address: raise it there.
     pub connections_per_address: usize,
+    /// Connections that one address may make. Default 4 per second, 128 at once: whoever leaves and comes
+    /// again must not be new each time. See [`Limits::per_address`].
+    pub connects: Rate,
     /// Ids that one connection may hold. Default 1: a second one has no honest use.
     pub ids: usize,
     /// Rooms that one peer may be in. Default 8.
@@ -40,7 +43,8 @@ pub struct Limits {
     /// Beyond it the connection is closed: a faulty program is told first, a hostile one does not fill the
     /// log. Not counted where refusals are silent.
     pub refusals: Rate,
-    /// What joining or leaving a room costs of `messages`: it is told to everybody there. Default 8.
+    /// What it costs of `messages` to come into a room or leave it, which is told to everybody there, and to
+    /// take an id or give it up, which is written to the log. Default 8.
     pub membership_cost: usize,
     /// Messages from others that wait for one connection. Default 256. What is beyond it is refused.
     pub queue_messages: usize,
@@ -69,6 +73,14 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Lets an address have so many connections, and make them as often as fits: all of them twice at
+    /// once, and again within 16 seconds.
+    pub fn per_address(self, connections: u32) -> Self {
+        let burst = connections.saturating_mul(2);
+        let connects = Rate { per_second: (connections / 16).max(1), burst };
+        Self { connections_per_address: connections as usize, connects, ..self }
+    }
+
     /// Where [`Policies::GO_COMPAT`](crate::Policies::GO_COMPAT) holds: several ids, or none, are fine.
     pub fn go_compat() -> Self {
         Self { ids: 16, register_timeout: Duration::MAX, ..Self::default() }
@@ -82,6 +94,7 @@ impl Default for Limits {
             id_bytes: 64,
             connections: 4096,
             connections_per_address: 64,
+            connects: Rate { per_second: 4, burst: 128 },
             ids: 1,
             rooms: 8,
             room_peers: 128,

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{World, data, go, register, safe};
-use smoq_signal::{CloseReason, Refusal};
+use smoq_signal::{CloseReason, Config, Limits, Rate, Refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,7 +26,9 @@ fn forwards_at_every_second_of_a_minute_arrive() {
 /// It died when a forward was written while the answer to a registration was.
 #[test]
 fn a_forward_may_meet_the_answer_to_a_registration() {
-    let mut world = World::new(safe());
+    let connects = Rate { per_second: 100, burst: 100 };
+    let limits = Limits { connects, ..Limits::default() };
+    let mut world = World::new(Config { limits, ..safe() });
     let a = world.client("a");
     for i in 0..10_000 {
         let b = world.connect();

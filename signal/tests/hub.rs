@@ -117,6 +117,57 @@ fn addresses_and_the_hub_hold_so_many_connections() {
 }
 
 #[test]
+fn the_default_fits_itself() {
+    assert_eq!(Limits::default().per_address(64), Limits::default());
+}
+
+#[test]
+fn who_comes_again_and_again_has_to_wait() {
+    let limits =
+        Limits { connects: Rate { per_second: 1, burst: 5 }, connections: 8, ..Limits::default() };
+    let mut world = World::new(limited(limits));
+    let address = |last| IpAddr::from([192, 0, 2, last]);
+    for _ in 0..5 {
+        let conn = world.try_connect(address(1)).unwrap();
+        world.leave(conn);
+    }
+    let refused = Err(ConnectRefused::TooOften);
+    assert_eq!(world.try_connect(address(1)), refused, "leaving does not make it new");
+    let other = world.try_connect(address(2)).unwrap();
+    world.leave(other);
+    assert_eq!(world.try_connect(address(1)), refused, "whoever else comes and goes");
+    world.pass(SECOND);
+    world.try_connect(address(1)).unwrap();
+    assert_eq!(world.try_connect(address(1)), refused);
+    // What is remembered of those who are gone is bounded, but not in favour of who comes often.
+    for i in 10..=200 {
+        let conn = world.try_connect(address(i)).unwrap();
+        world.leave(conn);
+    }
+    assert_eq!(world.try_connect(address(1)), refused);
+}
+
+#[test]
+fn ids_that_come_and_go_cost_what_rooms_cost() {
+    let mut world = World::new(limited(Limits {
+        messages: Rate { per_second: 1, burst: 40 },
+        membership_cost: 8,
+        ..Limits::default()
+    }));
+    let a = world.client("a");
+    for _ in 0..2 {
+        world.say(a, r#"{"type":"unregister_request","data":{"client_id":"a"}}"#);
+        world.say(a, &register("a"));
+    }
+    assert_eq!(world.refusals(a), []);
+    world.say(a, r#"{"type":"unregister_request","data":{"client_id":"a"}}"#);
+    assert_eq!(world.refusals(a), [Refusal::RateLimited]);
+    world.pass(SECOND);
+    world.say(a, &register("a"));
+    assert_eq!(world.refusals(a).len(), 1, "asking again changes nothing");
+}
+
+#[test]
 fn a_message_has_at_most_so_many_bytes_both_ways() {
     let mut world = World::new(safe());
     let (a, b) = (world.client("a"), world.client("b"));
@@ -141,6 +192,7 @@ fn a_message_has_at_most_so_many_bytes_both_ways() {
 fn a_flood_is_refused_and_then_ended_and_costs_nobody_else() {
     let mut world = World::new(limited(Limits {
         messages: Rate { per_second: 10, burst: 20 },
+        membership_cost: 1,
         refusals: Rate { per_second: 1, burst: 5 },
         ..Limits::default()
     }));

@@ -43,7 +43,7 @@ struct Running {
 impl Running {
     async fn start(change: impl FnOnce(&mut ServerConfig)) -> Self {
         let mut config = ServerConfig::new((Ipv4Addr::LOCALHOST, 0).into());
-        config.limits.connections_per_address = 4000;
+        config.limits = config.limits.clone().per_address(4000);
         change(&mut config);
         let server = Server::bind(config).await.unwrap();
         let address = server.local_addr();
@@ -338,8 +338,11 @@ async fn who_may_not_connect_is_told_why() {
 async fn thousands_of_short_lived_clients_are_served() {
     const LANES: usize = 8;
     const EACH: usize = 1250;
-    // A fast machine would be told to send less.
-    let server = Running::start(|config| config.limits.messages = MUCH).await;
+    // A fast machine would be told to do less.
+    let server = Running::start(|config| {
+        (config.limits.messages, config.limits.connects) = (MUCH, MUCH);
+    })
+    .await;
     let server = Arc::new(server);
     let mut lanes = JoinSet::new();
     for lane in 0..LANES {

@@ -1,5 +1,6 @@
 //! The hub: who is there, and what goes to whom.
 
+mod addresses;
 mod conn;
 mod output;
 mod requests;
@@ -20,9 +21,11 @@ use crate::{
     policy::Policies,
     wire::{Reply, Stamp, Timestamp},
 };
+use addresses::Addresses;
 use conn::{Conn, Origin, QueueFull};
 use rooms::View;
 
+pub(crate) use addresses::counted;
 pub use output::{CloseReason, ConnectRefused, Event, Output, Stats};
 
 /// How a hub is set up.
@@ -65,7 +68,7 @@ pub struct Hub {
     next_conn: u64,
     next_message: u32,
     conns: BTreeMap<ConnId, Conn>,
-    addresses: BTreeMap<IpAddr, usize>,
+    addresses: Addresses,
     peers: BTreeMap<PeerId, Peer>,
     rooms: BTreeMap<RoomName, BTreeSet<PeerId>>,
     deadlines: BTreeSet<(Time, ConnId)>,
@@ -92,7 +95,7 @@ impl Hub {
             next_conn: 0,
             next_message: 0,
             conns: BTreeMap::new(),
-            addresses: BTreeMap::new(),
+            addresses: Addresses::default(),
             peers: BTreeMap::new(),
             rooms: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -112,24 +115,20 @@ impl Hub {
     ) -> Result<ConnId, ConnectRefused> {
         self.advance(now);
         let counted = counted(address);
-        let same = self.addresses.get(&counted).copied().unwrap_or(0);
-        let refused = if self.stopped {
-            Some(ConnectRefused::Shutdown)
+        let entered = if self.stopped {
+            Err(ConnectRefused::Shutdown)
         } else if self.conns.len() >= self.limits.connections {
-            Some(ConnectRefused::Full)
-        } else if same >= self.limits.connections_per_address {
-            Some(ConnectRefused::AddressFull)
+            Err(ConnectRefused::Full)
         } else {
-            None
+            self.addresses.enter(self.now, counted, &self.limits)
         };
-        if let Some(refused) = refused {
+        if let Err(refused) = entered {
             self.totals.turned_away += 1;
             return Err(refused);
         }
         let id = ConnId(self.next_conn);
         self.next_conn += 1;
         self.totals.connected += 1;
-        self.addresses.insert(counted, same + 1);
         self.conns.insert(id, Conn::new(self.now, counted, entropy, &self.limits));
         self.deadlines.insert((self.now, id));
         self.arm(id);
@@ -329,12 +328,7 @@ impl Hub {
         let Some(conn) = self.conns.remove(&id) else { return };
         self.deadlines.remove(&(conn.armed, id));
         self.totals.queued_bytes -= conn.queued_bytes();
-        if let Some(count) = self.addresses.get_mut(&conn.address) {
-            *count -= 1;
-            if *count == 0 {
-                self.addresses.remove(&conn.address);
-            }
-        }
+        self.addresses.leave(self.now, conn.address, &self.limits);
         if let Some(reason) = reason {
             self.outputs.push_back(Output::Close { conn: id, reason });
         }
@@ -351,16 +345,5 @@ impl Hub {
             self.walk_out(&id, room);
         }
         self.outputs.push_back(Output::Event(Event::Unregistered { conn, peer: id }));
-    }
-}
-
-/// What connections are counted by: whoever has an IPv6 address has 2^64 of them.
-pub(crate) fn counted(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            [a, b, c, d, 0, 0, 0, 0].into()
-        }
     }
 }

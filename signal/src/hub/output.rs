@@ -164,6 +164,9 @@ pub enum ConnectRefused {
     /// The address has.
     #[error("there are too many connections from your address; close one first")]
     AddressFull,
+    /// The address has connected too often lately.
+    #[error("your address connects too often; wait some seconds")]
+    TooOften,
     /// The hub stops.
     #[error("the hub shuts down; connect to another one")]
     Shutdown,

@@ -125,7 +125,9 @@ impl Hub {
             if conn.ids.len() >= self.limits.ids {
                 return Err(Refusal::TooManyIds);
             }
-            if let Some(holder) = holder.map(|holder| holder.conn) {
+            let holder = holder.map(|holder| holder.conn);
+            self.charge(id)?;
+            if let Some(holder) = holder {
                 self.end(holder, Some(CloseReason::Replaced));
             }
             self.hold(id, peer.clone(), shown.unwrap_or(own), dialect);
@@ -151,12 +153,15 @@ impl Hub {
     }
 
     fn unregister(&mut self, id: ConnId, wanted: &str) -> Result<(), Refusal> {
-        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        let Some(conn) = self.conns.get(&id) else { return Ok(()) };
         if conn.ids.is_empty() {
             return Err(Refusal::NotRegistered);
         }
         let found = conn.ids.iter().position(|own| wanted.is_empty() || own.as_str() == wanted);
-        let peer = conn.ids.remove(found.ok_or(Refusal::ForgedSender)?);
+        let found = found.ok_or(Refusal::ForgedSender)?;
+        self.charge(id)?;
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        let peer = conn.ids.remove(found);
         conn.nameless = self.now;
         self.free(id, peer.clone());
         self.arm(id);
@@ -190,7 +195,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Takes what it costs to tell a whole room.
+    /// Takes what it costs to change who is where.
     fn charge(&mut self, id: ConnId) -> Result<(), Refusal> {
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
         // One was taken already, as for any message.

@@ -116,7 +116,9 @@ async fn answer(
         Ok(line) => line,
         Err(refused) => {
             let status = match refused {
-                ConnectRefused::AddressFull => StatusCode::TOO_MANY_REQUESTS,
+                ConnectRefused::AddressFull | ConnectRefused::TooOften => {
+                    StatusCode::TOO_MANY_REQUESTS
+                }
                 ConnectRefused::Full | ConnectRefused::Shutdown => StatusCode::SERVICE_UNAVAILABLE,
             };
             return plain(refuse(status, &refused.to_string()));

@@ -14,7 +14,15 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn turned_away(&self, remote: SocketAddr, refused: ConnectRefused) {
-        info!(%remote, "turned away: {refused}");
+        match refused {
+            ConnectRefused::Full | ConnectRefused::Shutdown => {
+                info!(%remote, "turned away: {refused}");
+            }
+            // One address could write a lot of these.
+            ConnectRefused::AddressFull | ConnectRefused::TooOften => {
+                debug!(%remote, "turned away: {refused}");
+            }
+        }
     }
 
     /// To be called before the first event of a connection.
