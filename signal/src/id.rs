@@ -98,6 +98,12 @@ pub(crate) fn token_of(entropy: &Entropy) -> String {
     spell(&entropy[12..])
 }
 
+/// Whether a secret is shown. Takes the same time wherever the first difference is.
+pub(crate) fn is_shown(secret: &str, shown: &str) -> bool {
+    let differences = secret.bytes().zip(shown.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+    secret.len() == shown.len() && differences == 0
+}
+
 fn check(text: &str, most: usize) -> Result<(), IdError> {
     if text.is_empty() {
         return Err(IdError::Empty);
@@ -131,6 +137,14 @@ mod tests {
         assert_eq!(PeerId::new("123456789", 8), Err(IdError::TooLong { bytes: 9, most: 8 }));
         assert_eq!(RoomName::new("a\nb", 8), Err(IdError::Control));
         assert_eq!(RoomName::new("küche", 8).unwrap().to_string(), "küche");
+    }
+
+    #[test]
+    fn a_secret_is_shown_whole() {
+        assert!(is_shown("secret", "secret"));
+        for wrong in ["", "secre", "secrets", "Secret"] {
+            assert!(!is_shown("secret", wrong), "{wrong}");
+        }
     }
 
     #[test]

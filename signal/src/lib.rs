@@ -3,6 +3,33 @@
 //!
 //! [`Hub`] is the server's half, [`Client`] the other. Both speak the forms in [`wire`]. With the feature
 //! `server` there is also what puts a hub on the network, on tokio.
+//!
+//! ```
+//! use smoq_signal::{Config, Hub, Output, Time};
+//!
+//! let mut hub = Hub::new(Config::default());
+//! let now = Time::ZERO;
+//! // The bytes must come from a source that nobody can guess.
+//! let [ann, bob] = [[1; 28], [2; 28]]
+//!     .map(|entropy| hub.handle_connect(now, [127, 0, 0, 1].into(), entropy).unwrap());
+//! hub.handle_message(now, ann, r#"{"type":"register","raw":"{\"ID\":\"ann\"}"}"#);
+//! hub.handle_message(now, bob, r#"{"type":"register_request","data":{"client_id":"bob"}}"#);
+//! let offer = r#"{"type":"sdp","data":{"from_id":"bob","to_id":"ann"}}"#;
+//! hub.handle_message(now, bob, offer);
+//!
+//! let mut heard = Vec::new();
+//! while let Some(output) = hub.poll_output() {
+//!     match output {
+//!         Output::Send { conn, text } => {
+//!             heard.push((conn, text));
+//!             hub.handle_sent(now, conn);
+//!         }
+//!         Output::Ping { .. } | Output::Close { .. } | Output::Event(_) => {}
+//!     }
+//! }
+//! let sdp = r#"{"type":"sdp","raw":"{\"ID\":\"bob\",\"TargetID\":\"ann\"}"}"#;
+//! assert!(heard.contains(&(ann, sdp.into())));
+//! ```
 #![cfg_attr(not(feature = "server"), no_std)]
 #![forbid(unsafe_code)]
 

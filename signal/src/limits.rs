@@ -81,7 +81,7 @@ impl Limits {
         Self { connections_per_address: connections as usize, connects, ..self }
     }
 
-    /// Where [`Policies::GO_COMPAT`](crate::Policies::GO_COMPAT) holds: several ids, and none is fine, too.
+    /// Where [`Policies::GO_COMPAT`](crate::Policies::GO_COMPAT) holds: several ids, or none, are fine.
     pub fn go_compat() -> Self {
         Self { ids: 16, register_timeout: Duration::MAX, ..Self::default() }
     }

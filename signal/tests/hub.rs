@@ -214,6 +214,18 @@ fn a_flood_is_refused_and_then_ended_and_costs_nobody_else() {
 }
 
 #[test]
+fn go_clients_are_never_closed_for_what_they_are_not_told() {
+    let mut world = World::new(go());
+    let a = world.client("a");
+    for _ in 0..300 {
+        world.say(a, &data("a", "nobody", "aGk="));
+    }
+    world.say(a, &data("a", "a", "aGk="));
+    assert_eq!((world.refusals(a).len(), world.closed.len()), (300, 0));
+    assert_eq!(world.heard[&a].len(), 1, "nothing but what it sent to itself");
+}
+
+#[test]
 fn who_calls_peers_that_left_is_told_and_kept() {
     let mut world = World::new(safe());
     let a = world.client("a");
@@ -222,15 +234,6 @@ fn who_calls_peers_that_left_is_told_and_kept() {
     }
     assert_eq!(world.refusals(a), vec![Refusal::UnknownTarget; 200]);
     assert!(world.closed.is_empty(), "others could do it to anybody who answers their calls");
-}
-
-#[test]
-fn who_is_not_told_of_refusals_is_not_closed_for_them() {
-    let mut world = World::new(go());
-    let a = world.connect();
-    (0..200).for_each(|_| world.say(a, "?"));
-    assert_eq!(world.refusals(a).len(), 200);
-    assert!(world.closed.is_empty());
 }
 
 #[test]

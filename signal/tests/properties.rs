@@ -10,7 +10,7 @@ use std::{
 use common::{World, data, register, safe};
 use proptest::prelude::*;
 use smoq_signal::{
-    Config, ConnId, Limits, Policies, Rate,
+    Config, ConnId, Limits, Policies, Rate, Sender,
     wire::{Dialect, Frame, Presence, Reply, Spelling},
 };
 
@@ -19,6 +19,8 @@ use smoq_signal::{
 enum Act {
     Connect,
     Register(usize),
+    /// Registers with the token of whoever had the id last.
+    TakeOver(usize),
     Unregister,
     Join(usize),
     Leave(usize),
@@ -45,6 +47,7 @@ fn act() -> impl Strategy<Value = (usize, Act)> {
     let act = prop_oneof![
         4 => Just(Act::Connect),
         4 => id.clone().prop_map(Act::Register),
+        1 => id.clone().prop_map(Act::TakeOver),
         1 => Just(Act::Unregister),
         2 => (0..3_usize).prop_map(Act::Join),
         1 => (0..3_usize).prop_map(Act::Leave),
@@ -100,6 +103,8 @@ struct Run {
     heard: BTreeMap<(String, ConnId), u64>,
     /// Who each connection has been told to be in its rooms.
     views: BTreeMap<ConnId, BTreeMap<String, BTreeSet<String>>>,
+    tokens: BTreeMap<String, String>,
+    policies: Policies,
 }
 
 impl Run {
@@ -115,6 +120,12 @@ impl Run {
         match act {
             Act::Connect => {}
             Act::Register(id) => self.world.say(conn, &register(IDS[id])),
+            Act::TakeOver(id) => {
+                let token = self.tokens.get(IDS[id]).map_or("", String::as_str);
+                let with = format!(r#""client_id":"{}","token":"{token}""#, IDS[id]);
+                let text = format!(r#"{{"type":"register_request","data":{{{with}}}}}"#);
+                self.world.say(conn, &text);
+            }
             Act::Unregister => self.world.say(conn, r#"{"type":"unregister_request"}"#),
             Act::Join(at) => self.world.say(conn, &room("join", at)),
             Act::Leave(at) => self.world.say(conn, &room("leave", at)),
@@ -132,6 +143,7 @@ impl Run {
                     self.world.say(conn, &text);
                 }
             }
+            Act::Forge(_) if self.policies.sender == Sender::AsSent => {}
             Act::Forge(to) => {
                 let other = IDS.iter().find(|id| self.world.hub.holder(id) != Some(conn)).unwrap();
                 self.world.say(conn, &data(other, IDS[to], "Zm9yZ2Vk"));
@@ -231,7 +243,10 @@ impl Run {
                 };
                 assert!(news, "told once: {text}");
             }
-            Reply::Registered { .. } | Reply::Forward(_) | Reply::Refused(_) => {}
+            Reply::Registered { id, token } => {
+                self.tokens.extend(token.map(|token| (id, token)));
+            }
+            Reply::Forward(_) | Reply::Refused(_) => {}
         }
     }
 }
@@ -256,13 +271,15 @@ fn limits() -> Limits {
 }
 
 fn run(policies: Policies, acts: Vec<(usize, Act)>) -> Run {
-    let world = World::new(Config { limits: limits(), policies, ..safe() });
+    let world = World::new(Config { limits: limits(), policies: policies.clone(), ..safe() });
     let mut run = Run {
         world,
         clients: [None; CLIENTS],
         sent: 0,
         heard: BTreeMap::new(),
         views: BTreeMap::new(),
+        tokens: BTreeMap::new(),
+        policies,
     };
     let begin = (0..3).flat_map(|who| [(who, Act::Connect), (who, Act::Register(who))]);
     // One of them is told more than it takes.
@@ -280,8 +297,9 @@ proptest! {
     #[test]
     fn a_hub_stays_sound_and_forgets_what_is_over(
         acts in prop::collection::vec(act(), 1..80),
+        go in any::<bool>(),
     ) {
-        let mut run = run(Policies::SAFE, acts);
+        let mut run = run(if go { Policies::GO_COMPAT } else { Policies::SAFE }, acts);
         run.agree();
         for conn in std::mem::take(&mut run.clients).into_iter().flatten() {
             run.world.leave(conn);

@@ -101,7 +101,8 @@ impl Client {
         self.say(now, &Request::Register { id: self.id.clone(), token });
     }
 
-    /// The connection is over or could not be made; `code` is that of the hub's close frame.
+    /// The connection is over or could not be made; `code` is that of the hub's close frame. Only for the
+    /// connection that was asked for last: once there is another one, the ends of those before are not told.
     pub fn handle_disconnected(&mut self, now: Time, code: Option<u16>) {
         match self.state {
             State::Waiting(_) | State::Ended => {}

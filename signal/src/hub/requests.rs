@@ -9,7 +9,7 @@ use super::{
     conn::{Origin, QueueFull},
 };
 use crate::{
-    id::{ConnId, PeerId, id_of, token_of},
+    id::{ConnId, PeerId, id_of, is_shown, token_of},
     policy::{EmptyId, Forms, Refusals, Sender, TakenId, Tokens, Unregister},
     refusal::Refusal,
     wire::{About, Dialect, Forward, Frame, Malformed, Refused, Reply, Request, Stamp},
@@ -149,7 +149,8 @@ impl Hub {
     }
 
     fn may_take_over(&self, holder: &Peer, shown: Option<&str>) -> bool {
-        self.policies.tokens == Tokens::Issue && shown == Some(&holder.token)
+        let shown = shown.is_some_and(|shown| is_shown(&holder.token, shown));
+        self.policies.tokens == Tokens::Issue && shown
     }
 
     fn unregister(&mut self, id: ConnId, wanted: &str) -> Result<(), Refusal> {

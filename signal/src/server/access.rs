@@ -8,6 +8,8 @@ use hyper::{
 };
 use thiserror::Error;
 
+use crate::id::is_shown;
+
 /// Which pages may connect. Programs that are no browsers name no page, and always may.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origins {
@@ -113,13 +115,7 @@ impl AccessToken {
         let bearer = text(headers, AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
         let query = uri.query().unwrap_or_default().split('&');
         let mut parameters = query.filter_map(|part| part.strip_prefix("token="));
-        bearer.or_else(|| parameters.next()).is_some_and(|shown| self.is(shown))
-    }
-
-    /// Takes the same time wherever the first difference is.
-    fn is(&self, shown: &str) -> bool {
-        let differences = self.0.bytes().zip(shown.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
-        self.0.len() == shown.len() && differences == 0
+        bearer.or_else(|| parameters.next()).is_some_and(|shown| is_shown(&self.0, shown))
     }
 }
 
