@@ -96,7 +96,8 @@ pub enum Output {
     },
     /// The session is over.
     Ended(End),
-    /// After [`Connection::close`]: the peer has seen it, so the connection can be closed.
+    /// After [`Connection::close`]: the peer's end of the session has ended too. Its application may not
+    /// have been told yet, so give it time before the connection closes.
     Done,
 }
 

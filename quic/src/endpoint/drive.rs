@@ -184,10 +184,6 @@ impl Endpoint {
                 News::Ended(closed) => {
                     self.over(now, index, connection, connection.no_error(), "", closed);
                 }
-                // Its stack has seen the end, but its application need not have been told: a browser
-                // forgets the reason when the connection goes first. It goes when the peer closes it, or
-                // when the time is up.
-                News::Done => {}
                 News::NoWebTransport => {
                     self.give_up(now, index, connection, ConnectError::NoWebTransport);
                 }

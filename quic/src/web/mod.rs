@@ -39,8 +39,6 @@ pub(crate) enum News {
     Stream(StreamNews),
     /// The peer has ended the session.
     Ended(Closed),
-    /// The peer has seen that we have ended the session.
-    Done,
     /// The peer broke a rule: the connection has to be closed with this code.
     Failed(VarInt, String),
 }

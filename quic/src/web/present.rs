@@ -142,7 +142,10 @@ impl Web {
                     return Some(News::Stream(news));
                 }
                 Output::Ended(end) => return Some(News::Ended(closed(end))),
-                Output::Done => return Some(News::Done),
+                // The peer's stack has seen the end, but its application need not have been told: a
+                // browser forgets the reason when the connection goes first. So the peer closes it, or
+                // it goes when the time is up.
+                Output::Done => {}
                 Output::Fail(h3::Error::NoWebTransport) => return Some(News::NoWebTransport),
                 Output::Fail(error) => {
                     let code = error.code();

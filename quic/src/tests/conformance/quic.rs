@@ -226,7 +226,6 @@ impl<K: Kind> Pair<K> {
                         log.closed = Some(closed);
                         connection.shut(self.now, connection.no_error(), "");
                     }
-                    News::Done => connection.shut(self.now, connection.no_error(), ""),
                     news => panic!("{news:?}"),
                 }
             }
