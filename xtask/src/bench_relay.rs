@@ -14,6 +14,9 @@ use crate::run::{Outcome, cargo, command, output, root};
 /// The leader, as released.
 const MOQ_RELAY: &str = "0.17.10";
 
+/// What it needs for its own loop.
+const IO_URING: &str = "io-uring";
+
 /// Where servers listen.
 const PORT: u16 = 24_443;
 
@@ -42,6 +45,15 @@ impl Contender {
         }
     }
 
+    fn named(name: &str) -> Result<Self, String> {
+        let found = CONTENDERS.into_iter().find(|contender| contender.name() == name);
+        found.ok_or_else(|| format!("BENCH_RELAYS: there is no {name:?}"))
+    }
+
+    fn is_moq(self) -> bool {
+        matches!(self, Self::MoqNoq | Self::MoqUring)
+    }
+
     fn command(self, shape: &Shape) -> Command {
         let release = |name: &str| target().join("release").join(name).display().to_string();
         let moq = tools().join("bin/moq-relay").display().to_string();
@@ -51,9 +63,15 @@ impl Contender {
             Self::MoqNoq => {
                 format!("{moq} --listen {listen} --listen-tls-generate localhost --auth-public **")
             }
-            Self::MoqUring => format!(
-                "{moq} --listen {listen} --listen-tls-generate localhost --auth-public ** --runtime-io-uring"
-            ),
+            Self::MoqUring => {
+                let (chain, key) = (certificate("chain"), certificate("key"));
+                format!(
+                    "{moq} --listen {listen} --listen-tls-cert {} --listen-tls-key {} --auth-public ** \
+                     --runtime-workers 1 --runtime-io-uring",
+                    chain.display(),
+                    key.display()
+                )
+            }
             Self::Floor => {
                 let Shape { rate, size, group, .. } = shape;
                 format!(
@@ -82,16 +100,23 @@ const SHAPES: [Shape; 5] = [
     Shape { name: "idle", rate: 1, size: 8, group: 1 },
 ];
 
-/// `cargo xtask bench-relay`. `BENCH_SHAPES`, `BENCH_SUBSCRIBERS` and `BENCH_ROUNDS` choose less or more.
+/// `cargo xtask bench-relay`. `BENCH_SHAPES`, `BENCH_SUBSCRIBERS`, `BENCH_ROUNDS`, `BENCH_RELAYS` (their
+/// names with commas) and `BENCH_SECONDS` choose less or more.
 pub(crate) fn run() -> Outcome {
     let list = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.into());
     let shapes = list("BENCH_SHAPES", "video small chat hd idle");
     let counts = list("BENCH_SUBSCRIBERS", "100 500");
     let rounds: u32 = number("BENCH_ROUNDS", &list("BENCH_ROUNDS", "5"))?;
+    let seconds = number("BENCH_SECONDS", &list("BENCH_SECONDS", "10"))?;
+    let relays = list("BENCH_RELAYS", "floor,smoq,moq-relay noq,moq-relay io_uring");
+    let contenders = relays.split(',').map(Contender::named).collect::<Result<Vec<_>, _>>()?;
     cargo("build --release --package smoq --package smoq-bench --bins")?;
-    install_moq_relay()?;
+    if contenders.iter().any(|contender| contender.is_moq()) {
+        install_moq_relay()?;
+    }
     let folder = target().join("bench-relay");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    make_certificate()?;
     let mut runs = Vec::new();
     for name in shapes.split_whitespace() {
         let shape = SHAPES.iter().find(|shape| shape.name == name);
@@ -99,8 +124,8 @@ pub(crate) fn run() -> Outcome {
         for count in counts.split_whitespace() {
             let count: u32 = number("BENCH_SUBSCRIBERS", count)?;
             for round in 1..=rounds {
-                for contender in CONTENDERS {
-                    let result = measure(contender, shape, count);
+                for &contender in &contenders {
+                    let result = measure(contender, shape, count, seconds);
                     match &result {
                         Ok(run) => println!("{}", row(contender.name(), run)),
                         Err(why) => println!("{:<20} {name} {count}: {why}", contender.name()),
@@ -144,12 +169,38 @@ fn tools() -> PathBuf {
 /// Not with its own lock file, which names a release that registries have withdrawn.
 fn install_moq_relay() -> Outcome {
     let root = tools();
-    let installed = root.join(".crates.toml");
-    let listed = fs::read_to_string(installed).unwrap_or_default();
-    if listed.contains(&format!("\"moq-relay {MOQ_RELAY} ")) {
+    let listed = fs::read_to_string(root.join(".crates2.json")).unwrap_or_default();
+    let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
+    let installed = listed["installs"].as_object().is_some_and(|installs| {
+        installs.iter().any(|(name, install)| {
+            let features = install["features"].as_array();
+            name.starts_with(&format!("moq-relay {MOQ_RELAY} "))
+                && features.is_some_and(|features| features.contains(&json!(IO_URING)))
+        })
+    });
+    if installed {
         return Ok(());
     }
-    cargo(&format!("install moq-relay --version {MOQ_RELAY} --root {}", root.display()))
+    let root = root.display();
+    cargo(&format!(
+        "install moq-relay --version {MOQ_RELAY} --features {IO_URING} --root {root} --force"
+    ))
+}
+
+/// Where the certificate or its key is: with io_uring moq-relay makes none itself.
+fn certificate(part: &str) -> PathBuf {
+    target().join("bench-relay").join(part).with_extension("pem")
+}
+
+fn make_certificate() -> Outcome {
+    let made = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()]);
+    let made = made.map_err(|error| error.to_string())?;
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    for (part, text) in [("chain", chain), ("key", key)] {
+        let file = certificate(part);
+        fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(())
 }
 
 /// A server that is stopped when it is dropped.
@@ -163,7 +214,12 @@ impl Drop for Server {
 }
 
 /// One run of one of them.
-fn measure(contender: Contender, shape: &Shape, subscribers: u32) -> Result<Value, String> {
+fn measure(
+    contender: Contender,
+    shape: &Shape,
+    subscribers: u32,
+    seconds: u32,
+) -> Result<Value, String> {
     let mut server = contender.command(shape);
     server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = server.spawn().map_err(|error| format!("cannot start it: {error}"))?;
@@ -180,7 +236,7 @@ fn measure(contender: Contender, shape: &Shape, subscribers: u32) -> Result<Valu
         "taskset",
         &format!(
             "-c 1 {} bench --json --insecure --moq-version moq-lite-06 --shape {} --subscribers \
-             {subscribers} --pid {} {publish} moqt://127.0.0.1:{PORT}",
+             {subscribers} --duration {seconds}s --pid {} {publish} moqt://127.0.0.1:{PORT}",
             target().join("release/smoq").display(),
             shape.name,
             server.0.id(),

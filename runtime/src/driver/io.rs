@@ -16,9 +16,10 @@ use crate::runtime::Socket;
 /// Buffers per receive call, and receive calls per turn.
 const BUFFERS: usize = 8;
 const RECEIVES: usize = 16;
-/// Send calls per turn, and datagrams in one call. More overrun the buffers of a peer on a fast path:
-/// on loopback the losses halve the rate.
-const SENDS: usize = 8;
+/// Send calls per turn: what is received waits for so many.
+const SENDS: usize = 32;
+/// Datagrams in one send call. More overrun the buffers of a peer on a fast path: on loopback the losses
+/// halve the rate.
 const MAX_SEGMENTS: usize = 10;
 /// Bytes of one buffer: at most what one UDP datagram, or one batch of received ones, can have.
 const MAX_BUFFER: usize = 1 << 16;

@@ -1,6 +1,10 @@
 //! One receiver.
 
-use std::{error::Error, sync::Arc, time::Instant};
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{
@@ -146,12 +150,15 @@ pub(crate) fn server_config() -> Result<(quic::ServerConfig, String), Box<dyn Er
     tls.alpn_protocols = vec![VERSION.alpn().into()];
     let crypto = Arc::new(QuicServerConfig::try_from(tls)?);
     let mut server = quic::ServerConfig::with_crypto(crypto);
+    let mut acks = quic::AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(4u8.into());
     let mut transport = quic::TransportConfig::default();
     transport
+        .ack_frequency_config(Some(acks))
         .max_concurrent_uni_streams(16u8.into())
         .max_concurrent_bidi_streams(16u8.into())
         .max_idle_timeout(Some(quic::VarInt::from_u32(10_000).into()))
-        .mtu_discovery_config(None);
+        .keep_alive_interval(Some(Duration::from_secs(3)));
     server.transport_config(Arc::new(transport));
     Ok((server, fingerprint))
 }
