@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn_proto as quic;
-use smoq_core::{Admission, Carrier, Discover, Version};
+use smoq_core::{Admission, Carrier, Discover, Grant, Path, Version};
 
 use crate::{ServerTls, web::Web};
 
@@ -81,6 +81,8 @@ pub struct Target {
     pub path: String,
     /// What to ask the server to announce.
     pub discover: Discover,
+    /// What the server may do, and where in the node.
+    pub grant: Grant,
 }
 
 impl Target {
@@ -97,6 +99,7 @@ impl Target {
             carrier: Carrier::Raw,
             path: path.into(),
             discover: Discover::OnDemand,
+            grant: Grant::all(Path::root()),
         }
     }
 }

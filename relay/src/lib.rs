@@ -164,12 +164,7 @@ impl Relay {
         };
         let fingerprint = fingerprint(&identity.chain[0]);
         let tls = ServerTls::new(identity.chain, identity.key)?;
-        let node = smoq_core::Config {
-            hop: random_hop(),
-            seed: random(),
-            limits,
-            ..smoq_core::Config::default()
-        };
+        let node = smoq_core::Config { hop: random_hop(), seed: random(), limits };
         let mut options =
             ServerOptions { transport, node, ..ServerOptions::new(addresses[0], tls) };
         change(&mut options);

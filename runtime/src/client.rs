@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use smoq_core::{Carrier, Closed, ClosedBy, Discover, Version, wire::SessionCode};
+use smoq_core::{Carrier, Closed, ClosedBy, Discover, Grant, Path, Version, wire::SessionCode};
 use smoq_quic::{ClientTls, Endpoint, EndpointConfig, Target, TransportOptions, Trust};
 
 use crate::{
@@ -39,6 +39,9 @@ pub struct ClientOptions {
     pub node: smoq_core::Config,
     /// What to ask the server to announce.
     pub discover: Discover,
+    /// What the server may do, and where its things lie here: the root for both directions, unless the
+    /// client subscribes under the names that it publishes under.
+    pub grant: Grant,
 }
 
 impl ClientOptions {
@@ -51,6 +54,7 @@ impl ClientOptions {
             transport: TransportOptions::default(),
             node: smoq_core::Config { seed: random(), ..smoq_core::Config::default() },
             discover: Discover::OnDemand,
+            grant: Grant::all(Path::root()),
         }
     }
 }
@@ -72,7 +76,7 @@ pub async fn connect<R: Runtime>(
     options: ClientOptions,
 ) -> Result<Connection, ConnectError> {
     let now = Instant::now();
-    let ClientOptions { trust, versions, bind, transport, node, discover } = options;
+    let ClientOptions { trust, versions, bind, transport, node, discover, grant } = options;
     let tls = ClientTls::new(trust)?;
     let addresses = resolve(runtime, url).await?;
     let address = bind.unwrap_or_else(|| (IpAddr::from([0; 16]), 0).into());
@@ -91,6 +95,7 @@ pub async fn connect<R: Runtime>(
         carrier: url.carrier(),
         path: url.path().to_owned(),
         discover,
+        grant,
     };
     endpoint.connect(now, target, &tls)?;
 

@@ -253,7 +253,7 @@ mod tests {
     async fn client(url: String) -> Result<(Connection, Broadcast, TrackWriter), Failure> {
         let [said, echo] = ["said", "echo"].map(|place| Path::new(place).unwrap());
         let mut options = ClientOptions::new(Trust::Insecure);
-        options.node.dialed = Grant { publish: Some(echo.clone()), subscribe: Some(said.clone()) };
+        options.grant = Grant { publish: Some(echo.clone()), subscribe: Some(said.clone()) };
         let connection = connect(&url.parse().unwrap(), options).await.unwrap();
         let origin = connection.origin();
         let broadcast = origin.create(&at(&said, BROADCAST)?).await?;

@@ -205,9 +205,6 @@ impl Endpoint {
         target: Target,
         tls: &ClientTls,
     ) -> Result<ConnectId, ConnectError> {
-        if target.versions.is_empty() {
-            return Err(ConnectError::NoVersions);
-        }
         if ServerName::try_from(target.host.as_str()).is_err() {
             return Err(ConnectError::InvalidHost(target.host));
         }
@@ -215,6 +212,9 @@ impl Endpoint {
             return Err(ConnectError::NoHttp3Here);
         }
         let alpn = alpn(&target.versions, &[target.carrier]);
+        if target.versions.is_empty() || alpn.is_empty() {
+            return Err(ConnectError::NoVersions);
+        }
         let mut config = quic::ClientConfig::new(tls.offering(alpn));
         config.transport_config(self.transport.clone()).token_store(Arc::new(quic::NoneTokenStore));
         let race = Race::new(now, target, config, self.options.handshake_timeout)?;

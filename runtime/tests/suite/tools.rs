@@ -130,11 +130,8 @@ impl<R: Bed> Relay<R> {
 
 /// A URL of this host (and port) for what the test runs over.
 pub(crate) fn url<R: Bed>(host: impl Display, path: &str) -> Url {
-    let scheme = match R::CARRIER {
-        Carrier::Raw => "moqt",
-        Carrier::WebTransport => "https",
-    };
-    format!("{scheme}://{host}{path}").parse().unwrap()
+    let url: Url = format!("moqt://{host}{path}").parse().unwrap();
+    url.with_carrier(R::CARRIER)
 }
 
 pub(crate) fn path(text: &str) -> Path {
