@@ -188,10 +188,10 @@ impl Shards {
             })
             .collect();
         let mut links = BTreeMap::new();
-        for from in 0..count {
+        for (from, node) in nodes.iter_mut().enumerate() {
             for to in (0..count).filter(|to| *to != from) {
                 let side = if from < to { Side::Client } else { Side::Server };
-                let session = nodes[from].add_session(Time::ZERO, config(side));
+                let session = node.add_session(Time::ZERO, config(side));
                 links.insert((from, to), (Link::new(side, WINDOW, 5 * STREAMS), session));
             }
         }

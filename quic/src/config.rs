@@ -20,6 +20,23 @@ pub struct EndpointConfig {
     /// not change sizes or times. `None` asks the operating system, which is right outside of tests
     /// and simulations.
     pub seed: Option<[u8; 32]>,
+    /// Which shard of a server it is, if that has several. All of them have the same `seed` then, or a
+    /// peer whose address changes is told by the wrong one that its connection does not exist.
+    pub shard: Option<Shard>,
+}
+
+/// One of several endpoints that serve one address, each on a socket of its own (SO_REUSEPORT).
+///
+/// The last byte of a connection id is the index of its shard, so that a datagram which the system gave
+/// to another one finds its way. Whoever sees the datagrams learns from it on which shard a connection
+/// is, and so that two connections of one server are on different ones; the other 56 bits stay random,
+/// and two ids of one connection cannot be linked by them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shard {
+    /// Which one, below `count`.
+    pub index: u8,
+    /// How many there are.
+    pub count: u8,
 }
 
 /// How connections are accepted.

@@ -45,3 +45,21 @@ macro_rules! multi_thread {
 
 bodies::suite!(current_thread);
 bodies::suite!(multi_thread);
+
+/// On threads of their own, where wakers cross from one to another all the time.
+mod threads {
+    use smoq_tokio::Thread;
+    use tokio::runtime::Builder;
+
+    macro_rules! on_threads {
+        ($($name:ident)*) => {
+            $(#[test] fn $name() {
+                let thread = Thread::start(stringify!($name)).unwrap();
+                let test = crate::bodies::$name(crate::bodies::Raw(thread));
+                crate::run(Builder::new_current_thread(), test);
+            })*
+        };
+    }
+
+    crate::bodies::suite!(on_threads);
+}

@@ -12,7 +12,7 @@ use smoq_core::{Carrier, Closed, ClosedBy, Discover, Grant, Path, Version, wire:
 use smoq_quic::{ClientTls, Endpoint, EndpointConfig, Target, TransportOptions, Trust};
 
 use crate::{
-    driver::{CAPACITY, Driver, Role},
+    driver::{CAPACITY, Driver, Role, Shards},
     error::{ConnectError, Reason},
     mailbox::mailbox,
     op::{Op, Ops},
@@ -86,7 +86,7 @@ pub async fn connect<R: Runtime>(
     udp::report_errors(&socket).map_err(failed)?;
     let socket = runtime.socket(socket).map_err(failed)?;
 
-    let config = EndpointConfig { node, server: None, transport, seed: None };
+    let config = EndpointConfig { node, transport, ..EndpointConfig::default() };
     let mut endpoint = Endpoint::new(config, now);
     let target = Target {
         addresses,
@@ -102,7 +102,14 @@ pub async fn connect<R: Runtime>(
     let (ops, receiver) = mailbox(CAPACITY);
     let (near, far) = slot(ConnectionState::default());
     let role = Role::Client { far, port: url.port() };
-    runtime.spawn(Driver::new(endpoint, socket, runtime.timer(), receiver, role));
+    runtime.spawn(Driver::new(
+        endpoint,
+        socket,
+        runtime.timer(),
+        receiver,
+        role,
+        Shards::default(),
+    ));
     let (remote, version) = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
     let path_in_names = url.carrier() == Carrier::Raw
         && !version.has_setup()

@@ -95,10 +95,16 @@ impl<R: Bed> Relay<R> {
     }
 
     pub(crate) fn with(runtime: R, change: impl FnOnce(&mut ServerOptions)) -> Self {
+        Self::build(runtime, |runtime, mut options| {
+            change(&mut options);
+            Server::bind(runtime, options).unwrap()
+        })
+    }
+
+    pub(crate) fn build(runtime: R, bind: impl FnOnce(&R, ServerOptions) -> Server) -> Self {
         let (tls, trust) = certificate();
-        let mut options = ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), tls);
-        change(&mut options);
-        let server = Server::bind(&runtime, options).unwrap();
+        let options = ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), tls);
+        let server = bind(&runtime, options);
         Self { runtime, server, trust }
     }
 
