@@ -51,12 +51,6 @@ pub struct Batch {
     close: Option<(SessionCode, String)>,
 }
 
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.signals.is_empty() && self.credit == 0 && self.close.is_none()
-    }
-}
-
 /// The sending half of a stream, until the other end has heard the last of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Sending {
@@ -117,10 +111,10 @@ pub struct Link {
 }
 
 impl Link {
-    /// An end that has at most `window` bytes on their way, with 64 for each piece that may once go
-    /// beyond it, and `streams` open of each direction. A subscription is a stream for as long as it
-    /// lasts; both directions together have to be within the other node's
-    /// [`Limits::peer_streams`](crate::Limits::peer_streams).
+    /// An end that has at most `window` bytes on their way, each piece counted with 64 more, of which the
+    /// last may go beyond it. The window is above 0, and the same at both ends. Of each direction at most
+    /// `streams` are open; a subscription is one for as long as it lasts. Both directions together have to
+    /// be within the other node's [`Limits::peer_streams`](crate::Limits::peer_streams).
     pub fn new(side: Side, window: usize, streams: usize) -> Self {
         Self {
             side,
@@ -229,13 +223,18 @@ impl Link {
     }
 
     /// What the other end has to be told now; `None` if there is nothing. O(1).
+    ///
+    /// Credit goes along with something else, or when it is a quarter of the window: a message for each
+    /// one that came would wake the other end in vain.
     pub fn take(&mut self) -> Option<Batch> {
-        Some(mem::take(&mut self.outgoing)).filter(|batch| !batch.is_empty())
+        let Batch { signals, credit, close } = &self.outgoing;
+        let worth = !signals.is_empty() || close.is_some() || *credit >= self.window.div_ceil(4);
+        worth.then(|| mem::take(&mut self.outgoing))
     }
 
     /// Whether the link is closed, and its other end was told or has said so.
     pub fn is_over(&self) -> bool {
-        self.closed && self.outgoing.is_empty()
+        self.closed && self.outgoing == Batch::default()
     }
 
     fn end_receiving(&mut self, stream: StreamId) {

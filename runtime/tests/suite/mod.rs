@@ -57,6 +57,7 @@ macro_rules! suite {
             the_server_decides_on_every_shard
             a_shutdown_ends_every_shard
             the_last_handle_ends_every_shard
+            a_shard_that_fails_ends_the_server
         }
     };
 }

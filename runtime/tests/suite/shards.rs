@@ -1,10 +1,21 @@
 //! A server of several shards.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    future::poll_fn,
+    io,
+    net::{SocketAddr, UdpSocket},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
 
 use bytes::Bytes;
 use smoq_runtime::{
-    Connection, Error, Server, ServerEvent, SessionId, connect,
+    Connection, Error, Runtime, Server, ServerEvent, SessionId, connect,
     core::{Admission, Announced, Grant, Path, Version, wire::SessionCode, wire::TrackInfo},
 };
 
@@ -161,5 +172,69 @@ pub(crate) async fn the_last_handle_ends_every_shard<R: Bed>(runtime: R) {
     drop(broadcast);
     for (mut client, _) in clients {
         assert_eq!(client.closed().await.0.code, SessionCode::NO_ERROR);
+    }
+}
+
+/// What was spawned on it ends when told to, as by a panic.
+#[derive(Clone)]
+struct Mortal<R> {
+    runtime: R,
+    dies: Arc<AtomicBool>,
+}
+
+impl<R: Runtime> Runtime for Mortal<R> {
+    type Socket = R::Socket;
+    type Timer = R::Timer;
+
+    fn socket(&self, socket: UdpSocket) -> io::Result<R::Socket> {
+        self.runtime.socket(socket)
+    }
+
+    fn timer(&self) -> R::Timer {
+        self.runtime.timer()
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let dies = self.dies.clone();
+        self.runtime.spawn(async move {
+            let mut task = pin!(task);
+            poll_fn(|cx| match dies.load(Ordering::Relaxed) {
+                true => Poll::Ready(()),
+                false => task.as_mut().poll(cx),
+            })
+            .await;
+        });
+    }
+
+    fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send {
+        self.runtime.resolve(host, port)
+    }
+}
+
+pub(crate) async fn a_shard_that_fails_ends_the_server<R: Bed>(runtime: R) {
+    for failing in 0..SHARDS {
+        let dies = Arc::new(AtomicBool::new(false));
+        let mut relay = Relay::build(runtime.clone(), |runtime, options| {
+            let mut runtimes: Vec<_> = (0..SHARDS)
+                .map(|_| Mortal { runtime: runtime.clone(), dies: Arc::default() })
+                .collect();
+            runtimes[failing].dies = dies.clone();
+            Server::bind_shards(&runtimes, options).unwrap()
+        });
+        let clients = everywhere(&mut relay, 0).await;
+        dies.store(true, Ordering::Relaxed);
+        // It is asked something, which wakes it.
+        assert_eq!(relay.server.shard_stats().await.err(), Some(Error::Shutdown));
+        while relay.server.next().await.is_some() {}
+        for (mut client, session) in clients {
+            // The one that failed cannot say anything any more.
+            if usize::from(session.shard) != failing {
+                assert_eq!(client.closed().await.0.code, SessionCode::INTERNAL);
+            }
+        }
     }
 }
