@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use smoq_core::{Announced, Config, Path};
+use smoq_core::{Announced, Path};
 use smoq_tokio::{Announcements, Connection};
 
 use crate::{
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let prefix = Path::new(&args.prefix)?;
     let list = async |connection: &mut Connection| list(connection, &prefix).await;
-    client::run(&args.client, Config::default(), list).await
+    client::run(&args.client, |_| {}, list).await
 }
 
 async fn list(connection: &mut Connection, prefix: &Path) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use smoq_core::{Config, Version, wire::SessionCode};
+use smoq_core::{Version, wire::SessionCode};
 use smoq_quic::{
     Trust,
     rustls::{
@@ -42,15 +42,15 @@ pub(crate) struct ConnectArgs {
     moq_version: Option<Version>,
 }
 
-/// Connects with a node like `node`, does `work`, and closes. What `work` fails with is less than why
-/// the connection ended.
+/// Connects with options as `change` leaves them, does `work`, and closes. What `work` fails with is less
+/// than why the connection ended.
 pub(crate) async fn run(
     args: &ClientArgs,
-    node: Config,
+    change: impl FnOnce(&mut ClientOptions),
     work: impl AsyncFnOnce(&mut Connection) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut connection = tokio::select! {
-        connection = connect(args, node) => connection?,
+        connection = connect(args, change) => connection?,
         () = interrupted() => return Ok(()),
     };
     let result = work(&mut connection).await;
@@ -64,9 +64,12 @@ pub(crate) async fn run(
     result
 }
 
-async fn connect(args: &ClientArgs, node: Config) -> Result<Connection, Failure> {
+async fn connect(
+    args: &ClientArgs,
+    change: impl FnOnce(&mut ClientOptions),
+) -> Result<Connection, Failure> {
     let mut options = options(&args.url, &args.options)?;
-    options.node = Config { seed: options.node.seed, ..node };
+    change(&mut options);
     let connection = smoq_tokio::connect(&args.url, options)
         .await
         .map_err(|error| Failure::Connect { url: without_query(&args.url), error })?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use smoq_core::{Config, Path, wire::TrackInfo};
+use smoq_core::{Path, wire::TrackInfo};
 use smoq_tokio::{Connection, GroupWriter, TrackWriter};
 use tokio::io::{Stdin, stdin};
 use tracing::debug;
@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     let path = Path::new(&args.broadcast)?;
     let publish = async |connection: &mut Connection| publish(connection, &path, &args).await;
-    client::run(&args.client, Config::default(), publish).await
+    client::run(&args.client, |_| {}, publish).await
 }
 
 async fn publish(connection: &mut Connection, path: &Path, args: &Args) -> Result<(), Failure> {

@@ -1,7 +1,9 @@
 //! `smoq relay`
 
+use std::num::NonZeroU8;
+
 use smoq_core::Limits;
-use smoq_relay::Relay;
+use smoq_relay::{Config, Relay};
 
 use crate::{
     failure::Failure,
@@ -27,12 +29,16 @@ pub(crate) struct Args {
     /// MiB of media to hold at most, over all broadcasts
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     store: u32,
+    /// Threads that serve, each with a socket and a part of the store of its own; the system divides the
+    /// clients between them [default: one for each core that this process may use]
+    #[arg(long, value_name = "N")]
+    shards: Option<NonZeroU8>,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let stop = interrupted();
     let limits = Limits { store_bytes: (args.store as usize) << 20, ..Limits::default() };
-    let config = args.listen.config(limits);
+    let config = Config { shards: args.shards, ..args.listen.config(limits) };
     let certificate = config.certificate.clone();
     let relay = Relay::bind(config)?;
     announce(&relay, "", &certificate);

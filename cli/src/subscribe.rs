@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use smoq_core::{Config, Limits, Path};
+use smoq_core::{Limits, Path};
 use smoq_tokio::{Connection, Origin};
 use tokio::time::{sleep, timeout};
 
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     let store_bytes = if args.all { Limits::default().store_bytes } else { LIVE_STORE };
     let limits = Limits { store_age: STORE_AGE, store_bytes, ..Limits::default() };
-    client::run(&args.client, Config { limits, ..Config::default() }, subscribe).await
+    client::run(&args.client, |options| options.node.limits = limits, subscribe).await
 }
 
 /// Waits until the broadcast is announced, and tells the user when that takes long.

@@ -46,6 +46,40 @@ pub trait Transport {
     fn close(&mut self, code: SessionCode, reason: &str);
 }
 
+impl<T: Transport> Transport for &mut T {
+    fn open(&mut self, dir: Dir) -> Option<StreamId> {
+        (**self).open(dir)
+    }
+
+    fn room(&self) -> usize {
+        (**self).room()
+    }
+
+    fn write(&mut self, stream: StreamId, chunks: &mut [Bytes]) -> usize {
+        (**self).write(stream, chunks)
+    }
+
+    fn finish(&mut self, stream: StreamId) {
+        (**self).finish(stream);
+    }
+
+    fn set_priority(&mut self, stream: StreamId, priority: i32) {
+        (**self).set_priority(stream, priority);
+    }
+
+    fn reset(&mut self, stream: StreamId, code: StreamCode) {
+        (**self).reset(stream, code);
+    }
+
+    fn stop(&mut self, stream: StreamId, code: StreamCode) {
+        (**self).stop(stream, code);
+    }
+
+    fn close(&mut self, code: SessionCode, reason: &str) {
+        (**self).close(code, reason);
+    }
+}
+
 /// Moves the output of one session into its transport until one of them has had enough.
 ///
 /// `scratch` is a buffer to reuse between calls; its content does not matter.

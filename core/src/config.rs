@@ -19,16 +19,11 @@ pub struct Config {
     pub seed: u64,
     /// Bounds on what peers can make the node keep.
     pub limits: Limits,
-    /// What servers may do that this node dials, and where. [`Grant::all`] of the root by default. A
-    /// client that subscribes under the names that it publishes under itself gives the two directions
-    /// different places, since its node knows each path once.
-    pub dialed: Grant,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        let dialed = Grant::all(Path::root());
-        Self { hop: Hop::UNKNOWN, seed: 0, limits: Limits::default(), dialed }
+        Self { hop: Hop::UNKNOWN, seed: 0, limits: Limits::default() }
     }
 }
 
@@ -48,6 +43,10 @@ pub enum Carrier {
     Raw,
     /// WebTransport. The request path has travelled in CONNECT.
     WebTransport,
+    /// A [`Link`](crate::Link) to another node of the same process, which stands for the same server.
+    /// What one link announces is not announced over another: where every node has a link to every
+    /// other one, each hears of it from where it is. How much is announced is bounded where it comes in.
+    Link,
 }
 
 impl fmt::Display for Carrier {
@@ -55,6 +54,7 @@ impl fmt::Display for Carrier {
         f.write_str(match self {
             Self::Raw => "QUIC",
             Self::WebTransport => "WebTransport",
+            Self::Link => "link",
         })
     }
 }
@@ -94,6 +94,10 @@ pub struct SessionConfig {
     pub admission: Admission,
     /// What the node asks the peer to announce.
     pub discover: Discover,
+    /// What the peer of a client's session may do, and where. A client that subscribes under the names
+    /// that it publishes under itself gives the two directions different places, since its node knows
+    /// each path once. The peer of a server's session gets its grant by [`Admission`] instead.
+    pub grant: Grant,
 }
 
 impl SessionConfig {
@@ -106,6 +110,7 @@ impl SessionConfig {
             path: path.into(),
             admission: Admission::Open,
             discover: Discover::OnDemand,
+            grant: Grant::all(Path::root()),
         }
     }
 
@@ -118,6 +123,7 @@ impl SessionConfig {
             path: path.into(),
             admission: Admission::Open,
             discover: Discover::Everything,
+            grant: Grant::all(Path::root()),
         }
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod event;
 mod id;
 mod limits;
+mod link;
 mod node;
 mod path;
 mod route;
@@ -29,6 +30,7 @@ pub use event::{
 };
 pub use id::Id;
 pub use limits::Limits;
+pub use link::{Batch, Heard, Link};
 pub use node::{Broadcast, Group, GroupReader, Node, Reader, Session, Stats, Track, Watcher};
 pub use path::{Path, PathError};
 pub use time::Time;

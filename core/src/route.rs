@@ -16,6 +16,8 @@ pub(crate) enum Via {
     Local(Id<Broadcast>),
     /// To a peer, who announced it on this stream.
     Peer(Id<Session>, Id<Stream>),
+    /// The same over a link to another node of this process.
+    Link(Id<Session>, Id<Stream>),
 }
 
 /// One way to a broadcast, and to everything below its path.
@@ -33,7 +35,7 @@ impl Route {
     fn session(&self) -> Option<Id<Session>> {
         match self.via {
             Via::Local(_) => None,
-            Via::Peer(session, _) => Some(session),
+            Via::Peer(session, _) | Via::Link(session, _) => Some(session),
         }
     }
 
@@ -58,15 +60,19 @@ pub(crate) struct Viewer {
     pub(crate) session: Option<Id<Session>>,
     /// The identity behind it, and one more that it wants left out.
     pub(crate) hops: [Hop; 2],
+    /// It asks over a link: what came over one is no news on another.
+    pub(crate) link: bool,
 }
 
 impl Viewer {
     /// The application of this node.
-    pub(crate) const LOCAL: Self = Self { session: None, hops: [Hop::UNKNOWN; 2] };
+    pub(crate) const LOCAL: Self = Self { session: None, hops: [Hop::UNKNOWN; 2], link: false };
 
     fn sees(&self, route: &Route) -> bool {
         let own = self.session.is_some() && route.session() == self.session;
-        !own && !self.hops.iter().any(|hop| route.hops.contains(*hop)) && self.has_room(route)
+        let linked = self.link && matches!(route.via, Via::Link(..));
+        let passed = self.hops.iter().any(|hop| route.hops.contains(*hop));
+        !own && !linked && !passed && self.has_room(route)
     }
 
     /// A peer's list gets one hop longer.
@@ -185,7 +191,8 @@ mod tests {
     }
 
     fn viewer(session: Option<u32>, hops: [u64; 2]) -> Viewer {
-        Viewer { session: session.map(Id::numbered), hops: hops.map(|hop| Hop::new(hop).unwrap()) }
+        let hops = hops.map(|hop| Hop::new(hop).unwrap());
+        Viewer { session: session.map(Id::numbered), hops, link: false }
     }
 
     #[test]
@@ -212,6 +219,19 @@ mod tests {
         assert!(routes.best(&cam, viewer(Some(1), [0, 0])).is_some());
         assert!(routes.best(&cam, viewer(Some(1), [1, 0])).is_none());
         assert!(routes.best(&cam, viewer(Some(1), [0, 2])).is_none());
+    }
+
+    #[test]
+    fn what_came_over_a_link_goes_over_no_other() {
+        let mut routes = Routes::default();
+        let cam = path("cam");
+        let link = Via::Link(Id::numbered(0), Id::numbered(0));
+        routes.add(cam.clone(), link, hops(&[1, 2]), Cost::ZERO);
+        let over_a_link = Viewer { link: true, ..viewer(Some(1), [0, 0]) };
+        assert!(routes.best(&cam, viewer(Some(1), [0, 0])).is_some());
+        assert!(routes.best(&cam, over_a_link).is_none());
+        routes.add(cam.clone(), via(2), hops(&[3]), Cost::UNKNOWN);
+        assert_eq!(routes.best(&cam, over_a_link).unwrap().via, via(2));
     }
 
     #[test]

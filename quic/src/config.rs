@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn_proto as quic;
-use smoq_core::{Admission, Carrier, Discover, Version};
+use smoq_core::{Admission, Carrier, Discover, Grant, Path, Version};
 
 use crate::{ServerTls, web::Web};
 
@@ -20,6 +20,23 @@ pub struct EndpointConfig {
     /// not change sizes or times. `None` asks the operating system, which is right outside of tests
     /// and simulations.
     pub seed: Option<[u8; 32]>,
+    /// Which shard of a server it is, if that has several. All of them have the same `seed` then, or a
+    /// peer whose address changes is told by the wrong one that its connection does not exist.
+    pub shard: Option<Shard>,
+}
+
+/// One of several endpoints that serve one address, each on a socket of its own (SO_REUSEPORT).
+///
+/// The last byte of a connection id is the index of its shard, so that a datagram which the system gave
+/// to another one finds its way. Whoever sees the datagrams learns from it on which shard a connection
+/// is, and so that two connections of one server are on different ones; the other 56 bits stay random,
+/// and two ids of one connection cannot be linked by them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shard {
+    /// Which one, below `count`.
+    pub index: u8,
+    /// How many there are.
+    pub count: u8,
 }
 
 /// How connections are accepted.
@@ -81,6 +98,8 @@ pub struct Target {
     pub path: String,
     /// What to ask the server to announce.
     pub discover: Discover,
+    /// What the server may do, and where in the node.
+    pub grant: Grant,
 }
 
 impl Target {
@@ -97,6 +116,7 @@ impl Target {
             carrier: Carrier::Raw,
             path: path.into(),
             discover: Discover::OnDemand,
+            grant: Grant::all(Path::root()),
         }
     }
 }

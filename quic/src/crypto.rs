@@ -11,22 +11,29 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 
-/// Length of our connection ids: as quinn-proto's, enough to be unique and not to be guessed.
-const CID_BYTES: usize = 8;
+use crate::Shard;
 
-/// Keys for the purposes that quinn-proto has.
+/// Length of our connection ids: as quinn-proto's, enough to be unique and not to be guessed.
+pub(crate) const CID_BYTES: usize = 8;
+
+/// A seed that nobody knows, from the operating system.
+pub fn random_seed() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).expect("the operating system has randomness");
+    bytes
+}
+
+/// Keys for the purposes that quinn-proto has. Those that a peer may meet on another shard of the same
+/// server follow from the seed alone.
 pub(crate) struct Secrets {
     seed: hmac::Key,
+    shard: Option<Shard>,
 }
 
 impl Secrets {
-    pub(crate) fn new(seed: Option<[u8; 32]>) -> Self {
-        let seed = seed.unwrap_or_else(|| {
-            let mut bytes = [0; 32];
-            SystemRandom::new().fill(&mut bytes).expect("the operating system has randomness");
-            bytes
-        });
-        Self { seed: hmac::Key::new(hmac::HMAC_SHA256, &seed) }
+    pub(crate) fn new(seed: Option<[u8; 32]>, shard: Option<Shard>) -> Self {
+        let seed = seed.unwrap_or_else(random_seed);
+        Self { seed: hmac::Key::new(hmac::HMAC_SHA256, &seed), shard }
     }
 
     fn derive(&self, purpose: &str) -> [u8; 32] {
@@ -34,8 +41,16 @@ impl Secrets {
         tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
     }
 
+    /// What differs from shard to shard.
+    fn derive_here(&self, purpose: &str) -> [u8; 32] {
+        match self.shard {
+            Some(Shard { index, .. }) => self.derive(&format!("{purpose} of shard {index}")),
+            None => self.derive(purpose),
+        }
+    }
+
     pub(crate) fn rng(&self) -> [u8; 32] {
-        self.derive("rng")
+        self.derive_here("rng")
     }
 
     /// Signs stateless resets.
@@ -50,25 +65,27 @@ impl Secrets {
 
     /// The ids that we give ourselves.
     pub(crate) fn local_ids(&self) -> Ids {
-        Ids::new(&self.derive("local ids"))
+        Ids::new(&self.derive_here("local ids"), self.shard)
     }
 
     /// The ids that a client gives a server until that chooses its own.
     pub(crate) fn initial_ids(&self) -> Ids {
-        Ids::new(&self.derive("initial ids"))
+        Ids::new(&self.derive_here("initial ids"), None)
     }
 }
 
-/// An endless list of connection ids that nobody without the key can foresee or link.
+/// An endless list of connection ids that nobody without the key can foresee or link, but for the
+/// shard that the last byte names.
 #[derive(Clone)]
 pub(crate) struct Ids {
     key: hmac::Key,
     next: u64,
+    shard: Option<Shard>,
 }
 
 impl Ids {
-    fn new(key: &[u8]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), next: 0 }
+    fn new(key: &[u8], shard: Option<Shard>) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), next: 0, shard }
     }
 }
 
@@ -76,7 +93,12 @@ impl ConnectionIdGenerator for Ids {
     fn generate_cid(&mut self) -> ConnectionId {
         let tag = hmac::sign(&self.key, &self.next.to_be_bytes());
         self.next += 1;
-        ConnectionId::new(&tag.as_ref()[..CID_BYTES])
+        let mut id = [0; CID_BYTES];
+        id.copy_from_slice(&tag.as_ref()[..CID_BYTES]);
+        if let Some(Shard { index, .. }) = self.shard {
+            id[CID_BYTES - 1] = index;
+        }
+        ConnectionId::new(&id)
     }
 
     fn cid_len(&self) -> usize {

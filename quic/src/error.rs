@@ -52,7 +52,7 @@ pub enum ConnectError {
     /// Neither a DNS name nor an IP address.
     #[error("{0:?} is neither a DNS name nor an IP address")]
     InvalidHost(String),
-    /// The target names no version.
+    /// The target names no version, or no carrier that is dialed.
     #[error("no version is offered: name at least one, such as {}", Version::ALL[0])]
     NoVersions,
     /// ICMP said that the port is closed or the host cannot be reached.

@@ -7,7 +7,10 @@
 //!    what it reported, [`Endpoint::handle_timeout`] once [`Endpoint::poll_timeout`] is due;
 //! 2. [`Endpoint::poll_event`] until `None`, acting on [`Endpoint::node_mut`];
 //! 3. [`Endpoint::poll_transmit`] until `None`, or until the socket takes no more;
-//! 4. sleep until the socket is ready or [`Endpoint::poll_timeout`] is due. Steps 2 and 3 repeat as long
+//! 4. where several endpoints are shards of one server: [`Endpoint::poll_link`] and
+//!    [`Endpoint::poll_misdirected`] until `None`, for the others to
+//!    [handle](Endpoint::handle_link) [them](Endpoint::handle_misdirected);
+//! 5. sleep until the socket is ready or [`Endpoint::poll_timeout`] is due. Steps 2 and 3 repeat as long
 //!    as either of them gives something.
 //!
 //! Every call may follow every other one: draining late costs time, never correctness.
@@ -22,17 +25,22 @@ mod endpoint;
 mod error;
 mod listener;
 mod pace;
+mod shard;
 mod streams;
 mod timers;
 mod tls;
 mod web;
 
-pub use config::{Congestion, EndpointConfig, ServerConfig, Slots, Target, TransportOptions};
+pub use config::{
+    Congestion, EndpointConfig, ServerConfig, Shard, Slots, Target, TransportOptions,
+};
 pub use connect::ConnectId;
 pub use connection::ConnectionStats;
+pub use crypto::random_seed;
 pub use endpoint::{Endpoint, Event, Transmit};
 pub use error::{CertificateProblem, ConnectError, TlsError};
 pub use rustls;
+pub use shard::Misdirected;
 pub use tls::{ClientTls, ServerTls, Trust, fingerprint};
 
 #[cfg(test)]

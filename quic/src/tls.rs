@@ -36,7 +36,7 @@ pub(crate) fn alpn(versions: &[Version], carriers: &[Carrier]) -> Vec<Vec<u8>> {
     let names = carriers.iter().flat_map(|carrier| match carrier {
         Carrier::Raw => versions.iter().map(|version| version.alpn()).collect(),
         Carrier::WebTransport if Web::AVAILABLE => vec![HTTP3],
-        Carrier::WebTransport => Vec::new(),
+        Carrier::WebTransport | Carrier::Link => Vec::new(),
     });
     names.map(Into::into).collect()
 }

@@ -9,9 +9,12 @@ mod log;
 
 use std::{
     hash::{BuildHasher, RandomState},
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::{NonZero, NonZeroU8},
     path::PathBuf,
     pin::pin,
+    thread,
 };
 
 use smoq_core::{
@@ -19,7 +22,7 @@ use smoq_core::{
     wire::{Hop, SessionCode},
 };
 use smoq_quic::{ServerTls, TlsError, TransportOptions, fingerprint};
-use smoq_tokio::{ListenError, Server, ServerOptions, Url};
+use smoq_tokio::{ListenError, Server, ServerOptions, Thread, Tokio, Url};
 use thiserror::Error;
 
 pub use certificate::{CertificateError, Identity, development_certificate};
@@ -58,6 +61,9 @@ pub struct Config {
     pub limits: Limits,
     /// QUIC parameters.
     pub transport: TransportOptions,
+    /// Threads that serve, each with a socket of its own. `None` is one for each core that the process
+    /// may use, where sockets can share an address. With one alone the relay runs where it is bound.
+    pub shards: Option<NonZeroU8>,
 }
 
 /// Why a relay does not start.
@@ -102,6 +108,7 @@ const TRIES: usize = 16;
 #[cfg(feature = "h3")]
 fn bind_both(
     mut options: ServerOptions,
+    shards: NonZeroU8,
     fingerprint: [u8; 32],
 ) -> Result<(Server, SideDoor), ListenError> {
     let listen = options.listen;
@@ -111,7 +118,7 @@ fn bind_both(
         let door = http::bind(listen);
         let chosen = door.as_ref().ok().and_then(|door| door.local_addr().ok());
         options.listen = chosen.unwrap_or(listen);
-        match Server::bind(&smoq_tokio::Tokio, options.clone()) {
+        match serve(options.clone(), shards) {
             Err(_) if listen.port() == 0 && left > 0 => {}
             server => {
                 let server = server?;
@@ -130,8 +137,31 @@ fn bind_both(
 }
 
 #[cfg(not(feature = "h3"))]
-fn bind_both(options: ServerOptions, _: [u8; 32]) -> Result<(Server, SideDoor), ListenError> {
-    Ok((Server::bind(&smoq_tokio::Tokio, options)?, SideDoor {}))
+fn bind_both(
+    options: ServerOptions,
+    shards: NonZeroU8,
+    _: [u8; 32],
+) -> Result<(Server, SideDoor), ListenError> {
+    Ok((serve(options, shards)?, SideDoor {}))
+}
+
+/// Opens the server's sockets, and starts its threads if there is to be more than one.
+fn serve(options: ServerOptions, shards: NonZeroU8) -> Result<Server, ListenError> {
+    if shards.get() == 1 {
+        return Server::bind(&Tokio, options);
+    }
+    let threads = (0..shards.get()).map(|index| Thread::start(&format!("smoq shard {index}")));
+    let threads: io::Result<Vec<_>> = threads.collect();
+    let address = options.listen;
+    let threads = threads.map_err(|error| ListenError { address, error })?;
+    Server::bind_shards(&threads, options)
+}
+
+/// One for each core.
+fn default_shards() -> NonZeroU8 {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let cores = if cfg!(unix) { u8::try_from(cores).unwrap_or(u8::MAX) } else { 1 };
+    NonZeroU8::new(cores).unwrap_or(NonZeroU8::MIN)
 }
 
 impl Relay {
@@ -146,7 +176,8 @@ impl Relay {
         config: Config,
         change: impl FnOnce(&mut ServerOptions),
     ) -> Result<Self, BindError> {
-        let Config { listen, certificate, limits, transport } = config;
+        let Config { listen, certificate, limits, transport, shards } = config;
+        let shards = shards.unwrap_or_else(default_shards);
         let identity = match &certificate {
             CertificateSource::Development => Identity::development()?,
             CertificateSource::Files { chain, key } => Identity::from_files(chain, key)?,
@@ -164,18 +195,13 @@ impl Relay {
         };
         let fingerprint = fingerprint(&identity.chain[0]);
         let tls = ServerTls::new(identity.chain, identity.key)?;
-        let node = smoq_core::Config {
-            hop: random_hop(),
-            seed: random(),
-            limits,
-            ..smoq_core::Config::default()
-        };
+        let node = smoq_core::Config { hop: random_hop(), seed: random(), limits };
         let mut options =
             ServerOptions { transport, node, ..ServerOptions::new(addresses[0], tls) };
         change(&mut options);
         let bind = |listen: &SocketAddr| {
             let options = ServerOptions { listen: *listen, ..options.clone() };
-            bind_both(options, fingerprint)
+            bind_both(options, shards, fingerprint)
         };
         let first = bind(&addresses[0]);
         let (server, door) = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use smoq_core::{ClosedBy, Grant, Id, Path, Session, Version};
-use smoq_tokio::ServerEvent;
+use smoq_core::{ClosedBy, Grant, Path, Version};
+use smoq_tokio::{ServerEvent, SessionId};
 use tracing::{debug, info, warn};
 
 /// What is known of a session when it is up.
@@ -15,7 +15,7 @@ struct Peer {
 /// Writes events to the log. It remembers who is connected, so that every line can say so.
 #[derive(Default)]
 pub struct Log {
-    peers: HashMap<Id<Session>, Peer>,
+    peers: HashMap<SessionId, Peer>,
     missed: u64,
 }
 
@@ -62,7 +62,7 @@ impl Log {
     }
 
     /// Version and places; dashes before they are known.
-    fn peer(&self, session: Id<Session>) -> (String, String, String) {
+    fn peer(&self, session: SessionId) -> (String, String, String) {
         let Some(peer) = self.peers.get(&session) else {
             return ("-".into(), "-".into(), "-".into());
         };
@@ -138,9 +138,10 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    fn session(version: Version) -> Id<Session> {
+    fn session(version: Version) -> SessionId {
         let config = SessionConfig::server(version, Carrier::WebTransport, "");
-        Node::new(Config::default()).add_session(Time::ZERO, config)
+        let session = Node::new(Config::default()).add_session(Time::ZERO, config);
+        SessionId { shard: 1, session }
     }
 
     #[test]

@@ -101,7 +101,7 @@ async fn talk(url: &Url, trust: &Trust, lines: &[&'static str]) -> Result<Vec<St
     // What the server publishes lies below `echo` for this client, and the server sees what lies below
     // `said`: else the client's own broadcast would stand where the echo comes.
     let (said, echo) = (Path::new("said")?, Path::new("echo")?);
-    options.node.dialed = Grant { publish: Some(echo.clone()), subscribe: Some(said.clone()) };
+    options.grant = Grant { publish: Some(echo.clone()), subscribe: Some(said.clone()) };
     let connection = connect(url, options).await?;
     let origin = connection.origin();
 

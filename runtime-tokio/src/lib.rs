@@ -1,10 +1,12 @@
 //! smoq on tokio: socket, timer and spawn.
 //!
 //! Everything else is in [`smoq_runtime`], whose handles are exported here. Current-thread and
-//! multi-thread runtimes both work; everything has to be called within one.
+//! multi-thread runtimes both work; everything has to be called within one, except for what runs on a
+//! [`Thread`].
 #![forbid(unsafe_code)]
 
 mod socket;
+mod thread;
 mod timer;
 
 use std::{io, net::SocketAddr};
@@ -13,9 +15,10 @@ use smoq_runtime::Runtime;
 pub use smoq_runtime::{
     Announcements, Broadcast, ClientOptions, ConnectError, Connection, Error, Frame, GroupError,
     GroupReader, GroupWriter, ListenError, Origin, Reason, Server, ServerEvent, ServerOptions,
-    SubscribeError, Subscription, TrackWriter, TryError, Url, UrlError, core, quic,
+    SessionId, SubscribeError, Subscription, TrackWriter, TryError, Url, UrlError, core, quic,
 };
 pub use socket::TokioSocket;
+pub use thread::Thread;
 pub use timer::TokioTimer;
 
 /// The tokio runtime that the caller is in.

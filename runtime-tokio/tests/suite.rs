@@ -1,4 +1,5 @@
-//! The suite of every runtime, on both kinds of tokio runtime, over raw QUIC and WebTransport.
+//! The suite of every runtime, on both kinds of tokio runtime, over raw QUIC and WebTransport, and on
+//! several threads.
 
 #[path = "../../runtime/tests/suite/mod.rs"]
 mod bodies;
@@ -45,3 +46,77 @@ macro_rules! multi_thread {
 
 bodies::suite!(current_thread);
 bodies::suite!(multi_thread);
+
+/// Driver by driver on another thread.
+mod threads {
+    use std::{
+        io,
+        net::{SocketAddr, UdpSocket},
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use smoq_runtime::Runtime;
+    use smoq_tokio::{Thread, TokioSocket, TokioTimer};
+    use tokio::runtime::Builder;
+
+    /// Each clone is the next thread.
+    struct Threads {
+        all: Arc<(AtomicUsize, Vec<Thread>)>,
+        own: Thread,
+    }
+
+    impl Threads {
+        fn start() -> Self {
+            let threads: Vec<_> =
+                (0..4).map(|index| Thread::start(&format!("test {index}")).unwrap()).collect();
+            Self { own: threads[0].clone(), all: Arc::new((AtomicUsize::new(1), threads)) }
+        }
+    }
+
+    impl Clone for Threads {
+        fn clone(&self) -> Self {
+            let (next, threads) = &*self.all;
+            let next = next.fetch_add(1, Ordering::Relaxed) % threads.len();
+            Self { own: threads[next].clone(), all: self.all.clone() }
+        }
+    }
+
+    impl Runtime for Threads {
+        type Socket = TokioSocket;
+        type Timer = TokioTimer;
+
+        fn socket(&self, socket: UdpSocket) -> io::Result<TokioSocket> {
+            self.own.socket(socket)
+        }
+
+        fn timer(&self) -> TokioTimer {
+            self.own.timer()
+        }
+
+        fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+            self.own.spawn(task);
+        }
+
+        fn resolve(
+            &self,
+            host: &str,
+            port: u16,
+        ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send {
+            self.own.resolve(host, port)
+        }
+    }
+
+    macro_rules! on_threads {
+        ($($name:ident)*) => {
+            $(#[test] fn $name() {
+                let test = crate::bodies::$name(crate::bodies::Raw(Threads::start()));
+                crate::run(Builder::new_current_thread(), test);
+            })*
+        };
+    }
+
+    crate::bodies::suite!(on_threads);
+}

@@ -8,11 +8,11 @@ use std::{
     time::Instant,
 };
 
-use smoq_core::{Carrier, Closed, ClosedBy, Discover, Version, wire::SessionCode};
+use smoq_core::{Carrier, Closed, ClosedBy, Discover, Grant, Path, Version, wire::SessionCode};
 use smoq_quic::{ClientTls, Endpoint, EndpointConfig, Target, TransportOptions, Trust};
 
 use crate::{
-    driver::{CAPACITY, Driver, Role},
+    driver::{CAPACITY, Driver, Role, Shards},
     error::{ConnectError, Reason},
     mailbox::mailbox,
     op::{Op, Ops},
@@ -39,6 +39,9 @@ pub struct ClientOptions {
     pub node: smoq_core::Config,
     /// What to ask the server to announce.
     pub discover: Discover,
+    /// What the server may do, and where its things lie here: the root for both directions, unless the
+    /// client subscribes under the names that it publishes under.
+    pub grant: Grant,
 }
 
 impl ClientOptions {
@@ -51,6 +54,7 @@ impl ClientOptions {
             transport: TransportOptions::default(),
             node: smoq_core::Config { seed: random(), ..smoq_core::Config::default() },
             discover: Discover::OnDemand,
+            grant: Grant::all(Path::root()),
         }
     }
 }
@@ -72,7 +76,7 @@ pub async fn connect<R: Runtime>(
     options: ClientOptions,
 ) -> Result<Connection, ConnectError> {
     let now = Instant::now();
-    let ClientOptions { trust, versions, bind, transport, node, discover } = options;
+    let ClientOptions { trust, versions, bind, transport, node, discover, grant } = options;
     let tls = ClientTls::new(trust)?;
     let addresses = resolve(runtime, url).await?;
     let address = bind.unwrap_or_else(|| (IpAddr::from([0; 16]), 0).into());
@@ -82,7 +86,7 @@ pub async fn connect<R: Runtime>(
     udp::report_errors(&socket).map_err(failed)?;
     let socket = runtime.socket(socket).map_err(failed)?;
 
-    let config = EndpointConfig { node, server: None, transport, seed: None };
+    let config = EndpointConfig { node, transport, ..EndpointConfig::default() };
     let mut endpoint = Endpoint::new(config, now);
     let target = Target {
         addresses,
@@ -91,13 +95,21 @@ pub async fn connect<R: Runtime>(
         carrier: url.carrier(),
         path: url.path().to_owned(),
         discover,
+        grant,
     };
     endpoint.connect(now, target, &tls)?;
 
     let (ops, receiver) = mailbox(CAPACITY);
     let (near, far) = slot(ConnectionState::default());
     let role = Role::Client { far, port: url.port() };
-    runtime.spawn(Driver::new(endpoint, socket, runtime.timer(), receiver, role));
+    runtime.spawn(Driver::new(
+        endpoint,
+        socket,
+        runtime.timer(),
+        receiver,
+        role,
+        Shards::default(),
+    ));
     let (remote, version) = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
     let path_in_names = url.carrier() == Carrier::Raw
         && !version.has_setup()

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    fmt,
     net::SocketAddr,
 };
 
@@ -9,6 +10,22 @@ use smoq_core::{Carrier, Closed, Grant, Id, Session, StreamId, Version, Violatio
 
 /// Events that may wait for their reader before some are left out.
 const MAX_EVENTS: usize = 1024;
+
+/// A session of a server, unique over the server's life. In text it is the shard and the session there,
+/// as in `0/7v2`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId {
+    /// The index of the shard that has it; 0 where there is only one.
+    pub shard: u8,
+    /// Its id in the node of that shard.
+    pub session: Id<Session>,
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.shard, self.session)
+    }
+}
 
 /// What happened on a server. Each session begins with `Request` or `Connected` and ends with
 /// `Closed`.
@@ -19,7 +36,7 @@ pub enum ServerEvent {
     /// [`Admission::Ask`](smoq_core::Admission::Ask).
     Request {
         /// Who.
-        session: Id<Session>,
+        session: SessionId,
         /// From where.
         remote: SocketAddr,
         /// The request path with its query; empty if it could not travel.
@@ -30,7 +47,7 @@ pub enum ServerEvent {
     /// A session is up.
     Connected {
         /// Which.
-        session: Id<Session>,
+        session: SessionId,
         /// From where.
         remote: SocketAddr,
         /// What is spoken.
@@ -43,7 +60,7 @@ pub enum ServerEvent {
     /// A session is over.
     Closed {
         /// Which.
-        session: Id<Session>,
+        session: SessionId,
         /// From where.
         remote: SocketAddr,
         /// Why.
@@ -52,7 +69,7 @@ pub enum ServerEvent {
     /// A peer broke a rule. It cost a stream, or the session, whose `Closed` follows.
     Violation {
         /// Who.
-        session: Id<Session>,
+        session: SessionId,
         /// From where.
         remote: SocketAddr,
         /// The stream, if it cost only that.
@@ -63,7 +80,7 @@ pub enum ServerEvent {
 }
 
 impl ServerEvent {
-    fn session(&self) -> Id<Session> {
+    fn session(&self) -> SessionId {
         match self {
             Self::Request { session, .. }
             | Self::Connected { session, .. }
@@ -82,9 +99,9 @@ impl ServerEvent {
 pub(crate) struct EventQueue {
     events: VecDeque<ServerEvent>,
     /// Sessions of which the reader has heard the beginning and not the end.
-    known: HashSet<Id<Session>>,
+    known: HashSet<SessionId>,
     /// Sessions whose events are left out: each has one or more in the queue, or had.
-    skipped: HashSet<Id<Session>>,
+    skipped: HashSet<SessionId>,
     missed: u64,
 }
 
@@ -143,29 +160,30 @@ mod tests {
 
     use super::*;
 
-    fn sessions(count: usize) -> Vec<Id<Session>> {
+    fn sessions(count: usize) -> Vec<SessionId> {
         let mut node = Node::new(Config::default());
         let config = SessionConfig::server(Version::Lite06, Carrier::Raw, "");
-        (0..count).map(|_| node.add_session(Time::ZERO, config.clone())).collect()
+        let mut add = || node.add_session(Time::ZERO, config.clone());
+        (0..count).map(|_| SessionId { shard: 0, session: add() }).collect()
     }
 
     fn remote() -> SocketAddr {
         ([127, 0, 0, 1], 1).into()
     }
 
-    fn connected(session: Id<Session>) -> ServerEvent {
+    fn connected(session: SessionId) -> ServerEvent {
         let (version, grant) = (Version::Lite06, Grant::all(Path::root()));
         let carrier = Carrier::Raw;
         ServerEvent::Connected { session, remote: remote(), version, carrier, grant }
     }
 
-    fn closed(session: Id<Session>) -> ServerEvent {
+    fn closed(session: SessionId) -> ServerEvent {
         let code = SessionCode::NO_ERROR;
         let closed = Closed { by: ClosedBy::Peer, code, reason: String::new() };
         ServerEvent::Closed { session, remote: remote(), closed }
     }
 
-    fn violation(session: Id<Session>) -> ServerEvent {
+    fn violation(session: SessionId) -> ServerEvent {
         let error = Violation::TooManyStreams;
         ServerEvent::Violation { session, remote: remote(), stream: None, error }
     }

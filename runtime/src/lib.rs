@@ -32,7 +32,7 @@ mod url;
 
 pub use client::{ClientOptions, Connection, connect};
 pub use error::{ConnectError, Error, GroupError, ListenError, Reason, SubscribeError, TryError};
-pub use events::ServerEvent;
+pub use events::{ServerEvent, SessionId};
 pub use origin::{Announcements, Origin};
 pub use publish::{Broadcast, GroupWriter, TrackWriter};
 pub use runtime::{Runtime, Socket, Timer};

@@ -61,6 +61,49 @@ struct Mailbox<M> {
     inner: Mutex<Inner<M>>,
 }
 
+impl<M> Mailbox<M> {
+    /// See [`Sender::force`].
+    fn force(&self, message: M) {
+        let mut inner = lock(&self.inner);
+        if inner.closed {
+            return;
+        }
+        inner.queue.push_back(message);
+        let driver = inner.driver.take();
+        drop(inner);
+        wake(driver);
+    }
+
+    /// See [`Sender::try_push`].
+    fn try_push(&self, bytes: usize, message: M) -> Result<(), Refused> {
+        let mut message = Some(message);
+        let mut inner = lock(&self.inner);
+        let driver = self.push(&mut inner, bytes, &mut message)?;
+        drop(inner);
+        wake(driver);
+        Ok(())
+    }
+
+    fn push(
+        &self,
+        inner: &mut Inner<M>,
+        bytes: usize,
+        message: &mut Option<M>,
+    ) -> Result<Option<Waker>, Refused> {
+        let Capacity { messages, bytes: most } = self.capacity;
+        if inner.closed {
+            return Err(Refused::Closed);
+        }
+        let room = inner.queue.len() < messages && inner.bytes + bytes <= most;
+        if !room && !inner.queue.is_empty() {
+            return Err(Refused::Full);
+        }
+        inner.bytes += bytes;
+        inner.queue.extend(message.take());
+        Ok(inner.driver.take())
+    }
+}
+
 /// A mailbox: the first handle's end and the driver's end.
 pub(crate) fn mailbox<M>(capacity: Capacity) -> (Sender<M>, Receiver<M>) {
     let mut inner = Inner {
@@ -90,12 +133,7 @@ impl<M> Sender<M> {
 
     /// Takes `message` if there is room. One larger than the whole mailbox is taken when it is empty.
     pub(crate) fn try_push(&self, bytes: usize, message: M) -> Result<(), Refused> {
-        let mut message = Some(message);
-        let mut inner = lock(&self.mailbox.inner);
-        let driver = self.push(&mut inner, bytes, &mut message)?;
-        drop(inner);
-        wake(driver);
-        Ok(())
+        self.mailbox.try_push(bytes, message)
     }
 
     /// Takes what is in `message` if there is room; on [`Poll::Pending`] the handle is woken when the
@@ -108,7 +146,7 @@ impl<M> Sender<M> {
     ) -> Poll<Result<(), Refused>> {
         let mut inner = lock(&self.mailbox.inner);
         inner.forget(self.key);
-        let result = self.push(&mut inner, bytes, message);
+        let result = self.mailbox.push(&mut inner, bytes, message);
         if result.as_ref().is_err_and(|refused| *refused == Refused::Full) {
             inner.writers.push((self.key, cx.waker().clone()));
             return Poll::Pending;
@@ -125,33 +163,27 @@ impl<M> Sender<M> {
 
     /// Takes `message` even if the mailbox is full. For what a handle says once.
     pub(crate) fn force(&self, message: M) {
-        let mut inner = lock(&self.mailbox.inner);
-        if inner.closed {
-            return;
-        }
-        inner.queue.push_back(message);
-        let driver = inner.driver.take();
-        drop(inner);
-        wake(driver);
+        self.mailbox.force(message);
     }
 
-    fn push(
-        &self,
-        inner: &mut Inner<M>,
-        bytes: usize,
-        message: &mut Option<M>,
-    ) -> Result<Option<Waker>, Refused> {
-        let Capacity { messages, bytes: most } = self.mailbox.capacity;
-        if inner.closed {
-            return Err(Refused::Closed);
-        }
-        let room = inner.queue.len() < messages && inner.bytes + bytes <= most;
-        if !room && !inner.queue.is_empty() {
-            return Err(Refused::Full);
-        }
-        inner.bytes += bytes;
-        inner.queue.extend(message.take());
-        Ok(inner.driver.take())
+    /// A way to the same driver that does not keep it running.
+    pub(crate) fn to_peer(&self) -> ToPeer<M> {
+        ToPeer(self.mailbox.clone())
+    }
+}
+
+/// The end of another driver: no handle.
+pub(crate) struct ToPeer<M>(Arc<Mailbox<M>>);
+
+impl<M> ToPeer<M> {
+    /// As [`Sender::force`].
+    pub(crate) fn force(&self, message: M) {
+        self.0.force(message);
+    }
+
+    /// As [`Sender::try_push`].
+    pub(crate) fn try_push(&self, bytes: usize, message: M) -> Result<(), Refused> {
+        self.0.try_push(bytes, message)
     }
 }
 
@@ -291,6 +323,23 @@ mod tests {
         drop(second);
         assert_eq!(driver.get(), 1);
         assert_eq!(take(&receiver, &driver), (vec![], false));
+    }
+
+    #[test]
+    fn a_peer_is_no_handle() {
+        let (first, receiver) = mailbox(SMALL);
+        let peer = first.to_peer();
+        let driver = Count::new();
+        peer.force(1);
+        peer.try_push(10, 2).unwrap();
+        assert_eq!(peer.try_push(1, 3), Err(Refused::Full));
+        assert_eq!(take(&receiver, &driver), (vec![1, 2], true));
+        drop(first);
+        assert_eq!(driver.get(), 1);
+        assert_eq!(take(&receiver, &driver), (vec![], false));
+        drop(receiver);
+        peer.force(1);
+        assert_eq!(peer.try_push(1, 2), Err(Refused::Closed));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use smoq_core::{
-    Grant, Id, Path, Session, Stats, SubscribeOptions,
+    Batch, Grant, Id, Path, Session, Stats, SubscribeOptions,
     wire::{SessionCode, StreamCode, TrackInfo},
 };
+
+use smoq_quic::Misdirected;
 
 use crate::{
     error::Error,
@@ -128,6 +130,14 @@ pub(crate) enum Op {
         code: SessionCode,
         reason: String,
     },
+
+    /// From another shard, over the link to it.
+    Link {
+        from: u8,
+        batch: Batch,
+    },
+    /// Datagrams of this shard that another one got.
+    Datagrams(Vec<Misdirected>),
 }
 
 /// A handle's way to its driver.

@@ -1,22 +1,25 @@
-//! The server's side: one socket, one driver, many sessions.
+//! The server's side: one address, many sessions, and a socket and a driver for each shard.
 
 use std::{
     future::poll_fn,
+    io,
     net::SocketAddr,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use smoq_core::{
-    Admission, Discover, Grant, Id, Session, Stats,
+    Admission, Discover, Grant, Misuse, Side, Stats,
     wire::{Hop, SessionCode},
 };
-use smoq_quic::{Endpoint, EndpointConfig, ServerConfig, ServerTls, TransportOptions};
+use smoq_quic::{
+    Endpoint, EndpointConfig, ServerConfig, ServerTls, Shard, TransportOptions, random_seed,
+};
 
 use crate::{
-    driver::{CAPACITY, Driver, Role},
+    driver::{CAPACITY, Driver, Peer, Role, Shards},
     error::{Error, ListenError},
-    events::{EventQueue, ServerEvent},
+    events::{EventQueue, ServerEvent, SessionId},
     mailbox::mailbox,
     op::{Op, Ops},
     origin::Origin,
@@ -63,34 +66,78 @@ impl ServerOptions {
 /// A server: a node that peers connect to, and that relays between them.
 ///
 /// It runs until [`shutdown`](Self::shutdown), or until it and every handle made from it are dropped.
+///
+/// It may be made of several shards, each with a node, a socket and a driver of its own, which divide
+/// the peers between them and relay to each other. What is published on one is there on all.
 pub struct Server {
+    /// One or more. The first has the server's own handles, and keeps the others running.
+    shards: Vec<Handle>,
+    /// The one whose events come first next time.
+    turn: usize,
+    local_addr: SocketAddr,
+}
+
+/// A shard as its server sees it.
+struct Handle {
     ops: Ops,
     near: Near<EventQueue>,
-    local_addr: SocketAddr,
 }
 
 impl Server {
     /// Opens the socket and begins to serve.
     pub fn bind<R: Runtime>(runtime: &R, options: ServerOptions) -> Result<Self, ListenError> {
-        let now = Instant::now();
-        let ServerOptions { listen, tls, admission, discover, transport, node } = options;
-        let failed = |error| ListenError { address: listen, error };
-        let socket = udp::bind(Some(listen)).map_err(failed)?;
-        let local_addr = socket.local_addr().map_err(failed)?;
-        let socket = runtime.socket(socket).map_err(failed)?;
-        let server = ServerConfig { admission, discover, ..ServerConfig::new(tls) };
-        let config = EndpointConfig { node, server: Some(server), transport, seed: None };
-        let (ops, receiver) = mailbox(CAPACITY);
-        let (near, far) = slot(EventQueue::default());
-        let endpoint = Endpoint::new(config, now);
-        let driver = Driver::new(endpoint, socket, runtime.timer(), receiver, Role::server(far));
-        runtime.spawn(driver);
-        Ok(Self { ops, near, local_addr })
+        Self::bind_shards(std::slice::from_ref(runtime), options)
     }
 
-    /// Where to publish and subscribe in the server's own node.
+    /// Begins to serve with one shard on each of the runtimes, which had better have a thread each. The
+    /// system divides the peers between the shards by their addresses.
+    ///
+    /// With more than one shard, peers are asked for all announcements whatever the options say, since
+    /// no shard knows what is watched on another; and each has its part of
+    /// [`store_bytes`](smoq_core::Limits::store_bytes), of which a broadcast takes its share on every
+    /// shard that has subscribers of it.
+    ///
+    /// # Errors
+    /// What the system says of the address; [`io::ErrorKind::InvalidInput`] for no runtime or more than
+    /// 255; [`io::ErrorKind::Unsupported`] where sockets cannot share an address.
+    pub fn bind_shards<R: Runtime>(
+        runtimes: &[R],
+        options: ServerOptions,
+    ) -> Result<Self, ListenError> {
+        let now = Instant::now();
+        let address = options.listen;
+        let failed = |error| ListenError { address, error };
+        let count = u8::try_from(runtimes.len()).ok().filter(|count| *count > 0);
+        let count = count.ok_or_else(|| {
+            failed(io::Error::new(io::ErrorKind::InvalidInput, "a server has 1 to 255 shards"))
+        })?;
+        let sockets = udp::bind_shared(address, runtimes.len()).map_err(failed)?;
+        let local_addr = sockets[0].local_addr().map_err(failed)?;
+        let mut endpoints: Vec<_> =
+            configs(options, count).map(|config| Endpoint::new(config, now)).collect();
+        let (mailboxes, receivers): (Vec<_>, Vec<_>) =
+            endpoints.iter().map(|_| mailbox::<Op>(CAPACITY)).unzip();
+        let peers = link(&mut endpoints, &mailboxes, now);
+        let sockets = runtimes.iter().zip(sockets).map(|(runtime, socket)| runtime.socket(socket));
+        let sockets: Vec<_> = sockets.collect::<io::Result<_>>().map_err(failed)?;
+
+        let mut shards = Vec::new();
+        let parts = runtimes.iter().zip(endpoints).zip(sockets).zip(receivers).zip(peers);
+        for (index, ((((runtime, endpoint), socket), receiver), peers)) in (0..).zip(parts) {
+            let (near, far) = slot(EventQueue::default());
+            shards.push(Handle { ops: mailboxes[usize::from(index)].clone(), near });
+            let keep = if index == 0 { mailboxes[1..].to_vec() } else { Vec::new() };
+            let others = Shards::new(index, peers, keep);
+            let role = Role::server(far, index);
+            let timer = runtime.timer();
+            runtime.spawn(Driver::new(endpoint, socket, timer, receiver, role, others));
+        }
+        Ok(Self { shards, turn: 0, local_addr })
+    }
+
+    /// Where to publish and subscribe in the server's own node, which is that of the first shard.
     pub fn origin(&self) -> Origin {
-        Origin::new(self.ops.clone())
+        Origin::new(self.shards[0].ops.clone())
     }
 
     /// Where it listens, with the port that was chosen.
@@ -108,54 +155,137 @@ impl Server {
 
     /// The form of [`next`](Self::next) for hand-written futures.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<ServerEvent>> {
-        self.near.poll(cx, |queue, gone| match queue.pop() {
-            Some(event) => Poll::Ready(Some(event)),
-            None if gone => Poll::Ready(None),
-            None => Poll::Pending,
-        })
+        let mut over = true;
+        for _ in 0..self.shards.len() {
+            self.turn = (self.turn + 1) % self.shards.len();
+            let event = self.shards[self.turn].near.poll(cx, |queue, gone| match queue.pop() {
+                Some(event) => Poll::Ready(Some(event)),
+                None if gone => Poll::Ready(None),
+                None => Poll::Pending,
+            });
+            match event {
+                Poll::Ready(None) => {}
+                Poll::Pending => over = false,
+                event => return event,
+            }
+        }
+        if over { Poll::Ready(None) } else { Poll::Pending }
     }
 
     /// The next event if there is one already.
     pub fn try_next(&mut self) -> Option<ServerEvent> {
-        self.near.with(|queue, _| queue.pop())
+        match self.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(event) => event,
+            Poll::Pending => None,
+        }
     }
 
     /// How many events were left out of [`next`](Self::next) so far.
     pub fn missed(&self) -> u64 {
-        self.near.with(|queue, _| queue.missed())
+        self.shards.iter().map(|shard| shard.near.with(|queue, _| queue.missed())).sum()
     }
 
     /// Lets a peer in after [`ServerEvent::Request`]. Fails if it has gone.
-    pub async fn grant(&self, session: Id<Session>, grant: Grant) -> Result<(), Error> {
+    pub async fn grant(&self, session: SessionId, grant: Grant) -> Result<(), Error> {
         let (near, far) = slot(None);
-        self.ops.clone().send(Op::Grant { session, grant, far }).await?;
+        let ops = self.shard_of(session)?;
+        let SessionId { session, .. } = session;
+        ops.send(Op::Grant { session, grant, far }).await?;
         answer(&near).await
     }
 
     /// Closes one session, with a code and words for the peer. Does nothing if it has gone.
     pub async fn close_session(
         &self,
-        session: Id<Session>,
+        session: SessionId,
         code: SessionCode,
         reason: &str,
     ) -> Result<(), Error> {
         let reason = reason.to_owned();
-        self.ops.clone().send(Op::CloseSession { session, code, reason }).await
+        let ops = self.shard_of(session)?;
+        let SessionId { session, .. } = session;
+        ops.send(Op::CloseSession { session, code, reason }).await
     }
 
-    /// Counters of the node.
+    /// Counters of the nodes together. What crosses from shard to shard is counted on both.
     pub async fn stats(&self) -> Result<Stats, Error> {
-        let (near, far) = slot(None);
-        self.ops.clone().send(Op::Stats { far }).await?;
-        answer(&near).await
+        let mut sum = Stats::default();
+        for stats in self.shard_stats().await? {
+            sum = Stats {
+                sessions: sum.sessions + stats.sessions,
+                tracks: sum.tracks + stats.tracks,
+                groups: sum.groups + stats.groups,
+                store_bytes: sum.store_bytes + stats.store_bytes,
+                groups_evicted: sum.groups_evicted + stats.groups_evicted,
+                routes: sum.routes + stats.routes,
+                subscriptions: sum.subscriptions + stats.subscriptions,
+                violations: sum.violations + stats.violations,
+            };
+        }
+        Ok(sum)
     }
 
-    /// Closes all sessions and the socket. Returns when the peers were told, once each.
-    pub async fn shutdown(self, code: SessionCode, reason: &str) {
-        self.ops.force(Op::Shutdown { code, reason: reason.to_owned() });
-        poll_fn(|cx| {
-            self.near.poll(cx, |_, gone| if gone { Poll::Ready(()) } else { Poll::Pending })
-        })
-        .await;
+    /// Counters of each shard's node, in order. Sessions are those of peers; a subscription or a route
+    /// may be another shard's.
+    pub async fn shard_stats(&self) -> Result<Vec<Stats>, Error> {
+        let mut all = Vec::with_capacity(self.shards.len());
+        for shard in &self.shards {
+            let (near, far) = slot(None);
+            shard.ops.clone().send(Op::Stats { far }).await?;
+            all.push(answer(&near).await?);
+        }
+        Ok(all)
     }
+
+    /// The way to the shard of a session. Another server's session is not one of this.
+    fn shard_of(&self, session: SessionId) -> Result<Ops, Error> {
+        let shard = self.shards.get(usize::from(session.shard)).ok_or(Misuse::Stale)?;
+        Ok(shard.ops.clone())
+    }
+
+    /// Closes all sessions and the sockets. Returns when the peers were told, once each.
+    pub async fn shutdown(self, code: SessionCode, reason: &str) {
+        // It tells the others.
+        self.shards[0].ops.force(Op::Shutdown { code, reason: reason.to_owned() });
+        for Handle { near, .. } in &self.shards {
+            let gone = |_: &mut _, gone| if gone { Poll::Ready(()) } else { Poll::Pending };
+            poll_fn(|cx| near.poll(cx, gone)).await;
+        }
+    }
+}
+
+/// How the endpoint of each shard is made. Hops and seeds differ, secrets that peers meet are the same.
+fn configs(options: ServerOptions, count: u8) -> impl Iterator<Item = EndpointConfig> {
+    let ServerOptions { listen: _, tls, admission, mut discover, transport, mut node } = options;
+    let seed = Some(random_seed());
+    if count > 1 {
+        discover = Discover::Everything;
+        node.limits.store_bytes /= usize::from(count);
+    }
+    (0..count).map(move |index| {
+        let server = ServerConfig { admission, discover, ..ServerConfig::new(tls.clone()) };
+        // The first is known by the hop that was asked for.
+        let hop = node.hop.get() ^ u64::from(index);
+        let node = smoq_core::Config {
+            hop: Hop::new(hop).filter(|_| node.hop.is_known()).unwrap_or_default(),
+            seed: node.seed.wrapping_add(index.into()),
+            ..node.clone()
+        };
+        let shard = (count > 1).then_some(Shard { index, count });
+        EndpointConfig { node, server: Some(server), transport: transport.clone(), seed, shard }
+    })
+}
+
+/// Links each shard to each, and says what each one has to know of the others.
+fn link(endpoints: &mut [Endpoint], mailboxes: &[Ops], now: Instant) -> Vec<Vec<Peer>> {
+    let mut peers: Vec<Vec<Peer>> = endpoints.iter().map(|_| Vec::new()).collect();
+    for one in 0..endpoints.len() {
+        for other in 0..one {
+            for (at, to, side) in [(one, other, Side::Client), (other, one, Side::Server)] {
+                let session = endpoints[at].add_link(now, side);
+                peers[at].push(Peer { shard: to as u8, session, ops: mailboxes[to].to_peer() });
+            }
+        }
+    }
+    peers
 }

@@ -23,14 +23,49 @@ pub(crate) fn bind(address: Option<SocketAddr>) -> io::Result<UdpSocket> {
 }
 
 fn bind_to(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = open(address)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         // Where this is refused the socket is IPv6 alone, which is better than nothing.
         let _ = socket.set_only_v6(false);
     }
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(socket)
+}
+
+/// Opens `count` sockets on one address; the system gives what each peer sends to one of them. It fails
+/// if somebody else listens there, even if that shares the address as well.
+pub(crate) fn bind_shared(address: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
+    let first = bind_to(address)?;
+    let address = first.local_addr()?;
+    let mut sockets = vec![first];
+    if count > 1 {
+        // Only now, so that nobody else's socket is joined.
+        share(&socket2::SockRef::from(&sockets[0]))?;
+    }
+    while sockets.len() < count {
+        let socket = open(address)?;
+        share(&socket2::SockRef::from(&socket))?;
+        socket.bind(&address.into())?;
+        sockets.push(socket.into());
+    }
+    Ok(sockets)
+}
+
+#[cfg(unix)]
+fn share(socket: &socket2::SockRef<'_>) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(unix))]
+fn share(_: &socket2::SockRef<'_>) -> io::Result<()> {
+    let why = "this system cannot share an address between sockets: use one shard";
+    Err(io::Error::new(io::ErrorKind::Unsupported, why))
 }
 
 /// Has ICMP errors reported. Only for sockets that dial: a server learns nothing from them, and anybody
@@ -159,6 +194,24 @@ mod tests {
         assert_ne!(bind(None).unwrap().local_addr().unwrap().port(), 0);
         let taken = socket.local_addr().unwrap();
         assert_eq!(bind(Some(taken)).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn an_address_is_shared_with_nobody_else() {
+        for address in ["127.0.0.1:0", "[::]:0"] {
+            let Ok(sockets) = bind_shared(address.parse().unwrap(), 3) else {
+                assert!(address.starts_with('['), "every machine has IPv4");
+                continue;
+            };
+            let addresses: Vec<_> =
+                sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+            assert!(addresses.iter().all(|other| *other == addresses[0]) && addresses.len() == 3);
+            for count in [1, 2] {
+                let error = bind_shared(addresses[0], count).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            }
+        }
     }
 
     #[test]

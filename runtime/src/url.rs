@@ -157,6 +157,8 @@ impl fmt::Display for Url {
         let scheme = match carrier {
             Carrier::Raw => "moqt",
             Carrier::WebTransport => "https",
+            // Nobody can dial it, and no text parses to it.
+            Carrier::Link => "link",
         };
         if host.contains(':') {
             write!(f, "{scheme}://[{host}]:{port}{path}")

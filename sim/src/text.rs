@@ -249,7 +249,7 @@ macro_rules! names {
 names! {
     Dir { Bi Uni }
     Side { Client Server }
-    Carrier { Raw WebTransport }
+    Carrier { Raw WebTransport Link }
     Admission { Open Ask }
     Discover { Everything OnDemand }
     ClosedBy { Local Peer Transport }
@@ -330,13 +330,13 @@ macro_rules! structs {
 
 structs! {
     Closed { by code reason }
-    Config { hop seed limits dialed }
+    Config { hop seed limits }
     Grant { publish subscribe }
     Limits {
         store_bytes store_age group_bytes group_frames message_bytes session_buffer peer_streams
         announcements announce_requests reorder violations opening_timeout request_timeout
     }
-    SessionConfig { side version carrier path admission discover }
+    SessionConfig { side version carrier path admission discover grant }
     SubscribeOptions { priority max_age order start end }
     TrackInfo { priority order max_age_ms timescale }
 }

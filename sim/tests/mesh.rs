@@ -258,9 +258,9 @@ fn a_client_may_hear_under_the_names_that_it_publishes_under() {
         let mut world = world(7);
         let relay = world.node(relay_config(100));
         let [theirs, mine] = ["theirs", "mine"].map(path);
-        let dialed = Grant { publish: Some(theirs), subscribe: Some(mine) };
-        let client = world.node(Config { dialed, ..Config::default() });
-        let config = SessionConfig::client(version, Carrier::Raw, "");
+        let grant = Grant { publish: Some(theirs), subscribe: Some(mine) };
+        let client = world.node(Config::default());
+        let config = SessionConfig { grant, ..SessionConfig::client(version, Carrier::Raw, "") };
         let server = SessionConfig {
             admission: Admission::Ask,
             ..SessionConfig::server(version, Carrier::Raw, "")

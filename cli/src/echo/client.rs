@@ -6,8 +6,8 @@ use std::{
 };
 
 use bytes::BytesMut;
-use smoq_core::{Config, Grant, Path, wire::TrackInfo};
-use smoq_tokio::{Connection, Origin, TrackWriter, Url};
+use smoq_core::{Grant, Path, wire::TrackInfo};
+use smoq_tokio::{ClientOptions, Connection, Origin, TrackWriter, Url};
 use tokio::{
     io::{AsyncReadExt, stdin},
     time::timeout,
@@ -54,8 +54,11 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     // Both sides use the same names: what the server says lies elsewhere than what it hears.
     let places = Places { said: Path::new("said")?, echo: Path::new("echo")? };
-    let dialed = Grant { publish: Some(places.echo.clone()), subscribe: Some(places.said.clone()) };
-    let node = Config { limits: limits(), dialed, ..Config::default() };
+    let grant = Grant { publish: Some(places.echo.clone()), subscribe: Some(places.said.clone()) };
+    let change = |options: &mut ClientOptions| {
+        options.node.limits = limits();
+        options.grant = grant;
+    };
     let work = async |connection: &mut Connection| {
         let (remote, version) = (connection.remote(), connection.version());
         tokio::select! {
@@ -64,7 +67,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             () = interrupted() => Ok(()),
         }
     };
-    client::run(&ClientArgs { url: args.url, options: args.options }, node, work).await
+    client::run(&ClientArgs { url: args.url, options: args.options }, change, work).await
 }
 
 /// Where things lie in the client's namespace.

@@ -1,10 +1,10 @@
 //! `smoq echo server`
 
-use std::collections::HashMap;
+use std::{collections::HashMap, num::NonZeroU8};
 
-use smoq_core::{Admission, Announced, Discover, Grant, Id, Path, Session, wire::SessionCode};
+use smoq_core::{Admission, Announced, Discover, Grant, Path, wire::SessionCode};
 use smoq_relay::{BindError, Config, Log, Relay, Stopped};
-use smoq_tokio::{Broadcast, GroupWriter, Origin, Server, ServerEvent, TrackWriter};
+use smoq_tokio::{Broadcast, GroupWriter, Origin, Server, ServerEvent, SessionId, TrackWriter};
 use tokio::task::AbortHandle;
 use tracing::{Instrument, debug, info, info_span, warn};
 
@@ -51,6 +51,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 /// A server that decides who comes in, and asks for no other announcements than it watches.
 fn bind(config: Config) -> Result<Relay, BindError> {
+    // What it watches decides what its clients are asked for, which is so on one shard only.
+    let config = Config { shards: Some(NonZeroU8::MIN), ..config };
     Relay::bind_with(config, |options| {
         options.admission = Admission::Ask;
         options.discover = Discover::OnDemand;
@@ -60,7 +62,7 @@ fn bind(config: Config) -> Result<Relay, BindError> {
 /// Who is there, and the echoes for them.
 #[derive(Default)]
 struct Clients {
-    echoes: HashMap<Id<Session>, AbortHandle>,
+    echoes: HashMap<SessionId, AbortHandle>,
     /// How many were let in so far.
     count: u64,
 }
@@ -253,7 +255,7 @@ mod tests {
     async fn client(url: String) -> Result<(Connection, Broadcast, TrackWriter), Failure> {
         let [said, echo] = ["said", "echo"].map(|place| Path::new(place).unwrap());
         let mut options = ClientOptions::new(Trust::Insecure);
-        options.node.dialed = Grant { publish: Some(echo.clone()), subscribe: Some(said.clone()) };
+        options.grant = Grant { publish: Some(echo.clone()), subscribe: Some(said.clone()) };
         let connection = connect(&url.parse().unwrap(), options).await.unwrap();
         let origin = connection.origin();
         let broadcast = origin.create(&at(&said, BROADCAST)?).await?;

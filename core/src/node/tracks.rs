@@ -9,7 +9,7 @@ use crate::{
     route::{Via, Viewer},
     session::{Kind, Request, Session, State, Stream, params},
     store::{Ended, Feed, GroupEnd, Source},
-    wire::{GroupOrder, StreamCode, SubscribeParams, TrackInfo},
+    wire::{GroupOrder, Hop, StreamCode, SubscribeParams, TrackInfo},
 };
 
 impl Node {
@@ -64,8 +64,13 @@ impl Node {
 
     /// Who looks for a route on behalf of a session, or of the application.
     fn viewer(&self, from: Option<Id<Session>>) -> Viewer {
-        let hop = from.and_then(|id| Some(self.sessions.get(id)?.hop)).unwrap_or_default();
-        Viewer { session: from, hops: [hop, Default::default()] }
+        let session = from.and_then(|id| self.sessions.get(id));
+        let hop = session.map_or(Hop::UNKNOWN, |session| session.hop);
+        Viewer {
+            session: from,
+            hops: [hop, Hop::UNKNOWN],
+            link: session.is_some_and(Session::is_link),
+        }
     }
 
     /// Whether two sessions are with the same peer.
@@ -87,7 +92,7 @@ impl Node {
     /// nodes would ask each other for ever.
     fn source_of(&self, path: &Path, from: Option<Id<Session>>) -> Result<Id<Session>, StreamCode> {
         match self.routes.covering(path, self.viewer(from)).map(|route| route.via) {
-            Some(Via::Peer(session, _)) => return Ok(session),
+            Some(Via::Peer(session, _) | Via::Link(session, _)) => return Ok(session),
             Some(Via::Local(_)) => return Err(StreamCode::NOT_FOUND),
             None => {}
         }

@@ -132,11 +132,11 @@ impl Node {
     ) -> Result<(), Violation> {
         let limit = self.config.limits.announcements;
         let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };
-        let (version, named) = (session.version(), session.hop);
+        let (version, named, link) = (session.version(), session.hop, session.is_link());
         let Some(mount) = &session.publish else { return Ok(()) };
         let Some(stream) = session.streams.get_mut(id) else { return Ok(()) };
         let Kind::AnnounceIn(state) = &mut stream.kind else { return Ok(()) };
-        let via = Via::Peer(session_id, id);
+        let via = via(link, session_id, id);
         match announce {
             Announce::Start { suffix, hops, cost } => {
                 let path = state.prefix.join(&suffix).ok();
@@ -149,7 +149,7 @@ impl Node {
                 state.next_id += 1;
                 // What cannot be used, or is too much, is declined without a word.
                 let usable = |path: &Path| path.for_announce().is_ok();
-                let room = known || session.announcements < limit;
+                let room = known || link || session.announcements < limit;
                 let Some(path) = path.filter(usable).filter(|_| room) else {
                     state.declined += 1;
                     return Ok(());
@@ -223,11 +223,11 @@ impl Node {
             gone = core::mem::take(&mut state.active);
             state.ids.clear();
         });
-        if let Some(session) = self.sessions.get_mut(session_id) {
-            session.announcements -= gone.len();
-        }
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        session.announcements -= gone.len();
+        let via = via(session.is_link(), session_id, id);
         for path in gone {
-            self.route_withdrawn(&path, Via::Peer(session_id, id));
+            self.route_withdrawn(&path, via);
         }
     }
 
@@ -300,6 +300,11 @@ fn asked(session: &Session, wire: &Path) -> Option<Id<Stream>> {
         .map(|(id, _)| id)
         .collect();
     streams.pop()
+}
+
+/// Where what is announced on a stream leads.
+fn via(link: bool, session: Id<Session>, stream: Id<Stream>) -> Via {
+    if link { Via::Link(session, stream) } else { Via::Peer(session, stream) }
 }
 
 /// The hops of an announcement up to and including the peer it came from; `None` if it cannot be

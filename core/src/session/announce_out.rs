@@ -112,10 +112,10 @@ impl Node {
     pub(crate) fn fill_announcements(&mut self, session_id: Id<Session>, id: Id<Stream>) {
         let own = self.config.hop;
         let Some(session) = self.sessions.get_mut(session_id) else { return };
-        let (version, hop) = (session.version(), session.hop);
+        let (version, hop, link) = (session.version(), session.hop, session.is_link());
         let Some(stream) = session.streams.get_mut(id) else { return };
         let Kind::AnnounceOut(state) = &mut stream.kind else { return };
-        let viewer = Viewer { session: Some(session_id), hops: [hop, state.exclude] };
+        let viewer = Viewer { session: Some(session_id), hops: [hop, state.exclude], link };
         if !state.greeted {
             state.greeted = true;
             if version.has_announce_ok() {

@@ -34,7 +34,7 @@ pub(crate) use subscribe_in::{SubscribeIn, params};
 pub(crate) use subscribe_out::SubscribeOut;
 
 use crate::{
-    Command, Dir, Id, Path, SessionConfig, StreamId, Time, Version,
+    Carrier, Command, Dir, Id, Path, SessionConfig, StreamId, Time, Version,
     id::Arena,
     node::Sub,
     store::Track,
@@ -239,6 +239,11 @@ impl Session {
 
     pub(crate) fn version(&self) -> Version {
         self.config.version
+    }
+
+    /// Whether the peer is another node of the same process.
+    pub(crate) fn is_link(&self) -> bool {
+        self.config.carrier == Carrier::Link
     }
 
     /// What the peer calls a broadcast that it publishes; `None` if it cannot publish this one.

@@ -13,18 +13,19 @@ use crate::{
 impl Node {
     /// Begins a session. A client may speak at once; a server first learns where its peer wants to go.
     pub(crate) fn begin(&mut self, session_id: Id<Session>) {
-        let dialed = self.config.dialed.clone();
         let Some(session) = self.sessions.get_mut(session_id) else { return };
         let (side, carrier) = (session.config.side, session.config.carrier);
         let told_by_setup = carrier == Carrier::Raw && session.version().has_setup();
         match side {
-            Side::Client if told_by_setup || carrier == Carrier::WebTransport => {
-                self.admit(session_id, dialed, Path::root());
-            }
             Side::Client => {
-                // The path cannot travel, so it becomes part of every broadcast's name.
-                let wire = request_path(&session.config.path).unwrap_or_default();
-                self.admit(session_id, dialed, wire);
+                let wire = if told_by_setup || carrier != Carrier::Raw {
+                    Path::root()
+                } else {
+                    // The path cannot travel, so it becomes part of every broadcast's name.
+                    request_path(&session.config.path).unwrap_or_default()
+                };
+                let grant = session.config.grant.clone();
+                self.admit(session_id, grant, wire);
             }
             Side::Server if told_by_setup => self.arm(),
             Side::Server => {

@@ -246,13 +246,13 @@ impl Endpoint {
         let server_name = connection.handshake().and_then(|(_, server_name)| server_name);
         let (connect, config) = match connection.stage {
             Stage::Dialing(connect) => {
-                let Some(mut race) = self.races.remove(&connect) else {
+                let Some(race) = self.races.remove(&connect) else {
                     return;
                 };
-                let path = std::mem::take(&mut race.target.path);
-                let client = SessionConfig::client(version, carrier, path);
-                let config = SessionConfig { discover: race.target.discover, ..client };
+                let Target { path, discover, grant, .. } = race.target.clone();
                 self.end_race(now, connect, race);
+                let client = SessionConfig::client(version, carrier, path);
+                let config = SessionConfig { discover, grant, ..client };
                 (Some(connect), config)
             }
             _ => {

@@ -1,6 +1,7 @@
 //! [`Endpoint`]: a node and its connections behind one UDP socket that is somebody else's.
 
 mod drive;
+mod shards;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,11 +19,12 @@ use smoq_core::{
 };
 
 use crate::{
-    ClientTls, ConnectError, ConnectId, ConnectionStats, EndpointConfig, ServerConfig, Target,
-    TransportOptions,
+    ClientTls, ConnectError, ConnectId, ConnectionStats, EndpointConfig, Misdirected, ServerConfig,
+    Shard, Target, TransportOptions,
     connect::Race,
     connection::{Connection, Stage},
     crypto::{Ids, Secrets},
+    shard::{Links, Strays, elsewhere},
     timers::{Timer, Timers},
     tls::alpn,
     web::Web,
@@ -119,13 +121,16 @@ pub struct Endpoint {
     events: VecDeque<Event>,
     /// What is to be told of sessions whose peers have not proved their addresses yet.
     unproven: BTreeMap<Id<Session>, Vec<Event>>,
+    shard: Option<Shard>,
+    links: Links,
+    strays: Strays,
     scratch: Vec<Bytes>,
 }
 
 impl Endpoint {
     /// An endpoint whose time begins `now`.
     pub fn new(config: EndpointConfig, now: Instant) -> Self {
-        let secrets = Secrets::new(config.seed);
+        let secrets = Secrets::new(config.seed, config.shard);
         let mut quic = quic::EndpointConfig::new(secrets.reset_key());
         let ids = secrets.local_ids();
         quic.cid_generator(move || Box::new(ids.clone())).rng_seed(Some(secrets.rng()));
@@ -149,6 +154,9 @@ impl Endpoint {
             responded: false,
             events: VecDeque::new(),
             unproven: BTreeMap::new(),
+            shard: config.shard,
+            links: Links::default(),
+            strays: Strays::default(),
             scratch: Vec::new(),
         };
         endpoint.set_server(config.server);
@@ -205,9 +213,6 @@ impl Endpoint {
         target: Target,
         tls: &ClientTls,
     ) -> Result<ConnectId, ConnectError> {
-        if target.versions.is_empty() {
-            return Err(ConnectError::NoVersions);
-        }
         if ServerName::try_from(target.host.as_str()).is_err() {
             return Err(ConnectError::InvalidHost(target.host));
         }
@@ -215,6 +220,9 @@ impl Endpoint {
             return Err(ConnectError::NoHttp3Here);
         }
         let alpn = alpn(&target.versions, &[target.carrier]);
+        if target.versions.is_empty() || alpn.is_empty() {
+            return Err(ConnectError::NoVersions);
+        }
         let mut config = quic::ClientConfig::new(tls.offering(alpn));
         config.transport_config(self.transport.clone()).token_store(Arc::new(quic::NoneTokenStore));
         let race = Race::new(now, target, config, self.options.handshake_timeout)?;
@@ -233,8 +241,23 @@ impl Endpoint {
     }
 
     /// A datagram arrived. `local_ip` is the address it was sent to, if known; `ecn` the two ECN bits of
-    /// its IP header. What is no QUIC is ignored.
+    /// its IP header. What is no QUIC is ignored; what is for another shard comes out of
+    /// [`Endpoint::poll_misdirected`].
     pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local_ip: Option<IpAddr>,
+        ecn: u8,
+        data: BytesMut,
+    ) {
+        match self.shard.and_then(|here| elsewhere(here, &data)) {
+            Some(shard) => self.strays.push(Misdirected { shard, remote, local_ip, ecn, data }),
+            None => self.take_datagram(now, remote, local_ip, ecn, data),
+        }
+    }
+
+    fn take_datagram(
         &mut self,
         now: Instant,
         remote: SocketAddr,
@@ -315,6 +338,21 @@ impl Endpoint {
         [self.timers.first(), node].into_iter().flatten().min()
     }
 
+    /// Wakes what carries the sessions that have output.
+    fn sort_out(&mut self) {
+        while let Some(session) = self.node.poll_session() {
+            match self.sessions.get(&session) {
+                Some(&index) => {
+                    if let Some(connection) = &mut self.connections[index] {
+                        connection.feed();
+                        self.wake(index);
+                    }
+                }
+                None => self.links.wake(session),
+            }
+        }
+    }
+
     /// The next datagrams to send: at most `max_segments` (0 counts as 1) for one peer, put into `buf`,
     /// whose content is replaced. Connections take turns. Idle calls are O(1).
     pub fn poll_transmit(
@@ -331,14 +369,7 @@ impl Endpoint {
             self.responded = true;
             return Some(transmit);
         }
-        while let Some(session) = self.node.poll_session() {
-            if let Some(&index) = self.sessions.get(&session)
-                && let Some(connection) = &mut self.connections[index]
-            {
-                connection.feed();
-                self.wake(index);
-            }
-        }
+        self.sort_out();
         let time = self.time(now);
         while let Some(index) = self.queue.pop_front() {
             let Some(connection) = &mut self.connections[index] else {
@@ -374,10 +405,13 @@ impl Endpoint {
         }
         loop {
             let event = self.node.poll_event()?;
-            let Some(session) = session_of(&event).filter(|id| self.unproven.contains_key(id))
-            else {
+            let Some(session) = session_of(&event) else { return Some(Event::Core(event)) };
+            if self.links.contains(session) {
+                continue;
+            }
+            if !self.unproven.contains_key(&session) {
                 return Some(Event::Core(event));
-            };
+            }
             if let smoq_core::Event::Closed { .. } = event {
                 self.unproven.remove(&session);
             } else if let Some(held) = self.unproven.get_mut(&session) {
@@ -387,7 +421,8 @@ impl Endpoint {
     }
 
     /// Closes all sessions, gives up all handshakes and dials, and accepts no more. The closes are sent
-    /// by [`Endpoint::poll_transmit`]; [`Endpoint::is_idle`] tells when they are.
+    /// by [`Endpoint::poll_transmit`] and [`Endpoint::poll_link`]; [`Endpoint::is_idle`] tells when they
+    /// are.
     pub fn close_all(&mut self, now: Instant, code: SessionCode, reason: &str) {
         self.set_server(None);
         self.responses.clear();
@@ -397,9 +432,9 @@ impl Endpoint {
             self.events
                 .push_back(Event::ConnectFailed { connect: id, error: ConnectError::Closed });
         }
-        for session in self.sessions.keys() {
+        for session in self.sessions.keys().copied().chain(self.links.sessions()) {
             // A stale id is a session whose close is on its way already.
-            let _ = self.node.close(time, *session, code, reason);
+            let _ = self.node.close(time, session, code, reason);
         }
         for index in 0..self.connections.len() {
             let stage = self.connections[index].as_ref().map(|connection| connection.stage);
@@ -415,6 +450,7 @@ impl Endpoint {
     pub fn is_idle(&self) -> bool {
         self.sessions.is_empty()
             && self.races.is_empty()
+            && self.links() == 0
             && self.responses.is_empty()
             && self.queue.is_empty()
             && self

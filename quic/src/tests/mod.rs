@@ -3,6 +3,7 @@
 mod conformance;
 mod dial;
 mod session;
+mod shards;
 mod support;
 #[cfg(feature = "h3")]
 mod web;

@@ -21,19 +21,19 @@ fn path() -> Path {
     Path::new("room/alice").unwrap()
 }
 
-fn payload(len: usize) -> Bytes {
+pub(super) fn payload(len: usize) -> Bytes {
     (0..len).map(|at| (at / 251 + at) as u8).collect()
 }
 
 /// Publishes a track at the server.
-fn publish(world: &mut World) -> Id<Track> {
+pub(super) fn publish(world: &mut World) -> Id<Track> {
     let (node, time) = world.node(SERVER);
     let broadcast = node.publish(time, &path()).unwrap();
     node.create_track(time, broadcast, "video", TrackInfo::default()).unwrap()
 }
 
 /// Adds a group of one frame.
-fn add_group(world: &mut World, track: Id<Track>, data: Bytes) -> Id<Group> {
+pub(super) fn add_group(world: &mut World, track: Id<Track>, data: Bytes) -> Id<Group> {
     let (node, time) = world.node(SERVER);
     let (group, _) = node.create_group(time, track, None).unwrap();
     node.write_frame(time, group, 0, data).unwrap();
@@ -41,12 +41,12 @@ fn add_group(world: &mut World, track: Id<Track>, data: Bytes) -> Id<Group> {
     group
 }
 
-fn finish(world: &mut World, track: Id<Track>) {
+pub(super) fn finish(world: &mut World, track: Id<Track>) {
     let (node, time) = world.node(SERVER);
     node.finish_track(time, track).unwrap();
 }
 
-fn subscribe(world: &mut World) -> Id<Reader> {
+pub(super) fn subscribe(world: &mut World) -> Id<Reader> {
     let lossless =
         SubscribeOptions { max_age: Duration::MAX, start: Start::From(0), ..Default::default() };
     let (node, time) = world.node(CLIENT);
@@ -55,15 +55,15 @@ fn subscribe(world: &mut World) -> Id<Reader> {
 
 /// What was read of a subscription.
 #[derive(Default)]
-struct Viewer {
+pub(super) struct Viewer {
     open: Vec<(u64, Id<smoq_core::GroupReader>, BytesMut)>,
-    groups: Vec<(u64, Bytes)>,
+    pub(super) groups: Vec<(u64, Bytes)>,
     ended: bool,
 }
 
 impl Viewer {
     /// Reads what there is.
-    fn read(&mut self, world: &mut World, reader: Id<Reader>) {
+    pub(super) fn read(&mut self, world: &mut World, reader: Id<Reader>) {
         let (node, time) = world.node(CLIENT);
         while !self.ended {
             match node.next_group(time, reader).unwrap() {
@@ -91,7 +91,7 @@ impl Viewer {
     }
 
     /// Reads until the track ends.
-    fn read_all(&mut self, world: &mut World, reader: Id<Reader>) {
+    pub(super) fn read_all(&mut self, world: &mut World, reader: Id<Reader>) {
         let done = world.run(LIMIT, |world| {
             self.read(world, reader);
             (self.ended && self.open.is_empty()).then_some(())

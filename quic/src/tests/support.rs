@@ -10,12 +10,13 @@ use bytes::BytesMut;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use smoq_core::{
-    Carrier, ClosedBy, Event as Core, Id, Node, Session, Time, Version, wire::SessionCode,
+    Carrier, ClosedBy, Event as Core, Id, Node, Session, Side, Time, Version,
+    wire::{Hop, SessionCode},
 };
 
 use crate::{
     ClientTls, ConnectError, ConnectId, Endpoint, EndpointConfig, Event, ServerConfig, ServerTls,
-    Target, Trust, fingerprint,
+    Shard, Target, Trust, fingerprint,
 };
 
 pub(super) const CLIENT: SocketAddr = v4(1);
@@ -106,6 +107,14 @@ pub(super) struct World {
     pub(super) hosts: BTreeMap<SocketAddr, Host>,
     /// Addresses where ICMP answers. All other ones without a host are silent.
     pub(super) closed: BTreeSet<SocketAddr>,
+    /// Hosts that are the shards of one server, in order.
+    shards: Vec<SocketAddr>,
+    /// The other ends of links between them.
+    links: BTreeMap<(usize, Id<Session>), (usize, Id<Session>)>,
+    /// Datagrams that one shard handed to another.
+    pub(super) handed_over: usize,
+    /// How the client looks from outside, and the host that what it sends arrives at.
+    pub(super) moved: Option<(SocketAddr, SocketAddr)>,
     arrivals: BTreeMap<(Instant, u64), Arrival>,
     sent: u64,
     /// When, from where to where, how many bytes: everything that was sent.
@@ -121,6 +130,10 @@ impl World {
             link: Link::default(),
             hosts: BTreeMap::new(),
             closed: BTreeSet::new(),
+            shards: Vec::new(),
+            links: BTreeMap::new(),
+            handed_over: 0,
+            moved: None,
             arrivals: BTreeMap::new(),
             sent: 0,
             trace: Vec::new(),
@@ -138,6 +151,51 @@ impl World {
     pub(super) fn add_server(&mut self, at: SocketAddr, identity: &Identity) {
         let server = Some(ServerConfig::new(identity.server_tls()));
         self.add(at, EndpointConfig { server, ..EndpointConfig::default() });
+    }
+
+    /// Adds hosts that are shards of one server, each linked to each.
+    pub(super) fn add_shards(&mut self, at: &[SocketAddr], identity: &Identity) {
+        for (index, address) in (0..).zip(at) {
+            let server = Some(ServerConfig::new(identity.server_tls()));
+            let shard = Some(Shard { index, count: at.len() as u8 });
+            let hop = Hop::new(u64::from(index) + 1).unwrap();
+            let node = smoq_core::Config { hop, seed: index.into(), ..Default::default() };
+            let seed = Some([77; 32]);
+            self.add(*address, EndpointConfig { node, server, shard, seed, ..Default::default() });
+        }
+        self.shards = at.to_vec();
+        let now = self.now;
+        for one in 0..at.len() {
+            for other in 0..one {
+                let a = self.host(at[one]).endpoint.add_link(now, Side::Client);
+                let b = self.host(at[other]).endpoint.add_link(now, Side::Server);
+                self.links.insert((one, a), (other, b));
+                self.links.insert((other, b), (one, a));
+            }
+        }
+    }
+
+    /// Carries over what shards have for each other. Says whether there was anything.
+    fn hand_over(&mut self) -> bool {
+        let now = self.now;
+        let mut any = false;
+        for from in 0..self.shards.len() {
+            let endpoint = &mut self.hosts.get_mut(&self.shards[from]).unwrap().endpoint;
+            let batches: Vec<_> = std::iter::from_fn(|| endpoint.poll_link(now)).collect();
+            let strays: Vec<_> = std::iter::from_fn(|| endpoint.poll_misdirected()).collect();
+            any |= !batches.is_empty() || !strays.is_empty();
+            for (session, batch) in batches {
+                let (to, session) = self.links[&(from, session)];
+                let to = self.shards[to];
+                self.host(to).endpoint.handle_link(now, session, batch);
+            }
+            for datagram in strays {
+                self.handed_over += 1;
+                let to = self.shards[usize::from(datagram.shard)];
+                self.host(to).endpoint.handle_misdirected(now, datagram);
+            }
+        }
+        any
     }
 
     /// Adds a host. Its seed follows from its address unless the configuration has one.
@@ -172,6 +230,13 @@ impl World {
 
     /// Sends what is to be sent, and collects events, until nothing is left to do at this time.
     pub(super) fn flush(&mut self) {
+        self.transmit();
+        while self.hand_over() {
+            self.transmit();
+        }
+    }
+
+    fn transmit(&mut self) {
         let mut buf = Vec::new();
         for (&from, host) in &mut self.hosts {
             loop {
@@ -234,9 +299,17 @@ impl World {
             Arrival::Unreachable { from, to } => {
                 self.host(to).endpoint.handle_unreachable(now, from);
             }
-            Arrival::Datagram { from, to, ecn, data } => {
+            Arrival::Datagram { mut from, mut to, ecn, data } => {
+                let sent_to = to.ip();
+                if let Some((outside, arrives)) = self.moved {
+                    if from == CLIENT {
+                        (from, to) = (outside, arrives);
+                    } else if to == outside {
+                        to = CLIENT;
+                    }
+                }
                 if let Some(host) = self.hosts.get_mut(&to) {
-                    host.endpoint.handle_datagram(now, from, Some(to.ip()), ecn, data);
+                    host.endpoint.handle_datagram(now, from, Some(sent_to), ecn, data);
                 } else if self.closed.contains(&to) {
                     self.sent += 1;
                     let news = Arrival::Unreachable { from: to, to: from };

@@ -3,6 +3,7 @@
 mod io;
 mod readers;
 mod role;
+mod shards;
 mod writers;
 
 use std::{
@@ -15,11 +16,14 @@ use std::{
 use smoq_core::wire::SessionCode;
 use smoq_quic::{Endpoint, Event};
 
-pub(crate) use self::role::Role;
 use self::{
     io::{Flush, Io},
     readers::Readers,
     writers::Writers,
+};
+pub(crate) use self::{
+    role::Role,
+    shards::{Peer, Shards},
 };
 use crate::{
     mailbox::{Capacity, Receiver},
@@ -50,6 +54,7 @@ pub(crate) struct Driver<S, T> {
     writers: Writers,
     readers: Readers,
     role: Role,
+    shards: Shards,
     /// All connections were closed: what is left is to tell the peers.
     closing: bool,
 }
@@ -61,6 +66,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
         timer: T,
         ops: Receiver<Op>,
         role: Role,
+        shards: Shards,
     ) -> Self {
         Self {
             endpoint,
@@ -72,6 +78,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             writers: Writers::default(),
             readers: Readers::default(),
             role,
+            shards,
             closing: false,
         }
     }
@@ -79,6 +86,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
     fn close(&mut self, now: Instant, code: SessionCode, reason: &str) {
         if !self.closing {
             self.closing = true;
+            self.shards.close(code, reason);
             self.endpoint.close_all(now, code, reason);
         }
     }
@@ -141,10 +149,21 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 let _ = node.close(time, session, code, &reason);
             }
             Op::Stats { far } => {
-                let stats = node.stats();
+                let mut stats = node.stats();
+                stats.sessions -= self.endpoint.links();
                 far.update(|answer| *answer = Some(Ok(stats)));
             }
             Op::Shutdown { code, reason } => self.close(now, code, &reason),
+            Op::Link { from, batch } => {
+                if let Some(session) = self.shards.link(from) {
+                    self.endpoint.handle_link(now, session, batch);
+                }
+            }
+            Op::Datagrams(datagrams) => {
+                for datagram in datagrams {
+                    self.endpoint.handle_misdirected(now, datagram);
+                }
+            }
         }
     }
 
@@ -214,6 +233,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             self.close(now, SessionCode::NO_ERROR, "");
             flush = self.io.flush(cx, now, &mut self.endpoint);
         }
+        self.shards.flush(now, &mut self.endpoint);
         again |= self.events(cx, now);
         self.writers.check_drains(self.endpoint.node());
         let mut retry = None;
@@ -290,7 +310,8 @@ mod tests {
         let (_near, far) = slot(ConnectionState::default());
         let role = Role::Client { far, port: 2 };
         let endpoint = dialing(Instant::now());
-        let mut driver = Driver::new(endpoint, socket, FakeTimer::default(), receiver, role);
+        let mut driver =
+            Driver::new(endpoint, socket, FakeTimer::default(), receiver, role, Shards::default());
         for turn in 1..=3 {
             assert!(driver.turn(cx).is_pending());
             assert_eq!(driver.io.socket.receives, turn, "it still receives");

@@ -8,7 +8,7 @@ use smoq_quic::Event;
 use crate::{
     client::ConnectionState,
     error::Reason,
-    events::{EventQueue, ServerEvent},
+    events::{EventQueue, ServerEvent, SessionId},
     slot::Far,
 };
 
@@ -27,6 +27,8 @@ pub(crate) enum Role {
         far: Far<EventQueue>,
         /// The sessions that are not over.
         sessions: HashMap<Id<Session>, Link>,
+        /// The index of the shard.
+        shard: u8,
     },
 }
 
@@ -38,8 +40,8 @@ pub(crate) struct Link {
 }
 
 impl Role {
-    pub(crate) fn server(far: Far<EventQueue>) -> Self {
-        Self::Server { far, sessions: HashMap::new() }
+    pub(crate) fn server(far: Far<EventQueue>, shard: u8) -> Self {
+        Self::Server { far, sessions: HashMap::new(), shard }
     }
 
     /// The port that reports without one are about.
@@ -64,8 +66,8 @@ impl Role {
     pub(super) fn event(&mut self, event: Event) {
         match self {
             Self::Client { far, .. } => client(far, event),
-            Self::Server { far, sessions } => {
-                if let Some(event) = server(sessions, event) {
+            Self::Server { far, sessions, shard } => {
+                if let Some(event) = server(sessions, *shard, event) {
                     far.update(|queue| queue.push(event));
                 }
             }
@@ -91,7 +93,11 @@ fn client(far: &Far<ConnectionState>, event: Event) {
     }
 }
 
-fn server(sessions: &mut HashMap<Id<Session>, Link>, event: Event) -> Option<ServerEvent> {
+fn server(
+    sessions: &mut HashMap<Id<Session>, Link>,
+    shard: u8,
+    event: Event,
+) -> Option<ServerEvent> {
     let event = match event {
         Event::Core(event) => event,
         Event::Connected { session, remote, carrier, origin, .. } => {
@@ -101,20 +107,25 @@ fn server(sessions: &mut HashMap<Id<Session>, Link>, event: Event) -> Option<Ser
         Event::ConnectFailed { .. } => return None,
     };
     let remote = |session| sessions.get(session).map(|link| link.remote);
+    let name = |session| SessionId { shard, session };
     Some(match event {
         Core::Request { session, path } => {
             let Link { remote, origin, .. } = sessions.get_mut(&session)?;
-            ServerEvent::Request { session, remote: *remote, path, origin: origin.take() }
+            let (session, origin) = (name(session), origin.take());
+            ServerEvent::Request { session, remote: *remote, path, origin }
         }
         Core::Ready { session, version, grant } => {
             let &Link { remote, carrier, .. } = sessions.get(&session)?;
+            let session = name(session);
             ServerEvent::Connected { session, remote, version, carrier, grant }
         }
         Core::Violation { session, stream, error } => {
-            ServerEvent::Violation { session, remote: remote(&session)?, stream, error }
+            let remote = remote(&session)?;
+            ServerEvent::Violation { session: name(session), remote, stream, error }
         }
         Core::Closed { session, closed } => {
-            ServerEvent::Closed { session, remote: sessions.remove(&session)?.remote, closed }
+            let remote = sessions.remove(&session)?.remote;
+            ServerEvent::Closed { session: name(session), remote, closed }
         }
         Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => return None,
     })

@@ -8,12 +8,14 @@ mod connecting;
 mod dropping;
 mod flow;
 mod media;
+mod shards;
 pub(crate) mod tools;
 
 pub(crate) use connecting::*;
 pub(crate) use dropping::*;
 pub(crate) use flow::*;
 pub(crate) use media::*;
+pub(crate) use shards::*;
 pub(crate) use tools::{Raw, Web};
 
 /// Calls `$make!` with the name of every test.
@@ -51,6 +53,11 @@ macro_rules! suite {
             who_sees_a_subscription_fail_is_told_why
             groups_outlive_their_subscription
             dropped_writers_abort
+            shards_share_what_is_published
+            the_server_decides_on_every_shard
+            a_shutdown_ends_every_shard
+            the_last_handle_ends_every_shard
+            a_shard_that_fails_ends_the_server
         }
     };
 }

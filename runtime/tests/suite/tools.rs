@@ -95,10 +95,16 @@ impl<R: Bed> Relay<R> {
     }
 
     pub(crate) fn with(runtime: R, change: impl FnOnce(&mut ServerOptions)) -> Self {
+        Self::build(runtime, |runtime, mut options| {
+            change(&mut options);
+            Server::bind(runtime, options).unwrap()
+        })
+    }
+
+    pub(crate) fn build(runtime: R, bind: impl FnOnce(&R, ServerOptions) -> Server) -> Self {
         let (tls, trust) = certificate();
-        let mut options = ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), tls);
-        change(&mut options);
-        let server = Server::bind(&runtime, options).unwrap();
+        let options = ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), tls);
+        let server = bind(&runtime, options);
         Self { runtime, server, trust }
     }
 
@@ -130,11 +136,8 @@ impl<R: Bed> Relay<R> {
 
 /// A URL of this host (and port) for what the test runs over.
 pub(crate) fn url<R: Bed>(host: impl Display, path: &str) -> Url {
-    let scheme = match R::CARRIER {
-        Carrier::Raw => "moqt",
-        Carrier::WebTransport => "https",
-    };
-    format!("{scheme}://{host}{path}").parse().unwrap()
+    let url: Url = format!("moqt://{host}{path}").parse().unwrap();
+    url.with_carrier(R::CARRIER)
 }
 
 pub(crate) fn path(text: &str) -> Path {

@@ -1,5 +1,6 @@
 //! What a node expects of every transport. A transport joins with a [`Harness`] and a line in `suite!`.
 
+mod link;
 mod memory;
 mod quic;
 
@@ -345,22 +346,39 @@ macro_rules! suite {
                 stream_credit_runs_out_and_returns
                 byte_credit_runs_out_and_returns
                 room_runs_out_and_returns
-                the_most_urgent_stream_goes_first
-                what_is_more_urgent_overtakes
                 what_has_ended_can_be_ended_again
                 the_reason_for_closing_arrives
             }
         })*
     };
+    // Where some of what was written waits, its order counts. A link delivers it all at once.
+    (@ordered $($(#[$when:meta])? $name:ident: $harness:ty;)*) => {
+        mod ordered {
+            $($(#[$when])? mod $name {
+                suite! { @tests $harness:
+                    the_most_urgent_stream_goes_first
+                    what_is_more_urgent_overtakes
+                }
+            })*
+        }
+    };
     (@tests $harness:ty: $($test:ident)*) => {
         $(#[test]
         fn $test() {
-            super::$test::<$harness>();
+            crate::tests::conformance::$test::<$harness>();
         })*
     };
 }
 
 suite! {
+    raw_quic: crate::tests::conformance::quic::Pair<crate::tests::conformance::quic::Raw>;
+    #[cfg(feature = "h3")]
+    web_transport: crate::tests::conformance::quic::Pair<crate::tests::conformance::quic::Web>;
+    in_memory: crate::tests::conformance::memory::Pair;
+    in_process: crate::tests::conformance::link::Pair;
+}
+
+suite! { @ordered
     raw_quic: crate::tests::conformance::quic::Pair<crate::tests::conformance::quic::Raw>;
     #[cfg(feature = "h3")]
     web_transport: crate::tests::conformance::quic::Pair<crate::tests::conformance::quic::Web>;

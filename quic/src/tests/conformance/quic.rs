@@ -83,7 +83,7 @@ impl<K: Kind> Harness for Pair<K> {
             .build()
         });
         let identity = Identity::new(&["localhost"]);
-        let secrets = Secrets::new(Some([7; 32]));
+        let secrets = Secrets::new(Some([7; 32]), None);
         let mut server = quic::ServerConfig::new(
             identity.server_tls().accepting(alpn(&Version::ALL, &[K::CARRIER])),
             secrets.token_key(),

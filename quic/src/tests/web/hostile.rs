@@ -42,7 +42,7 @@ impl Stranger {
         let server = ServerConfig::new(identity().server_tls());
         let config = EndpointConfig { server: Some(server), ..EndpointConfig::default() };
         let ours = Endpoint::new(config, now);
-        let secrets = Secrets::new(Some([1; 32]));
+        let secrets = Secrets::new(Some([1; 32]), None);
         let config = Arc::new(quic::EndpointConfig::new(secrets.reset_key()));
         let mut quic = quic::Endpoint::new(config, None, true, Some([2; 32]));
         let tls = ClientTls::new(Trust::Insecure).unwrap().offering(vec![HTTP3.into()]);
@@ -61,7 +61,7 @@ impl Stranger {
         let mut ours = Endpoint::new(EndpointConfig::default(), now);
         let tls = ClientTls::new(Trust::Insecure).unwrap();
         ours.connect(now, web(), &tls).unwrap();
-        let secrets = Secrets::new(Some([1; 32]));
+        let secrets = Secrets::new(Some([1; 32]), None);
         let config = Arc::new(quic::EndpointConfig::new(secrets.reset_key()));
         let tls = identity().server_tls().accepting(vec![HTTP3.into()]);
         let server = Arc::new(quic::ServerConfig::new(tls, secrets.token_key()));
