@@ -3,25 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::process::Command;
+use std::{env, fs};
 
 use serde_json::{Value, json};
 
-use crate::run::{Outcome, cargo, command, output, root};
+use crate::run::{Outcome, cargo, command, output};
+use crate::server::{PORT, Server, release, target};
 
 /// The leader, as released.
 const MOQ_RELAY: &str = "0.17.10";
 
 /// What it needs for its own loop.
 const IO_URING: &str = "io-uring";
-
-/// Where servers listen.
-const PORT: u16 = 24_443;
-
-/// How long a server may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Who takes part.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,7 +49,6 @@ impl Contender {
     }
 
     fn command(self, shape: &Shape) -> Command {
-        let release = |name: &str| target().join("release").join(name).display().to_string();
         let moq = tools().join("bin/moq-relay").display().to_string();
         let listen = format!("127.0.0.1:{PORT}");
         let line = match self {
@@ -158,10 +151,6 @@ fn save(folder: &Path, runs: &[Value]) -> Outcome {
     fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-fn target() -> PathBuf {
-    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
-}
-
 fn tools() -> PathBuf {
     target().join("tools")
 }
@@ -203,16 +192,6 @@ fn make_certificate() -> Outcome {
     Ok(())
 }
 
-/// A server that is stopped when it is dropped.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// One run of one of them.
 fn measure(
     contender: Contender,
@@ -220,35 +199,19 @@ fn measure(
     subscribers: u32,
     seconds: u32,
 ) -> Result<Value, String> {
-    let mut server = contender.command(shape);
-    server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = server.spawn().map_err(|error| format!("cannot start it: {error}"))?;
-    let mut server = Server(child);
-    let begin = Instant::now();
-    while !listens()? {
-        if begin.elapsed() > PATIENCE || server.0.try_wait().is_ok_and(|ended| ended.is_some()) {
-            return Err("it does not listen".into());
-        }
-        thread::park_timeout(Duration::from_millis(50));
-    }
+    let server = Server::start(contender.command(shape))?;
     let publish = if contender == Contender::Floor { "--no-publish" } else { "" };
     let text = output(
         "taskset",
         &format!(
             "-c 1 {} bench --json --insecure --moq-version moq-lite-06 --shape {} --subscribers \
              {subscribers} --duration {seconds}s --pid {} {publish} moqt://127.0.0.1:{PORT}",
-            target().join("release/smoq").display(),
+            release("smoq"),
             shape.name,
-            server.0.id(),
+            server.pid(),
         ),
     )?;
     serde_json::from_str(&text).map_err(|error| format!("{error} in {text}"))
-}
-
-/// Whether somebody has the port.
-fn listens() -> Result<bool, String> {
-    let table = fs::read_to_string("/proc/net/udp").map_err(|error| error.to_string())?;
-    Ok(table.contains(&format!(":{PORT:04X} ")))
 }
 
 /// What the tables tell of one run.

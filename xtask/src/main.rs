@@ -6,6 +6,8 @@ mod fuzz;
 mod purity;
 mod run;
 mod scan;
+mod server;
+mod soak;
 
 use std::env;
 use std::path::PathBuf;
@@ -72,6 +74,11 @@ const TASKS: &[Task] = &[
         name: "bench-relay",
         help: "our relay beside moq-relay and the floor, under the same load (takes long)",
         run: bench_relay::run,
+    },
+    Task {
+        name: "soak",
+        help: "whether a relay's memory stays flat (takes ten minutes)",
+        run: soak::run,
     },
     Task { name: "ci", help: "everything that CI does, in its order", run: ci },
     Task { name: "help", help: "this list", run: help },

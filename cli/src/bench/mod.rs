@@ -23,7 +23,7 @@ use self::{
     cost::Cost,
     load::{TRACK, Tally, Viewer, Window},
     report::{Report, ServerCost},
-    shape::Shape,
+    shape::{Flow, Shape},
 };
 use crate::{
     client::{self, ConnectArgs},
@@ -56,6 +56,12 @@ pub(crate) struct Args {
     /// What flows
     #[arg(long, value_enum, default_value_t = Shape::Video)]
     shape: Shape,
+    /// Frames a second, instead of the shape's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
+    /// How many come, see their first frame and go again before the others come
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    visits: u32,
     /// How many subscribe
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     subscribers: u32,
@@ -84,6 +90,14 @@ pub(crate) struct Args {
     options: ConnectArgs,
 }
 
+impl Args {
+    /// What flows, if anything does.
+    fn flow(&self) -> Option<Flow> {
+        let flow = self.shape.flow()?;
+        Some(Flow { rate: self.rate.unwrap_or(flow.rate), ..flow })
+    }
+}
+
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     tokio::select! {
         () = interrupted() => Ok(()),
@@ -101,16 +115,15 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
         url: args.url.clone(),
         options: client::options(&args.url, &args.options)?,
         path: Path::new(&args.broadcast)?,
-        flows: args.shape.flow().is_some(),
+        flows: args.flow().is_some(),
         dialed: AtomicU64::new(0),
-        begin: Instant::now(),
     });
     let before = cost()?;
     let window = Window::default();
     let mut tasks = JoinSet::new();
     let published = Arc::new(AtomicU64::new(0));
     let mut publisher = None;
-    if let Some(flow) = args.shape.flow().filter(|_| !args.no_publish) {
+    if let Some(flow) = args.flow().filter(|_| !args.no_publish) {
         let connection = dialer.connect().await?;
         let broadcast = connection.origin().create(&dialer.path).await?;
         let track = broadcast.track(TRACK, load::info()).await?;
@@ -118,8 +131,14 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
         tasks.spawn(load::publish(track, flow, window.clone(), published.clone()));
         publisher = Some((connection, broadcast));
     }
-    let Crowd { watching, idle, joins, connecting, version } =
-        gather(args, &dialer, &window, &mut tasks).await?;
+    let dials = args.dials as usize;
+    dialer.dial(args.visits, dials, drop).await?;
+    let begin = Instant::now();
+    let mut crowd = Crowd::default();
+    dialer.dial(args.subscribers, dials, |joined| crowd.add(joined, &window, &mut tasks)).await?;
+    let Crowd { watching, idle, mut joins, last, version } = crowd;
+    let connecting = last.map_or(Duration::ZERO, |last| last.duration_since(begin));
+    joins.sort_unstable();
     wait(&mut tasks, Instant::now() + args.warmup, || false).await?;
 
     let start = load::now();
@@ -131,7 +150,7 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
     let (server_end, load_end) = (cost()?, Cost::of(process::id())?);
 
     let expected = || {
-        let each = match args.shape.flow() {
+        let each = match args.flow() {
             Some(flow) if args.no_publish => {
                 (f64::from(flow.rate) * args.duration.as_secs_f64()).round() as u64
             }
@@ -194,7 +213,6 @@ struct Dialer {
     /// Whether there is something to subscribe to.
     flows: bool,
     dialed: AtomicU64,
-    begin: Instant,
 }
 
 /// What a subscriber has become.
@@ -203,8 +221,8 @@ struct Joined {
     viewer: Option<Viewer>,
     /// From dialing to the first frame, or to the session if there is none.
     took: Duration,
-    /// When its session began, as counted from the first dialing.
-    connected: Duration,
+    /// When its session began.
+    connected: Instant,
 }
 
 impl Dialer {
@@ -217,10 +235,31 @@ impl Dialer {
         connected.map_err(|error| Failure::Connect { url: client::without_query(&self.url), error })
     }
 
+    /// Lets `count` join, some at a time.
+    async fn dial(
+        self: &Arc<Self>,
+        count: u32,
+        at_a_time: usize,
+        mut joined: impl FnMut(Joined),
+    ) -> Result<(), Failure> {
+        let (mut dials, mut left) = (JoinSet::new(), count);
+        loop {
+            while left > 0 && dials.len() < at_a_time {
+                dials.spawn(self.clone().join());
+                left -= 1;
+            }
+            match dials.join_next().await {
+                Some(Ok(result)) => joined(result?),
+                Some(Err(_)) => {}
+                None => return Ok(()),
+            }
+        }
+    }
+
     async fn join(self: Arc<Self>) -> Result<Joined, Failure> {
         let start = Instant::now();
         let connection = self.connect().await?;
-        let connected = self.begin.elapsed();
+        let connected = Instant::now();
         let viewer = match self.flows {
             true => Some(Viewer::join(&connection, &self.path).await?),
             false => None,
@@ -236,39 +275,24 @@ struct Crowd {
     /// Those who have nothing to watch.
     idle: Vec<Connection>,
     joins: Vec<Duration>,
-    connecting: Duration,
+    /// When the last session began.
+    last: Option<Instant>,
     version: String,
 }
 
-/// Dials them all, some at a time.
-async fn gather(
-    args: &Args,
-    dialer: &Arc<Dialer>,
-    window: &Window,
-    tasks: &mut JoinSet<Result<(), Failure>>,
-) -> Result<Crowd, Failure> {
-    let mut crowd = Crowd::default();
-    let (mut dials, mut left) = (JoinSet::new(), args.subscribers);
-    loop {
-        while left > 0 && dials.len() < args.dials as usize {
-            dials.spawn(dialer.clone().join());
-            left -= 1;
-        }
-        let Some(joined) = dials.join_next().await else { break };
-        let Ok(joined) = joined else { continue };
-        let Joined { connection, viewer, took, connected } = joined?;
-        crowd.joins.push(took);
-        crowd.connecting = crowd.connecting.max(connected);
-        crowd.version = connection.version().to_string();
+impl Crowd {
+    fn add(&mut self, joined: Joined, window: &Window, tasks: &mut JoinSet<Result<(), Failure>>) {
+        let Joined { connection, viewer, took, connected } = joined;
+        self.joins.push(took);
+        self.last = self.last.max(Some(connected));
+        self.version = connection.version().to_string();
         match viewer {
             Some(viewer) => {
                 let tally = Arc::new(Mutex::new(Tally::default()));
                 tasks.spawn(viewer.watch(connection, window.clone(), tally.clone()));
-                crowd.watching.push(tally);
+                self.watching.push(tally);
             }
-            None => crowd.idle.push(connection),
+            None => self.idle.push(connection),
         }
     }
-    crowd.joins.sort_unstable();
-    Ok(crowd)
 }

@@ -1,0 +1,66 @@
+//! Whether a relay's memory stays flat over many connections and many groups.
+
+use std::env;
+
+use serde_json::Value;
+
+use crate::run::{Outcome, cargo, command, output};
+use crate::server::{PORT, Server, release};
+
+/// What comes and goes in one run.
+const CONNECTIONS: u32 = 100_000;
+const GROUPS: u32 = 1_000_000;
+/// In so many parts, after each of which memory is looked at.
+const PARTS: u32 = 10;
+/// Groups a second, each of one message, to so many subscribers.
+const RATE: u32 = 4000;
+const SUBSCRIBERS: u32 = 4;
+/// How much the last parts may lie above the first one that is not warming up.
+const GROWTH: f64 = 1.01;
+/// Parts that fill caches and the pools of the allocator.
+const WARM: usize = 2;
+
+/// `cargo xtask soak`. `SOAK_PERCENT` runs so much of it.
+pub(crate) fn run() -> Outcome {
+    let percent = env::var("SOAK_PERCENT").unwrap_or_else(|_| "100".into());
+    let percent: u32 = percent.parse().map_err(|_| "SOAK_PERCENT is no number".to_owned())?;
+    let part = |whole: u32| (whole / PARTS * percent / 100).max(1);
+    cargo("build --release --package smoq")?;
+    let connections = part(CONNECTIONS);
+    let seconds = part(GROUPS).div_ceil(RATE);
+    println!("{PARTS} times {connections} connections that see a frame and go:");
+    soak(&format!("--rate 1000 --subscribers 1 --dials 16 --visits {connections} --duration 2s"))?;
+    println!("{PARTS} times {} groups to {SUBSCRIBERS} subscribers:", seconds * RATE);
+    soak(&format!("--rate {RATE} --subscribers {SUBSCRIBERS} --duration {seconds}s"))
+}
+
+/// The same load again and again on one relay.
+fn soak(load: &str) -> Outcome {
+    let relay =
+        format!("{} --log warn relay --listen 127.0.0.1:{PORT} --shards 1", release("smoq"));
+    let (program, args) = relay.split_once(' ').unwrap_or((&relay, ""));
+    let server = Server::start(command(program, args))?;
+    let mut memory = Vec::new();
+    for part in 1..=PARTS {
+        let text = output(
+            &release("smoq"),
+            &format!(
+                "bench --json --insecure --moq-version moq-lite-06 --shape chat --pid {} {load} \
+                 moqt://127.0.0.1:{PORT}",
+                server.pid()
+            ),
+        )?;
+        let run: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        let kib = run["server"]["resident_kib"].as_f64().ok_or("no memory was measured")?;
+        let (frames, expected) = (&run["frames"], &run["expected"]);
+        println!("{part:>4}: {kib:.0} KiB, {frames} of {expected} frames of the end delivered");
+        memory.push(kib);
+    }
+    let late = memory[WARM + 1..].iter().copied().fold(0.0, f64::max);
+    let growth = late / memory[WARM];
+    println!("growth after part {}: {:+.2} %", WARM + 1, (growth - 1.0) * 100.0);
+    if growth > GROWTH {
+        return Err(format!("memory grew by {:.1} %", (growth - 1.0) * 100.0));
+    }
+    Ok(())
+}
