@@ -42,6 +42,10 @@ pub struct Limits {
     /// How long a publisher may take to answer TRACK. Default 10 s. Then the request fails with
     /// "control timeout". SUBSCRIBE has no such limit: a publisher may answer with the first group.
     pub request_timeout: Duration,
+    /// How long a peer may take nothing of what waits for it. Default 60 s, like `store_age`: what it
+    /// waits for is gone by then. Then its session is closed with "timeout". One that is slow but moves
+    /// stays, and misses what has become too old.
+    pub stall_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -60,6 +64,7 @@ impl Default for Limits {
             violations: 64,
             opening_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(60),
         }
     }
 }

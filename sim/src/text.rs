@@ -334,7 +334,7 @@ structs! {
     Grant { publish subscribe }
     Limits {
         store_bytes store_age group_bytes group_frames message_bytes session_buffer peer_streams
-        announcements announce_requests reorder violations opening_timeout request_timeout
+        announcements announce_requests reorder violations opening_timeout request_timeout stall_timeout
     }
     SessionConfig { side version carrier path admission discover grant }
     SubscribeOptions { priority max_age order start end }

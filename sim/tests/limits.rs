@@ -48,7 +48,7 @@ fn closed(bench: &Bench, peer: PeerId) -> SessionCode {
 
 #[test]
 fn no_limit_is_without_a_test() {
-    // Whoever adds a number adds a test below.
+    // Whoever adds a number adds a test below; that of `stall_timeout` is in slow.rs.
     let Limits {
         store_bytes: _,
         store_age: _,
@@ -63,6 +63,7 @@ fn no_limit_is_without_a_test() {
         violations: _,
         opening_timeout: _,
         request_timeout: _,
+        stall_timeout: _,
     } = Limits::default();
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn run() -> Outcome {
     let connections = part(CONNECTIONS);
     let seconds = part(GROUPS).div_ceil(RATE);
     println!("{PARTS} times {connections} connections that see a frame and go:");
-    soak(&format!("--rate 1000 --subscribers 1 --dials 16 --visits {connections} --duration 2s"))?;
+    soak(&format!("--subscribers 1 --dials 16 --visits {connections} --duration 2s"))?;
     println!("{PARTS} times {} groups to {SUBSCRIBERS} subscribers:", seconds * RATE);
     soak(&format!("--rate {RATE} --subscribers {SUBSCRIBERS} --duration {seconds}s"))
 }

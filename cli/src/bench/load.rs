@@ -123,6 +123,19 @@ impl Viewer {
         Ok(())
     }
 
+    /// Reads a frame in each `interval`, and keeps the connection as long as it lasts: a relay may cut
+    /// off who is slow.
+    pub(super) async fn watch_slowly(
+        mut self,
+        _connection: Connection,
+        interval: Duration,
+    ) -> Result<(), Failure> {
+        while let Ok(Some(_)) = self.next().await {
+            tokio::time::sleep(interval).await;
+        }
+        std::future::pending().await
+    }
+
     /// The next frame; `None` if the track has ended.
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         let failed =

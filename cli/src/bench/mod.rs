@@ -65,6 +65,12 @@ pub(crate) struct Args {
     /// How many subscribe
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     subscribers: u32,
+    /// How many more stop to read after their first frame; they are not counted
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    stalled: u32,
+    /// How many more read a tenth of what comes; they are not counted
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    slow: u32,
     /// How long to measure
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     duration: Duration,
@@ -133,6 +139,17 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
     }
     let dials = args.dials as usize;
     dialer.dial(args.visits, dials, drop).await?;
+    let mut laggards = Vec::new();
+    dialer.dial(args.stalled, dials, |joined| laggards.push(joined)).await?;
+    if let Some(flow) = args.flow() {
+        dialer
+            .dial(args.slow, dials, |Joined { connection, viewer, .. }| {
+                if let Some(viewer) = viewer {
+                    tasks.spawn(viewer.watch_slowly(connection, 10 * flow.interval()));
+                }
+            })
+            .await?;
+    }
     let begin = Instant::now();
     let mut crowd = Crowd::default();
     dialer.dial(args.subscribers, dials, |joined| crowd.add(joined, &window, &mut tasks)).await?;
@@ -166,7 +183,7 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
     let mut latencies: Vec<_> =
         watching.iter().flat_map(|tally| std::mem::take(&mut lock(tally).latencies)).collect();
     latencies.sort_unstable();
-    drop((idle, publisher));
+    drop((idle, laggards, publisher));
     let server = before.zip(server_start).zip(server_end);
     Ok(Report {
         url: client::without_query(&args.url),

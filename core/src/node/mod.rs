@@ -315,6 +315,8 @@ impl Node {
     /// Makes way for a group that grew, and wakes those who follow it.
     pub(crate) fn group_grew(&mut self, group_id: Id<Group>, track: Id<Track>) {
         self.store.charge(group_id);
+        // Who takes none of it is found by the clock.
+        self.arm();
         while self.store.bytes > self.config.limits.store_bytes {
             let Some(victim) = self.store.victim(track) else { break };
             self.evict(victim);

@@ -1,13 +1,14 @@
 //! Limits of time, looked at once a second: none of them needs to be exact.
 
+use alloc::format;
 use core::time::Duration;
 
 use super::{Node, Offence, Track};
 use crate::{
-    Dir, Id, Session, Time, Violation,
+    Closed, ClosedBy, Dir, Id, Session, Time, Violation,
     session::{Kind, State},
     store::Ended,
-    wire::StreamCode,
+    wire::{SessionCode, StreamCode},
 };
 
 /// How long groups may still come after a publisher closed its subscription: streams have no order
@@ -35,6 +36,7 @@ impl Node {
         }
         for session in self.sessions.ids() {
             self.check_opening(session);
+            self.check_stall(session);
         }
         for track in self.store.tracks.ids() {
             self.check_feed(track);
@@ -81,6 +83,23 @@ impl Node {
                 self.arm();
             }
         }
+    }
+
+    /// A peer has to take something of what waits for it.
+    fn check_stall(&mut self, session_id: Id<Session>) {
+        let (now, limit) = (self.now, self.config.limits.stall_timeout);
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        // Over a link there is no peer: another thread of the same program is late.
+        if !session.has_waiting() || session.is_link() {
+            session.stalled = None;
+            return;
+        }
+        if now.since(*session.stalled.get_or_insert(now)) < limit {
+            return self.arm();
+        }
+        let reason = format!("nothing was taken of what waited for {} s", limit.as_secs());
+        let (by, code) = (ClosedBy::Local, SessionCode::TIMEOUT);
+        self.end_session(session_id, Closed { by, code, reason });
     }
 
     /// A publisher has to say what a track is like, and to bring the groups that it owes.

@@ -282,6 +282,9 @@ impl Node {
         };
         let bytes = bytes.min(offered);
         let all = bytes == offered;
+        if bytes > 0 || all {
+            state.stalled = None;
+        }
         if let Kind::GroupOut(_) = found.kind {
             self.advance_group(session, id, bytes);
         } else {

@@ -194,6 +194,9 @@ pub struct Session {
     pub(crate) peer_streams: usize,
     pub(crate) commands: VecDeque<Command>,
     pub(crate) offer: Option<Offer>,
+    /// Since when the transport has taken nothing although something waits, as far as that was looked
+    /// at.
+    pub(crate) stalled: Option<Time>,
     /// In the node's queue of sessions with output.
     pub(crate) dirty: bool,
     by_id: BTreeMap<StreamId, Id<Stream>>,
@@ -229,6 +232,7 @@ impl Session {
             peer_streams: 0,
             commands: VecDeque::new(),
             offer: None,
+            stalled: None,
             dirty: false,
             by_id: BTreeMap::new(),
             ready: BTreeSet::new(),
@@ -350,6 +354,14 @@ impl Session {
     /// The most urgent stream that may have something to send.
     pub(crate) fn most_urgent(&self) -> Option<Id<Stream>> {
         self.ready.last().map(|ready| ready.stream)
+    }
+
+    /// Whether something waits for the transport: bytes on a stream, or a group for a stream.
+    pub(crate) fn has_waiting(&self) -> bool {
+        let blocked = |stream: &Stream| stream.blocked && stream.send == Half::Open;
+        !self.ready.is_empty()
+            || !self.hungry.is_empty()
+            || self.streams.iter().any(|(_, stream)| blocked(stream))
     }
 
     /// The stream has nothing to send for now.

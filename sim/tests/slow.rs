@@ -1,0 +1,154 @@
+//! Viewers that do not keep up: they miss what is too old, they are cut off when they take nothing at
+//! all, and nobody else notices.
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use smoq_core::{
+    Carrier, Config, Event, Limits, SessionConfig, Side, SubscribeOptions, Time, Version,
+    wire::{SessionCode, TrackInfo},
+};
+use smoq_sim::{Connection, LinkConfig, Viewer, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How long a viewer may take nothing here.
+const LIMIT: u64 = 10;
+
+/// A relay with a publisher of 100 KiB each second, more than a stream takes at once, for so many of
+/// `seconds`. One of its viewers is told the second, and reads or not; the other one reads. Gives the
+/// seconds in which the first one was cut off, and the codes.
+fn watch(
+    version: Version,
+    groups: u64,
+    seconds: u64,
+    mut viewer: impl FnMut(&mut World, Connection, &mut Viewer, u64),
+) -> Vec<(u64, SessionCode)> {
+    let world = &mut world(1);
+    let limits = Limits { stall_timeout: Duration::from_secs(LIMIT), ..Limits::default() };
+    let relay = world.node(Config { limits, ..relay_config(100) });
+    let link = LinkConfig { partial: 0, ..LinkConfig::default() };
+    let join = |world: &mut World| {
+        let node = world.node(Config::default());
+        let configs = [
+            SessionConfig::client(version, Carrier::Raw, ""),
+            SessionConfig::server(version, Carrier::Raw, ""),
+        ];
+        (node, world.connect_with(node, relay, configs, link.clone()))
+    };
+    let [(publisher, _), (slow, down), (other, _)] = [(); 3].map(|()| join(world));
+    let mut source = Source::new(world, publisher, "cam", "video");
+    world.run_until_idle();
+    let mut slow = Viewer::new(world, slow, "cam", "video", live());
+    let mut other = Viewer::new(world, other, "cam", "video", live());
+    world.run_until_idle();
+    let mut closes = Vec::new();
+    for second in 0..seconds {
+        if second < groups {
+            source.group(world, &frames(second, 1, 100 << 10));
+        }
+        viewer(world, down, &mut slow, second);
+        world.run_for(SECOND);
+        other.read(world);
+        closes.extend(world.events(relay).into_iter().filter_map(|event| match event {
+            Event::Closed { session, closed } if session == down.server => {
+                Some((second, closed.code))
+            }
+            _ => None,
+        }));
+    }
+    assert_eq!(other.complete().len() as u64, groups, "{version}: the other has everything");
+    closes
+}
+
+#[test]
+fn who_takes_nothing_is_cut_off() {
+    for version in Version::ALL {
+        let closes = watch(version, 25, 25, |world, down, _, second| {
+            if second == 3 {
+                world.stall(down, Side::Client, true);
+            }
+        });
+        let [(at, SessionCode::TIMEOUT)] = closes[..] else { panic!("{version}: {closes:?}") };
+        assert!((3 + LIMIT..10 + LIMIT).contains(&at), "{version}: {at}");
+    }
+}
+
+#[test]
+fn who_takes_something_now_and_then_is_not() {
+    for version in Version::ALL {
+        let closes = watch(version, 40, 40, |world, down, slow, second| {
+            world.stall(down, Side::Client, second % 8 != 0);
+            slow.read(world);
+        });
+        assert_eq!(closes, [], "{version}");
+    }
+}
+
+#[test]
+fn who_waits_for_nothing_is_not() {
+    for version in Version::ALL {
+        let closes = watch(version, 0, 40, |world, down, _, second| {
+            if second == 3 {
+                world.stall(down, Side::Client, true);
+            }
+        });
+        assert_eq!(closes, [], "{version}");
+    }
+}
+
+/// When each of 98 viewers has read what, beside two that do not keep up or do.
+fn arrivals(slow: bool) -> Vec<(Time, usize, u64)> {
+    let world = &mut world(2);
+    let relay = world.node(relay_config(100));
+    let publisher = world.node(Default::default());
+    let version = Version::Lite06;
+    world.connect(publisher, relay, version, "");
+    let now = world.now();
+    let broadcast = world[publisher].publish(now, &path("cam")).unwrap();
+    let info = TrackInfo { max_age_ms: 2000, ..TrackInfo::default() };
+    let track = world[publisher].create_track(now, broadcast, "video", info).unwrap();
+    let mut source = Source { node: publisher, broadcast, track, published: Default::default() };
+    let options = || SubscribeOptions { max_age: 2 * SECOND, ..SubscribeOptions::default() };
+    let mut connections = Vec::new();
+    let mut viewers: Vec<_> = (0..100)
+        .map(|_| {
+            let node = world.node(Default::default());
+            connections.push(world.connect(node, relay, version, ""));
+            world.run_until_idle();
+            Viewer::new(world, node, "cam", "video", options())
+        })
+        .collect();
+    world.run_until_idle();
+    let [stopped, tenth] = [connections[98], connections[99]];
+    let mut arrivals = Vec::new();
+    for step in 0..200_u64 {
+        if step % 10 == 0 {
+            source.group(world, &frames(step, 2, 4 << 10));
+        }
+        if slow {
+            world.stall(stopped, Side::Client, true);
+            world.stall(tenth, Side::Client, step % 100 >= 10);
+        }
+        world.run_for(Duration::from_millis(10));
+        for (number, viewer) in viewers.iter_mut().enumerate().take(98) {
+            let before = viewer.groups.len();
+            viewer.read(world);
+            for group in before..viewer.groups.len() {
+                arrivals.push((world.now(), number, viewer.order[group]));
+            }
+        }
+    }
+    let stats = world[relay].stats();
+    assert!(stats.store_bytes < 8 << 20, "{stats:?}");
+    arrivals
+}
+
+#[test]
+fn nobody_else_notices() {
+    let (without, with) = (arrivals(false), arrivals(true));
+    assert_eq!(without.len(), 98 * 20);
+    assert!(without == with, "others got theirs at other times");
+}
