@@ -1,47 +1,14 @@
-//! The suite of every runtime, on both kinds of tokio runtime, over raw QUIC and WebTransport.
+//! The suite of every runtime, on both kinds of tokio runtime.
 
 #[path = "../../runtime/tests/suite/mod.rs"]
 mod bodies;
 
-use std::time::Duration;
-
 use smoq_tokio::Tokio;
-use tokio::{runtime::Builder, time::timeout};
-
-/// Far above what a test takes; one that hangs ends here.
-const LIMIT: Duration = Duration::from_secs(60);
+use tokio::runtime::Builder;
 
 fn run(mut builder: Builder, test: impl Future<Output = ()>) {
-    let runtime = builder.enable_all().build().unwrap();
-    runtime.block_on(async { timeout(LIMIT, test).await.expect("the test hangs") });
+    builder.enable_all().build().unwrap().block_on(test);
 }
 
-macro_rules! tests {
-    ($runtime:ident: $($name:ident)*) => {
-        mod $runtime {
-            mod raw_quic {
-                $(#[test] fn $name() {
-                    let test = crate::bodies::$name(crate::bodies::Raw(crate::Tokio));
-                    crate::run(crate::Builder::$runtime(), test);
-                })*
-            }
-            mod web_transport {
-                $(#[test] fn $name() {
-                    let test = crate::bodies::$name(crate::bodies::Web(crate::Tokio));
-                    crate::run(crate::Builder::$runtime(), test);
-                })*
-            }
-        }
-    };
-}
-
-macro_rules! current_thread {
-    ($($name:ident)*) => { tests!(new_current_thread: $($name)*); };
-}
-
-macro_rules! multi_thread {
-    ($($name:ident)*) => { tests!(new_multi_thread: $($name)*); };
-}
-
-bodies::suite!(current_thread);
-bodies::suite!(multi_thread);
+bodies::suite!(current_thread, Tokio, |test| run(Builder::new_current_thread(), test));
+bodies::suite!(multi_thread, Tokio, |test| run(Builder::new_multi_thread(), test));

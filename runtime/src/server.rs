@@ -4,7 +4,6 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     task::{Context, Poll},
-    time::Instant,
 };
 
 use smoq_core::{
@@ -22,7 +21,7 @@ use crate::{
     origin::Origin,
     publish::answer,
     random::random,
-    runtime::Runtime,
+    runtime::{Runtime, Timer},
     slot::{Near, slot},
     udp,
 };
@@ -72,7 +71,8 @@ pub struct Server {
 impl Server {
     /// Opens the socket and begins to serve.
     pub fn bind<R: Runtime>(runtime: &R, options: ServerOptions) -> Result<Self, ListenError> {
-        let now = Instant::now();
+        let timer = runtime.timer();
+        let now = timer.now();
         let ServerOptions { listen, tls, admission, discover, transport, node } = options;
         let failed = |error| ListenError { address: listen, error };
         let socket = udp::bind(Some(listen)).map_err(failed)?;
@@ -83,7 +83,7 @@ impl Server {
         let (ops, receiver) = mailbox(CAPACITY);
         let (near, far) = slot(EventQueue::default());
         let endpoint = Endpoint::new(config, now);
-        let driver = Driver::new(endpoint, socket, runtime.timer(), receiver, Role::server(far));
+        let driver = Driver::new(endpoint, socket, timer, receiver, Role::server(far));
         runtime.spawn(driver);
         Ok(Self { ops, near, local_addr })
     }

@@ -1,8 +1,8 @@
-//! The tests that every runtime has to pass, over real sockets on loopback.
+//! The tests that every runtime has to pass.
 //!
-//! A runtime's crate includes this folder as a module and calls [`suite`] with a macro that makes a
-//! test of each name, for [`Raw`] and for [`Web`]. Each test is an `async fn` over what it runs on; the
-//! crate bounds its time.
+//! A runtime joins by one line: its test includes this folder as a module and calls [`suite`] with a name,
+//! the runtime, and what runs a future on it to the end. Each test is an `async fn` over what it runs on,
+//! and becomes two: over raw QUIC and over WebTransport.
 
 mod connecting;
 mod dropping;
@@ -14,12 +14,13 @@ pub(crate) use connecting::*;
 pub(crate) use dropping::*;
 pub(crate) use flow::*;
 pub(crate) use media::*;
-pub(crate) use tools::{Raw, Web};
+pub(crate) use tools::{Raw, Web, within};
 
-/// Calls `$make!` with the name of every test.
+/// The module `$name` with every test, on `$runtime`, by `$block_on`.
 macro_rules! suite {
-    ($make:ident) => {
-        $make! {
+    ($name:ident, $runtime:expr, $block_on:expr) => {
+        bodies::suite! {
+            @tests $name, $runtime, $block_on;
             a_refused_port_is_told_at_once
             a_silent_server_runs_into_the_limit
             a_wrong_certificate_is_told
@@ -51,6 +52,24 @@ macro_rules! suite {
             who_sees_a_subscription_fail_is_told_why
             groups_outlive_their_subscription
             dropped_writers_abort
+        }
+    };
+    (@tests $name:ident, $runtime:expr, $block_on:expr; $($test:ident)*) => {
+        mod $name {
+            mod raw_quic {
+                use super::super::*;
+
+                $(#[test] fn $test() {
+                    $block_on(bodies::within(bodies::Raw($runtime), bodies::$test));
+                })*
+            }
+            mod web_transport {
+                use super::super::*;
+
+                $(#[test] fn $test() {
+                    $block_on(bodies::within(bodies::Web($runtime), bodies::$test));
+                })*
+            }
         }
     };
 }
