@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod certificate;
+mod executor;
 #[cfg(feature = "h3")]
 mod http;
 mod log;
@@ -23,6 +24,7 @@ use smoq_tokio::{ListenError, Server, ServerOptions, Url};
 use thiserror::Error;
 
 pub use certificate::{CertificateError, Identity, development_certificate};
+pub use executor::Executor;
 pub use log::Log;
 
 /// The UDP port of a relay that is told no other.
@@ -58,6 +60,8 @@ pub struct Config {
     pub limits: Limits,
     /// QUIC parameters.
     pub transport: TransportOptions,
+    /// What runs it.
+    pub executor: Executor,
 }
 
 /// Why a relay does not start.
@@ -101,6 +105,7 @@ const TRIES: usize = 16;
 /// Opens both: the server, and the side door on the TCP port with the same number.
 #[cfg(feature = "h3")]
 fn bind_both(
+    executor: Executor,
     mut options: ServerOptions,
     fingerprint: [u8; 32],
 ) -> Result<(Server, SideDoor), ListenError> {
@@ -111,7 +116,7 @@ fn bind_both(
         let door = http::bind(listen);
         let chosen = door.as_ref().ok().and_then(|door| door.local_addr().ok());
         options.listen = chosen.unwrap_or(listen);
-        match Server::bind(&smoq_tokio::Tokio, options.clone()) {
+        match executor.listen(options.clone()) {
             Err(_) if listen.port() == 0 && left > 0 => {}
             server => {
                 let server = server?;
@@ -130,12 +135,17 @@ fn bind_both(
 }
 
 #[cfg(not(feature = "h3"))]
-fn bind_both(options: ServerOptions, _: [u8; 32]) -> Result<(Server, SideDoor), ListenError> {
-    Ok((Server::bind(&smoq_tokio::Tokio, options)?, SideDoor {}))
+fn bind_both(
+    executor: Executor,
+    options: ServerOptions,
+    _: [u8; 32],
+) -> Result<(Server, SideDoor), ListenError> {
+    Ok((executor.listen(options)?, SideDoor {}))
 }
 
 impl Relay {
-    /// Opens the socket. To be called within a tokio runtime.
+    /// Opens the socket. To be called within a tokio runtime, whatever runs the relay: the HTTP side door
+    /// is on it.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         Self::bind_with(config, |_| {})
     }
@@ -146,7 +156,7 @@ impl Relay {
         config: Config,
         change: impl FnOnce(&mut ServerOptions),
     ) -> Result<Self, BindError> {
-        let Config { listen, certificate, limits, transport } = config;
+        let Config { listen, certificate, limits, transport, executor } = config;
         let identity = match &certificate {
             CertificateSource::Development => Identity::development()?,
             CertificateSource::Files { chain, key } => Identity::from_files(chain, key)?,
@@ -175,7 +185,7 @@ impl Relay {
         change(&mut options);
         let bind = |listen: &SocketAddr| {
             let options = ServerOptions { listen: *listen, ..options.clone() };
-            bind_both(options, fingerprint)
+            bind_both(executor, options, fingerprint)
         };
         let first = bind(&addresses[0]);
         let (server, door) = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;
