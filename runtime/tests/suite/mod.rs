@@ -6,13 +6,17 @@
 
 mod connecting;
 mod dropping;
+mod faulty;
 mod flow;
+mod hardship;
 mod media;
 pub(crate) mod tools;
 
 pub(crate) use connecting::*;
 pub(crate) use dropping::*;
+pub(crate) use faulty::*;
 pub(crate) use flow::*;
+pub(crate) use hardship::*;
 pub(crate) use media::*;
 pub(crate) use tools::{Raw, Web, within};
 
@@ -52,6 +56,13 @@ macro_rules! suite {
             who_sees_a_subscription_fail_is_told_why
             groups_outlive_their_subscription
             dropped_writers_abort
+            late_timers_lose_nothing
+            a_socket_that_would_block_loses_nothing
+            whatever_is_cancelled_leaves_nothing_behind
+            cancelled_writes_write_nothing
+            a_stalled_reader_keeps_what_its_store_holds
+            thousands_of_tasks_read
+            who_was_cut_off_comes_back
         }
     };
     (@tests $name:ident, $runtime:expr, $block_on:expr; $($test:ident)*) => {
