@@ -8,12 +8,16 @@ mod network;
 
 use std::{
     future::poll_fn,
+    net::{Ipv4Addr, UdpSocket},
     sync::mpsc::sync_channel,
     time::{Duration, Instant},
 };
 
 use executor::{Virtual, block_on};
-use smoq_runtime::{Runtime, Timer};
+use smoq_runtime::{
+    ClientOptions, ConnectError, Runtime, Timer, connect,
+    quic::{ConnectError as QuicError, Trust},
+};
 
 bodies::suite!(virtual_time, Virtual, block_on);
 
@@ -43,6 +47,19 @@ fn time_jumps_and_timers_keep_their_order() {
     });
     assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2, 3]);
     assert!(begin.elapsed() < HOUR);
+}
+
+#[test]
+fn drivers_go_by_the_clock_of_their_runtime() {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let begin = Instant::now();
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("moqt://{}", silent.local_addr().unwrap()).parse().unwrap();
+    let mut options = ClientOptions::new(Trust::Insecure);
+    options.transport.handshake_timeout = LIMIT;
+    let error = block_on(connect(&Virtual, &url, options)).err().unwrap();
+    assert!(matches!(error, ConnectError::Quic(QuicError::Timeout { .. })), "{error}");
+    assert!(begin.elapsed() < LIMIT);
 }
 
 #[test]
