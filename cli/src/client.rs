@@ -12,7 +12,7 @@ use smoq_quic::{
 };
 use smoq_tokio::{ClientOptions, Connection, Url};
 
-use crate::{failure::Failure, interrupt::interrupted, terminal::tell};
+use crate::{failure::Failure, interrupt::interrupted, runtime::RuntimeArgs, terminal::tell};
 
 /// The server, and how to connect to it.
 #[derive(clap::Args)]
@@ -40,6 +40,8 @@ pub(crate) struct ConnectArgs {
     /// Speak this version only: moq-lite-06, moq-lite-05, moq-lite-04 or moq-lite-03
     #[arg(long, help_heading = "Connection", value_name = "VERSION")]
     moq_version: Option<Version>,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
 }
 
 /// Connects with options as `change` leaves them, does `work`, and closes. What `work` fails with is less
@@ -70,7 +72,9 @@ async fn connect(
 ) -> Result<Connection, Failure> {
     let mut options = options(&args.url, &args.options)?;
     change(&mut options);
-    let connection = smoq_tokio::connect(&args.url, options)
+    let executor = args.options.runtime.executor;
+    let connection = executor
+        .connect(&args.url, options)
         .await
         .map_err(|error| Failure::Connect { url: without_query(&args.url), error })?;
     if connection.path_in_names() {

@@ -20,7 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use crate::{failure::Failure, interrupt::interrupted};
+use crate::{failure::Failure, interrupt::interrupted, runtime::RuntimeArgs};
 
 /// What is published, and as what.
 const BROADCAST: &str = "demo";
@@ -64,11 +64,14 @@ pub(crate) struct Args {
     /// Where the relay listens (UDP)
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))]
     listen: SocketAddr,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let stop = interrupted();
-    let relay = Relay::bind(Config { listen: Some(args.listen), ..Config::default() })?;
+    let executor = args.runtime.executor;
+    let relay = Relay::bind(Config { listen: Some(args.listen), executor, ..Config::default() })?;
     let (url, fingerprint) = (relay.url(), relay.fingerprint());
     // Only on loopback addresses clients trust it by themselves.
     let trust = match relay.local_addr().ip().is_loopback() {
@@ -83,7 +86,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let connect = async |carrier| {
         let options = ClientOptions::new(Trust::Fingerprints(vec![fingerprint]));
         let url = url.clone().with_carrier(carrier);
-        let connected = smoq_tokio::connect(&url, options).await;
+        let connected = executor.connect(&url, options).await;
         connected.map_err(|error| Failure::Connect { url: url.to_string(), error })
     };
     let start = Instant::now();

@@ -9,7 +9,7 @@ use std::{
 use smoq_core::Limits;
 use smoq_relay::{CertificateSource, Config, Relay, hex};
 
-use crate::terminal::tell;
+use crate::{runtime::RuntimeArgs, terminal::tell};
 
 #[derive(clap::Args)]
 pub(crate) struct ListenArgs {
@@ -24,6 +24,8 @@ pub(crate) struct ListenArgs {
     /// PEM file with the private key
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
 }
 
 impl ListenArgs {
@@ -32,7 +34,8 @@ impl ListenArgs {
             (Some(chain), Some(key)) => CertificateSource::Files { chain, key },
             _ => CertificateSource::Development,
         };
-        Config { listen: self.listen, certificate, limits, ..Config::default() }
+        let executor = self.runtime.executor;
+        Config { listen: self.listen, certificate, limits, executor, ..Config::default() }
     }
 }
 

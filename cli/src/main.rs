@@ -18,6 +18,7 @@ mod pace;
 mod publish;
 mod relay;
 mod reorder;
+mod runtime;
 mod signal;
 mod subscribe;
 mod terminal;

@@ -38,6 +38,28 @@ fn what_goes_in_comes_out() {
 }
 
 #[test]
+#[cfg(feature = "smol")]
+fn both_runtimes_serve_each_other() {
+    const RUNTIMES: [[&str; 2]; 2] = [["--runtime", "tokio"], ["--runtime", "smol"]];
+    let user = User::new();
+    let input = noise(300_000);
+    for [option, name] in RUNTIMES {
+        let relay = user.relay(&[option, name]);
+        for own in RUNTIMES {
+            let args = [&own[..], &[&relay.url, "a"]].concat();
+            let done = user.transfer(&[&["--all"], &args[..]].concat(), &args, &input);
+            assert!(done.expect(0).stdout == input, "{name}, {own:?}");
+        }
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            relay.running.threads().iter().any(|thread| thread.starts_with("smol")),
+            name == "smol"
+        );
+    }
+    user.run(&["relay", "--runtime", "none"]).expect(2).says("tokio, smol");
+}
+
+#[test]
 fn a_group_may_be_larger_than_what_may_wait() {
     let user = User::new();
     let relay = user.relay(&[]);

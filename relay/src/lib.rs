@@ -3,18 +3,17 @@
 #![forbid(unsafe_code)]
 
 mod certificate;
+mod executor;
 #[cfg(feature = "h3")]
 mod http;
 mod log;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    num::{NonZero, NonZeroU8},
+    num::NonZeroU8,
     path::PathBuf,
     pin::pin,
-    thread,
 };
 
 use smoq_core::{
@@ -22,10 +21,11 @@ use smoq_core::{
     wire::{Hop, SessionCode},
 };
 use smoq_quic::{ServerTls, TlsError, TransportOptions, fingerprint};
-use smoq_tokio::{ListenError, Server, ServerOptions, Thread, Tokio, Url};
+use smoq_tokio::{ListenError, Server, ServerOptions, Url};
 use thiserror::Error;
 
 pub use certificate::{CertificateError, Identity, development_certificate};
+pub use executor::Executor;
 pub use log::Log;
 
 /// The UDP port of a relay that is told no other.
@@ -62,8 +62,11 @@ pub struct Config {
     /// QUIC parameters.
     pub transport: TransportOptions,
     /// Threads that serve, each with a socket of its own. `None` is one for each core that the process
-    /// may use, where sockets can share an address. With one alone the relay runs where it is bound.
+    /// may use, where sockets can share an address and tokio runs it; else one. With one alone the relay
+    /// runs where it is bound.
     pub shards: Option<NonZeroU8>,
+    /// What runs it.
+    pub executor: Executor,
 }
 
 /// Why a relay does not start.
@@ -107,6 +110,7 @@ const TRIES: usize = 16;
 /// Opens both: the server, and the side door on the TCP port with the same number.
 #[cfg(feature = "h3")]
 fn bind_both(
+    executor: Executor,
     mut options: ServerOptions,
     shards: NonZeroU8,
     fingerprint: [u8; 32],
@@ -118,7 +122,7 @@ fn bind_both(
         let door = http::bind(listen);
         let chosen = door.as_ref().ok().and_then(|door| door.local_addr().ok());
         options.listen = chosen.unwrap_or(listen);
-        match serve(options.clone(), shards) {
+        match executor.serve(options.clone(), shards) {
             Err(_) if listen.port() == 0 && left > 0 => {}
             server => {
                 let server = server?;
@@ -138,34 +142,17 @@ fn bind_both(
 
 #[cfg(not(feature = "h3"))]
 fn bind_both(
+    executor: Executor,
     options: ServerOptions,
     shards: NonZeroU8,
     _: [u8; 32],
 ) -> Result<(Server, SideDoor), ListenError> {
-    Ok((serve(options, shards)?, SideDoor {}))
-}
-
-/// Opens the server's sockets, and starts its threads if there is to be more than one.
-fn serve(options: ServerOptions, shards: NonZeroU8) -> Result<Server, ListenError> {
-    if shards.get() == 1 {
-        return Server::bind(&Tokio, options);
-    }
-    let threads = (0..shards.get()).map(|index| Thread::start(&format!("smoq shard {index}")));
-    let threads: io::Result<Vec<_>> = threads.collect();
-    let address = options.listen;
-    let threads = threads.map_err(|error| ListenError { address, error })?;
-    Server::bind_shards(&threads, options)
-}
-
-/// One for each core.
-fn default_shards() -> NonZeroU8 {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let cores = if cfg!(unix) { u8::try_from(cores).unwrap_or(u8::MAX) } else { 1 };
-    NonZeroU8::new(cores).unwrap_or(NonZeroU8::MIN)
+    Ok((executor.serve(options, shards)?, SideDoor {}))
 }
 
 impl Relay {
-    /// Opens the socket. To be called within a tokio runtime.
+    /// Opens the socket. To be called within a tokio runtime, whatever runs the relay: the HTTP side door
+    /// is on it.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         Self::bind_with(config, |_| {})
     }
@@ -176,8 +163,8 @@ impl Relay {
         config: Config,
         change: impl FnOnce(&mut ServerOptions),
     ) -> Result<Self, BindError> {
-        let Config { listen, certificate, limits, transport, shards } = config;
-        let shards = shards.unwrap_or_else(default_shards);
+        let Config { listen, certificate, limits, transport, shards, executor } = config;
+        let shards = shards.unwrap_or_else(|| executor.default_shards());
         let identity = match &certificate {
             CertificateSource::Development => Identity::development()?,
             CertificateSource::Files { chain, key } => Identity::from_files(chain, key)?,
@@ -201,7 +188,7 @@ impl Relay {
         change(&mut options);
         let bind = |listen: &SocketAddr| {
             let options = ServerOptions { listen: *listen, ..options.clone() };
-            bind_both(options, shards, fingerprint)
+            bind_both(executor, options, shards, fingerprint)
         };
         let first = bind(&addresses[0]);
         let (server, door) = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;

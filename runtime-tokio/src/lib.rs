@@ -11,12 +11,7 @@ mod timer;
 
 use std::{io, net::SocketAddr};
 
-use smoq_runtime::Runtime;
-pub use smoq_runtime::{
-    Announcements, Broadcast, ClientOptions, ConnectError, Connection, Error, Frame, GroupError,
-    GroupReader, GroupWriter, ListenError, Origin, Reason, Server, ServerEvent, ServerOptions,
-    SessionId, SubscribeError, Subscription, TrackWriter, TryError, Url, UrlError, core, quic,
-};
+pub use smoq_runtime::exports::*;
 pub use socket::TokioSocket;
 pub use thread::Thread;
 pub use timer::TokioTimer;

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io::{self, IoSliceMut},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -12,9 +12,6 @@ use std::{
 use quinn_udp::{RecvMeta, Transmit};
 use smoq_runtime::{Report, Socket, Udp};
 use tokio::{io::Interest, net::UdpSocket};
-
-/// Reports without use that are read in one go: who forges them must not keep the driver busy.
-const REPORTS: usize = 32;
 
 type ErrorReady = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
@@ -65,25 +62,18 @@ impl Socket for TokioSocket {
         self.io.poll_send_ready(cx)
     }
 
-    fn poll_unreachable(&mut self, cx: &mut Context<'_>) -> Poll<IpAddr> {
-        for _ in 0..REPORTS {
+    fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Report> {
+        loop {
             // An error of this wait is one of the reactor, which the other ways of waiting tell as well.
             let _ = ready!(self.error_ready.as_mut().poll(cx));
             self.error_ready = error_ready(self.io.clone());
-            let report = self.io.try_io(Interest::ERROR, || {
-                let report = self.udp.report((&*self.io).into())?;
-                report.ok_or_else(|| io::ErrorKind::WouldBlock.into())
-            });
-            match report {
-                Ok(Report::Unreachable(host)) => return Poll::Ready(host),
-                Ok(Report::Other) => {}
+            match self.io.try_io(Interest::ERROR, || self.udp.report((&*self.io).into())) {
+                Ok(report) => return Poll::Ready(report),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // It would come again at once: look again when something else has woken the driver.
                 Err(_) => return Poll::Pending,
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -14,6 +14,11 @@ use tokio::time::{Sleep, sleep_until};
 pub struct TokioTimer(Option<Pin<Box<Sleep>>>);
 
 impl Timer for TokioTimer {
+    fn now(&self) -> Instant {
+        // It stands still when a test has paused it.
+        tokio::time::Instant::now().into_std()
+    }
+
     fn reset(&mut self, deadline: Instant) {
         match &mut self.0 {
             Some(sleep) => sleep.as_mut().reset(deadline.into()),

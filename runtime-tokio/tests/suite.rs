@@ -1,54 +1,23 @@
-//! The suite of every runtime, on both kinds of tokio runtime, over raw QUIC and WebTransport, and on
-//! several threads.
+//! The suite of every runtime, on both kinds of tokio runtime, and on several threads.
 
 #[path = "../../runtime/tests/suite/mod.rs"]
 mod bodies;
 
-use std::time::Duration;
-
 use smoq_tokio::Tokio;
-use tokio::{runtime::Builder, time::timeout};
-
-/// Far above what a test takes; one that hangs ends here.
-const LIMIT: Duration = Duration::from_secs(60);
+use tokio::runtime::Builder;
 
 fn run(mut builder: Builder, test: impl Future<Output = ()>) {
-    let runtime = builder.enable_all().build().unwrap();
-    runtime.block_on(async { timeout(LIMIT, test).await.expect("the test hangs") });
+    builder.enable_all().build().unwrap().block_on(test);
 }
 
-macro_rules! tests {
-    ($runtime:ident: $($name:ident)*) => {
-        mod $runtime {
-            mod raw_quic {
-                $(#[test] fn $name() {
-                    let test = crate::bodies::$name(crate::bodies::Raw(crate::Tokio));
-                    crate::run(crate::Builder::$runtime(), test);
-                })*
-            }
-            mod web_transport {
-                $(#[test] fn $name() {
-                    let test = crate::bodies::$name(crate::bodies::Web(crate::Tokio));
-                    crate::run(crate::Builder::$runtime(), test);
-                })*
-            }
-        }
-    };
-}
-
-macro_rules! current_thread {
-    ($($name:ident)*) => { tests!(new_current_thread: $($name)*); };
-}
-
-macro_rules! multi_thread {
-    ($($name:ident)*) => { tests!(new_multi_thread: $($name)*); };
-}
-
-bodies::suite!(current_thread);
-bodies::suite!(multi_thread);
+bodies::suite!(current_thread, Tokio, |test| run(Builder::new_current_thread(), test));
+bodies::suite!(multi_thread, Tokio, |test| run(Builder::new_multi_thread(), test));
+bodies::suite!(threads, thread_by_thread::Threads::start(), |test| {
+    run(Builder::new_current_thread(), test)
+});
 
 /// Driver by driver on another thread.
-mod threads {
+mod thread_by_thread {
     use std::{
         io,
         net::{SocketAddr, UdpSocket},
@@ -60,16 +29,15 @@ mod threads {
 
     use smoq_runtime::Runtime;
     use smoq_tokio::{Thread, TokioSocket, TokioTimer};
-    use tokio::runtime::Builder;
 
     /// Each clone is the next thread.
-    struct Threads {
+    pub(crate) struct Threads {
         all: Arc<(AtomicUsize, Vec<Thread>)>,
         own: Thread,
     }
 
     impl Threads {
-        fn start() -> Self {
+        pub(crate) fn start() -> Self {
             let threads: Vec<_> =
                 (0..4).map(|index| Thread::start(&format!("test {index}")).unwrap()).collect();
             Self { own: threads[0].clone(), all: Arc::new((AtomicUsize::new(1), threads)) }
@@ -108,15 +76,4 @@ mod threads {
             self.own.resolve(host, port)
         }
     }
-
-    macro_rules! on_threads {
-        ($($name:ident)*) => {
-            $(#[test] fn $name() {
-                let test = crate::bodies::$name(crate::bodies::Raw(Threads::start()));
-                crate::run(Builder::new_current_thread(), test);
-            })*
-        };
-    }
-
-    crate::bodies::suite!(on_threads);
 }

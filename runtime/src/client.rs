@@ -5,7 +5,6 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     task::{Context, Poll},
-    time::Instant,
 };
 
 use smoq_core::{Carrier, Closed, ClosedBy, Discover, Grant, Path, Version, wire::SessionCode};
@@ -18,7 +17,7 @@ use crate::{
     op::{Op, Ops},
     origin::Origin,
     random::random,
-    runtime::Runtime,
+    runtime::{Runtime, Timer},
     slot::{Near, slot},
     udp,
     url::Url,
@@ -75,7 +74,8 @@ pub async fn connect<R: Runtime>(
     url: &Url,
     options: ClientOptions,
 ) -> Result<Connection, ConnectError> {
-    let now = Instant::now();
+    let timer = runtime.timer();
+    let now = timer.now();
     let ClientOptions { trust, versions, bind, transport, node, discover, grant } = options;
     let tls = ClientTls::new(trust)?;
     let addresses = resolve(runtime, url).await?;
@@ -102,14 +102,7 @@ pub async fn connect<R: Runtime>(
     let (ops, receiver) = mailbox(CAPACITY);
     let (near, far) = slot(ConnectionState::default());
     let role = Role::Client { far, port: url.port() };
-    runtime.spawn(Driver::new(
-        endpoint,
-        socket,
-        runtime.timer(),
-        receiver,
-        role,
-        Shards::default(),
-    ));
+    runtime.spawn(Driver::new(endpoint, socket, timer, receiver, role, Shards::default()));
     let (remote, version) = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
     let path_in_names = url.carrier() == Carrier::Raw
         && !version.has_setup()

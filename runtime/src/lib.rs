@@ -30,6 +30,16 @@ mod test;
 mod udp;
 mod url;
 
+/// What an application names whatever it runs on: the crate of an executor exports it again.
+pub mod exports {
+    pub use crate::{
+        Announcements, Broadcast, ClientOptions, ConnectError, Connection, Error, Frame,
+        GroupError, GroupReader, GroupWriter, ListenError, Origin, Reason, Runtime, Server,
+        ServerEvent, ServerOptions, SessionId, SubscribeError, Subscription, TrackWriter, TryError,
+        Url, UrlError, core, quic,
+    };
+}
+
 pub use client::{ClientOptions, Connection, connect};
 pub use error::{ConnectError, Error, GroupError, ListenError, Reason, SubscribeError, TryError};
 pub use events::{ServerEvent, SessionId};

@@ -2,12 +2,14 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     task::{Context, Poll},
     time::Instant,
 };
 
 use quinn_udp::{RecvMeta, Transmit};
+
+use crate::udp::Report;
 
 /// An executor: where a driver's socket and timer come from, and what runs it.
 pub trait Runtime: Clone + Send + Sync + 'static {
@@ -50,8 +52,9 @@ pub trait Socket: Send + Unpin + 'static {
     /// Waits until [`try_send`](Self::try_send) may work.
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// The next host that said by ICMP that nobody listens. The port is not told.
-    fn poll_unreachable(&mut self, cx: &mut Context<'_>) -> Poll<IpAddr>;
+    /// The next ICMP report about what was sent. A runtime that is not told of them is always pending,
+    /// and dialing nobody takes as long as the limit of the handshake.
+    fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Report>;
 
     /// Where it is bound.
     fn local_addr(&self) -> io::Result<SocketAddr>;
@@ -63,8 +66,13 @@ pub trait Socket: Send + Unpin + 'static {
     fn gro_segments(&self) -> usize;
 }
 
-/// A timer, as one task sees it.
+/// A timer, as one task sees it, and the clock that it goes by.
 pub trait Timer: Send + Unpin + 'static {
+    /// What time it is. Only a runtime whose time is not that of the system has another clock.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
     /// Sets it, whatever it was set to.
     fn reset(&mut self, deadline: Instant);
 

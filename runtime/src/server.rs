@@ -25,7 +25,7 @@ use crate::{
     origin::Origin,
     publish::answer,
     random::random,
-    runtime::Runtime,
+    runtime::{Runtime, Timer},
     slot::{Near, slot},
     udp,
 };
@@ -104,13 +104,14 @@ impl Server {
         runtimes: &[R],
         options: ServerOptions,
     ) -> Result<Self, ListenError> {
-        let now = Instant::now();
         let address = options.listen;
         let failed = |error| ListenError { address, error };
         let count = u8::try_from(runtimes.len()).ok().filter(|count| *count > 0);
         let count = count.ok_or_else(|| {
             failed(io::Error::new(io::ErrorKind::InvalidInput, "a server has 1 to 255 shards"))
         })?;
+        let timers: Vec<_> = runtimes.iter().map(Runtime::timer).collect();
+        let now = timers[0].now();
         let sockets = udp::bind_shared(address, runtimes.len()).map_err(failed)?;
         let local_addr = sockets[0].local_addr().map_err(failed)?;
         let mut endpoints: Vec<_> =
@@ -122,14 +123,15 @@ impl Server {
         let sockets: Vec<_> = sockets.collect::<io::Result<_>>().map_err(failed)?;
 
         let mut shards = Vec::new();
-        let parts = runtimes.iter().zip(endpoints).zip(sockets).zip(receivers).zip(peers);
-        for (index, ((((runtime, endpoint), socket), receiver), peers)) in (0..).zip(parts) {
+        let parts =
+            runtimes.iter().zip(timers).zip(endpoints).zip(sockets).zip(receivers).zip(peers);
+        for (index, part) in (0..).zip(parts) {
+            let (((((runtime, timer), endpoint), socket), receiver), peers) = part;
             let (near, far) = slot(EventQueue::default());
             shards.push(Handle { ops: mailboxes[usize::from(index)].clone(), near });
             let keep = if index == 0 { mailboxes[1..].to_vec() } else { Vec::new() };
             let others = Shards::new(index, peers, keep);
             let role = Role::server(far, index);
-            let timer = runtime.timer();
             runtime.spawn(Driver::new(endpoint, socket, timer, receiver, role, others));
         }
         Ok(Self { shards, turn: 0, local_addr })

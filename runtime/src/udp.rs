@@ -127,17 +127,16 @@ impl Udp {
         self.state.try_send(socket, &transmit)
     }
 
-    /// The next report from the error queue; `None` when it is empty.
-    pub fn report(&self, socket: UdpSockRef<'_>) -> io::Result<Option<Report>> {
-        let Some(error) = self.state.recv_transport_error(socket)? else {
-            return Ok(None);
-        };
-        Ok(Some(match (error.payload, error.addr) {
+    /// The next report from the error queue, or [`io::ErrorKind::WouldBlock`] when it is empty.
+    pub fn report(&self, socket: UdpSockRef<'_>) -> io::Result<Report> {
+        let error = self.state.recv_transport_error(socket)?;
+        let error = error.ok_or(io::ErrorKind::WouldBlock)?;
+        Ok(match (error.payload, error.addr) {
             (TransportErrorPayload::Unreachable, Some(address)) => {
                 Report::Unreachable(address.ip().to_canonical())
             }
             _ => Report::Other,
-        }))
+        })
     }
 
     /// See [`Socket::max_gso_segments`](crate::Socket::max_gso_segments).

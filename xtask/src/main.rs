@@ -86,8 +86,15 @@ const TASKS: &[Task] = &[
 
 /// The oldest compiler that the libraries promise, as in `rust-version` of the workspace.
 const MSRV: &str = "1.88";
-const MSRV_PACKAGES: &[&str] =
-    &["smoq-core", "smoq-h3", "smoq-quic", "smoq-runtime", "smoq-tokio", "smoq-signal"];
+const MSRV_PACKAGES: &[&str] = &[
+    "smoq-core",
+    "smoq-h3",
+    "smoq-quic",
+    "smoq-runtime",
+    "smoq-smol",
+    "smoq-tokio",
+    "smoq-signal",
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();

@@ -1,6 +1,7 @@
 //! Purity of core: no clock, lock, thread, waker, randomness or std, neither in its text nor in what
 //! it depends on. The same of the text of signal, its server aside; of HTTP/3: no std. And no executor in
-//! the crates that must run on any, and no HTTP/3 in what is built without it.
+//! the crates that must run on any, none but its own in the crate of one, and no HTTP/3 in what is built
+//! without it.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,12 @@ const BARE_TREE: &[&str] = &[
 
 /// Crates that run on every executor, so they may depend on none.
 const EXECUTOR_FREE: &[&str] = &["smoq-quic", "smoq-runtime"];
+/// What is not to come along with the crate of one executor. async-std is a feature that is off: it is
+/// discontinued, and brings tokio along for browsers.
+const OTHER_EXECUTORS: &[(&str, &[&str])] = &[
+    ("smoq-smol", &["async-std", "mio", "tokio"]),
+    ("smoq-tokio", &["async-executor", "async-io", "async-std", "polling", "smol"]),
+];
 /// What nobody wants who speaks raw QUIC only.
 const HTTP: &[&str] = &["http", "hyper", "smoq-h3"];
 const EXECUTORS: &[&str] =
@@ -46,6 +53,9 @@ pub(crate) fn run() -> Outcome {
         .try_for_each(|package| only_known_crates(package, &tree(package, "--all-features")?))?;
     EXECUTOR_FREE.iter().try_for_each(|package| {
         has_none_of(package, "executor", EXECUTORS, &tree(package, "--all-features")?)
+    })?;
+    OTHER_EXECUTORS.iter().try_for_each(|(package, others)| {
+        has_none_of(package, "other executor", others, &tree(package, "")?)
     })?;
     // The command has the signalling hub, which is on HTTP/1.
     has_none_of("smoq", "HTTP/3", &["smoq-h3"], &tree("smoq", "--no-default-features")?)?;

@@ -16,6 +16,7 @@ use std::{
 };
 
 use smoq_core::Path;
+use smoq_relay::Executor;
 use smoq_tokio::{ClientOptions, Connection, Url};
 use tokio::{task::JoinSet, time::sleep_until};
 
@@ -120,6 +121,7 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
     let dialer = Arc::new(Dialer {
         url: args.url.clone(),
         options: client::options(&args.url, &args.options)?,
+        executor: args.options.runtime.executor,
         path: Path::new(&args.broadcast)?,
         flows: args.flow().is_some(),
         dialed: AtomicU64::new(0),
@@ -226,6 +228,7 @@ fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
 struct Dialer {
     url: Url,
     options: ClientOptions,
+    executor: Executor,
     path: Path,
     /// Whether there is something to subscribe to.
     flows: bool,
@@ -248,7 +251,7 @@ impl Dialer {
         // The seeds of nodes have to differ.
         let number = self.dialed.fetch_add(1, Ordering::Relaxed);
         options.node.seed = options.node.seed.wrapping_add(number);
-        let connected = smoq_tokio::connect(&self.url, options).await;
+        let connected = self.executor.connect(&self.url, options).await;
         connected.map_err(|error| Failure::Connect { url: client::without_query(&self.url), error })
     }
 

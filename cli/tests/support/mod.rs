@@ -45,6 +45,16 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// The names of its threads, as Linux tells them.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let name = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+        };
+        tasks.filter_map(name).collect()
+    }
+
     /// The next line of standard output, without its end.
     pub(crate) fn line(&mut self) -> String {
         let line = self.take(read_line);

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::IpAddr,
     task::{Context, Poll},
     time::Instant,
 };
@@ -11,7 +10,7 @@ use bytes::BytesMut;
 use quinn_udp::{EcnCodepoint, RecvMeta};
 use smoq_quic::{Endpoint, Transmit};
 
-use crate::runtime::Socket;
+use crate::{runtime::Socket, udp::Report};
 
 /// Buffers per receive call, and receive calls per turn.
 const BUFFERS: usize = 8;
@@ -64,8 +63,8 @@ impl<S: Socket> Io<S> {
         }
     }
 
-    pub(super) fn poll_unreachable(&mut self, cx: &mut Context<'_>) -> Poll<IpAddr> {
-        self.socket.poll_unreachable(cx)
+    pub(super) fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Report> {
+        self.socket.poll_report(cx)
     }
 
     /// Receives until the socket is empty, or until it is somebody else's turn (`true`). Fails when the
@@ -245,7 +244,7 @@ pub(super) mod tests {
             if self.room > 0 || self.lies { Poll::Ready(Ok(())) } else { Poll::Pending }
         }
 
-        fn poll_unreachable(&mut self, _: &mut Context<'_>) -> Poll<IpAddr> {
+        fn poll_report(&mut self, _: &mut Context<'_>) -> Poll<Report> {
             Poll::Pending
         }
 

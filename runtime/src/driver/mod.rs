@@ -29,6 +29,7 @@ use crate::{
     mailbox::{Capacity, Receiver},
     op::Op,
     runtime::{Socket, Timer},
+    udp::Report,
 };
 
 /// What handles may have waiting for their driver. A driver empties it each turn, so it need not hold
@@ -208,12 +209,17 @@ impl<S: Socket, T: Timer> Driver<S, T> {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
+        let now = self.timer.now();
         let mut again = false;
         let handles = self.operate(cx, now);
         for report in 0..=REPORTS {
-            let Poll::Ready(host) = self.io.poll_unreachable(cx) else { break };
-            self.endpoint.handle_unreachable(now, (host, self.role.port()).into());
+            match self.io.poll_report(cx) {
+                Poll::Ready(Report::Unreachable(host)) => {
+                    self.endpoint.handle_unreachable(now, (host, self.role.port()).into());
+                }
+                Poll::Ready(Report::Other) => {}
+                Poll::Pending => break,
+            }
             again |= report == REPORTS;
         }
         match self.io.receive(cx, now, &mut self.endpoint) {

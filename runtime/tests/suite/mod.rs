@@ -1,27 +1,32 @@
-//! The tests that every runtime has to pass, over real sockets on loopback.
+//! The tests that every runtime has to pass.
 //!
-//! A runtime's crate includes this folder as a module and calls [`suite`] with a macro that makes a
-//! test of each name, for [`Raw`] and for [`Web`]. Each test is an `async fn` over what it runs on; the
-//! crate bounds its time.
+//! A runtime joins by one line: its test includes this folder as a module and calls [`suite`] with a name,
+//! the runtime, and what runs a future on it to the end. Each test is an `async fn` over what it runs on,
+//! and becomes two: over raw QUIC and over WebTransport.
 
 mod connecting;
 mod dropping;
+mod faulty;
 mod flow;
+mod hardship;
 mod media;
 mod shards;
 pub(crate) mod tools;
 
 pub(crate) use connecting::*;
 pub(crate) use dropping::*;
+pub(crate) use faulty::*;
 pub(crate) use flow::*;
+pub(crate) use hardship::*;
 pub(crate) use media::*;
 pub(crate) use shards::*;
-pub(crate) use tools::{Raw, Web};
+pub(crate) use tools::{Raw, Web, within};
 
-/// Calls `$make!` with the name of every test.
+/// The module `$name` with every test, on `$runtime`, by `$block_on`.
 macro_rules! suite {
-    ($make:ident) => {
-        $make! {
+    ($name:ident, $runtime:expr, $block_on:expr) => {
+        bodies::suite! {
+            @tests $name, $runtime, $block_on;
             a_refused_port_is_told_at_once
             a_silent_server_runs_into_the_limit
             a_wrong_certificate_is_told
@@ -58,6 +63,31 @@ macro_rules! suite {
             a_shutdown_ends_every_shard
             the_last_handle_ends_every_shard
             a_shard_that_fails_ends_the_server
+            late_timers_lose_nothing
+            a_socket_that_would_block_loses_nothing
+            whatever_is_cancelled_leaves_nothing_behind
+            cancelled_writes_write_nothing
+            a_stalled_reader_keeps_what_its_store_holds
+            thousands_of_tasks_read
+            who_was_cut_off_comes_back
+        }
+    };
+    (@tests $name:ident, $runtime:expr, $block_on:expr; $($test:ident)*) => {
+        mod $name {
+            mod raw_quic {
+                use super::super::*;
+
+                $(#[test] fn $test() {
+                    $block_on(bodies::within(bodies::Raw($runtime), bodies::$test));
+                })*
+            }
+            mod web_transport {
+                use super::super::*;
+
+                $(#[test] fn $test() {
+                    $block_on(bodies::within(bodies::Web($runtime), bodies::$test));
+                })*
+            }
         }
     };
 }

@@ -12,8 +12,8 @@ use std::{
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use smoq_runtime::{
-    ClientOptions, Connection, Runtime, Server, ServerEvent, ServerOptions, Subscription, Url,
-    connect,
+    ClientOptions, Connection, Runtime, Server, ServerEvent, ServerOptions, Subscription, Timer,
+    Url, connect,
     core::{Carrier, Path, Start, SubscribeOptions, Version, wire::GroupOrder},
     quic::{
         ServerTls, Trust, fingerprint,
@@ -70,6 +70,22 @@ macro_rules! bed {
 bed! {
     Raw: Carrier::Raw;
     Web: Carrier::WebTransport;
+}
+
+/// Far above what a test takes; one that hangs ends here.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs a test, for so long at most.
+pub(crate) async fn within<R: Bed, T: Future<Output = ()>>(runtime: R, test: impl FnOnce(R) -> T) {
+    let mut timer = runtime.timer();
+    timer.reset(timer.now() + LIMIT);
+    let mut test = pin!(test(runtime));
+    poll_fn(|cx| {
+        let done = test.as_mut().poll(cx);
+        assert!(done.is_ready() || timer.poll(cx).is_pending(), "the test hangs");
+        done
+    })
+    .await;
 }
 
 /// A new certificate for localhost, and how to trust it.
