@@ -170,8 +170,8 @@ impl Routes {
             let mut routes = self.by_path.get(&path).into_iter().flatten();
             if let Some(own) = routes.find(|route| route.session() == Some(session)) {
                 let direct = best.hops.len() <= 1 && own.hops.len() <= 1;
-                return direct
-                    || best.hops.origin().is_none_or(|hop| own.hops.origin() != Some(hop));
+                let origins = best.hops.origin().zip(own.hops.origin());
+                return direct || origins.is_some_and(|(best, own)| best != own);
             }
             match path.parent() {
                 Some(parent) => path = parent,

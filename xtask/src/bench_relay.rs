@@ -8,6 +8,7 @@ use std::{env, fs};
 
 use serde_json::{Value, json};
 
+use crate::plot::{self, Bar};
 use crate::run::{Outcome, cargo, command, output};
 use crate::server::{PORT, Server, release, target};
 
@@ -137,8 +138,11 @@ pub(crate) fn run() -> Outcome {
     }
     let table = table(&runs);
     println!("\n{table}");
-    let file = folder.join("table.md");
-    fs::write(&file, table).map_err(|error| format!("{}: {error}", file.display()))
+    for (name, text) in [("table.md", table)].into_iter().chain(plots(&runs)) {
+        let file = folder.join(name);
+        fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(())
 }
 
 fn number(what: &str, text: &str) -> Result<u32, String> {
@@ -265,9 +269,9 @@ fn row(name: &str, run: &Value) -> String {
     )
 }
 
-/// Medians over the rounds, in Markdown.
-fn table(runs: &[Value]) -> String {
-    let mut groups: BTreeMap<(String, u64, usize), Vec<Figures>> = BTreeMap::new();
+/// The runs that came to their end, by shape, number of subscribers and contender.
+fn grouped(runs: &[Value]) -> BTreeMap<(String, u64, usize), Vec<Figures>> {
+    let mut groups: BTreeMap<_, Vec<Figures>> = BTreeMap::new();
     for run in runs {
         let order = CONTENDERS.iter().position(|contender| run["relay"] == contender.name());
         if let (Some(order), Some(figures)) = (order, Figures::of(&run["run"])) {
@@ -276,6 +280,30 @@ fn table(runs: &[Value]) -> String {
             groups.entry((shape, count, order)).or_default().push(figures);
         }
     }
+    groups
+}
+
+/// What the relays cost beside each other, and what they hold: files and their content.
+fn plots(runs: &[Value]) -> [(&'static str, String); 3] {
+    let groups = grouped(runs);
+    let plot = |title: &str, of: fn(&Figures) -> f64| {
+        let bar = |((shape, count, order), runs): (&(String, u64, usize), &Vec<Figures>)| Bar {
+            group: format!("{shape}, {count} subscribers"),
+            name: CONTENDERS[*order].name(),
+            value: median(runs.iter().map(of).collect()),
+        };
+        plot::bars(title, &groups.iter().map(bar).collect::<Vec<_>>())
+    };
+    [
+        ("cost.svg", plot("CPU seconds for a million frames delivered", |run| run.frame_cost)),
+        ("memory.svg", plot("KiB resident for each subscriber", |run| run.memory)),
+        ("latency.svg", plot("Latency that 99 % of frames stay below, ms", |run| run.p99)),
+    ]
+}
+
+/// Medians over the rounds, in Markdown.
+fn table(runs: &[Value]) -> String {
+    let groups = grouped(runs);
     let mut text = String::from(
         "| Shape | N | Relay | CPU s per GB | × floor | CPU s per million frames | delivered | p50 ms | \
          p99 ms | p99.9 ms | KiB per subscriber | first frame ms | sessions/s |\n\

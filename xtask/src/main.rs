@@ -3,6 +3,7 @@
 
 mod bench_relay;
 mod fuzz;
+mod plot;
 mod purity;
 mod run;
 mod scan;
