@@ -42,6 +42,8 @@ pub struct Peer {
     pub credit: [u64; 2],
     /// Bytes that the node may still send.
     pub room: usize,
+    /// Bytes that it takes of one stream; what is beyond is refused, and never asked for again.
+    pub stream_window: usize,
     /// What the node did with each stream.
     pub sent: BTreeMap<StreamId, Sent>,
     /// Streams that the node opened, in order.
@@ -84,6 +86,7 @@ impl Bench {
             version,
             credit: [u64::MAX; 2],
             room: usize::MAX,
+            stream_window: usize::MAX,
             sent: BTreeMap::new(),
             opened: Vec::new(),
             order: Vec::new(),
@@ -285,7 +288,8 @@ impl Transport for Peer {
         assert!(!sent.fin && sent.reset.is_none(), "nothing is written after the end");
         let before = sent.bytes.len();
         for chunk in chunks {
-            let some = chunk.split_to(chunk.len().min(self.room));
+            let window = self.stream_window.saturating_sub(sent.bytes.len());
+            let some = chunk.split_to(chunk.len().min(self.room).min(window));
             self.room -= some.len();
             sent.bytes.extend_from_slice(&some);
         }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use common::*;
 use smoq_core::{
     Carrier, Config, Event, Limits, SessionConfig, Side, SubscribeOptions, Time, Version,
-    wire::{SessionCode, TrackInfo},
+    wire::{SessionCode, StreamCode, SubscribeParams, TrackInfo},
 };
-use smoq_sim::{Connection, LinkConfig, Viewer, World};
+use smoq_sim::{Bench, Connection, LinkConfig, Peer, Sent, Viewer, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -96,6 +96,79 @@ fn who_waits_for_nothing_is_not() {
             }
         });
         assert_eq!(closes, [], "{version}");
+    }
+}
+
+/// A node with a track, a viewer of it, and a group of 100 KiB for each of `seconds`; `before` each of
+/// them the viewer grants what it likes. Gives how the session ended, and what became of the groups.
+fn serve(
+    version: Version,
+    limits: Limits,
+    seconds: u64,
+    mut before: impl FnMut(&mut Peer, u64),
+) -> (Option<(SessionCode, String)>, Vec<Sent>) {
+    let bench = &mut Bench::new(Config { limits, ..Config::default() });
+    let now = bench.now();
+    let broadcast = bench.node.publish(now, &path("cam")).unwrap();
+    let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+    let peer = bench.client(version);
+    script::subscribe(bench, peer, 0, "cam", SubscribeParams::default());
+    for second in 0..seconds {
+        bench.grant(peer, |peer| before(peer, second));
+        let now = bench.now();
+        let (group, _) = bench.node.create_group(now, track, None).unwrap();
+        bench.node.write_frame(now, group, 0, vec![7; 100 << 10].into()).unwrap();
+        bench.node.finish_group(now, group).unwrap();
+        bench.run();
+        bench.pass(SECOND);
+    }
+    let groups = bench.groups(peer).into_iter().cloned().collect();
+    (bench[peer].closed.clone(), groups)
+}
+
+#[test]
+fn who_grants_no_stream_is_cut_off() {
+    let limits = Limits { stall_timeout: Duration::from_secs(LIMIT), ..Limits::default() };
+    for version in Version::ALL {
+        let (closed, groups) = serve(version, limits.clone(), LIMIT - 2, |peer, _| {
+            peer.credit[1] = 0;
+        });
+        assert_eq!((closed, groups.len()), (None, 0), "{version}: not yet");
+        let (closed, _) = serve(version, limits.clone(), LIMIT + 3, |peer, _| peer.credit[1] = 0);
+        let reason = "nothing was taken of what waited for 10 s".to_owned();
+        assert_eq!(closed, Some((SessionCode::TIMEOUT, reason)), "{version}");
+        let (closed, _) = serve(version, limits.clone(), 4 * LIMIT, |peer, second| {
+            peer.credit[1] = u64::from(second % 8 == 0);
+        });
+        assert_eq!(closed, None, "{version}: one now and then");
+    }
+}
+
+#[test]
+fn who_takes_a_byte_now_and_then_is_not_cut_off() {
+    let limits = Limits { stall_timeout: Duration::from_secs(LIMIT), ..Limits::default() };
+    for version in Version::ALL {
+        let (closed, groups) = serve(version, limits.clone(), 4 * LIMIT, |peer, second| {
+            peer.room = if second == 0 { 1000 } else { usize::from(second % 8 == 0) };
+        });
+        assert_eq!(closed, None, "{version}");
+        let taken: usize = groups.iter().map(|group| group.bytes.len()).sum();
+        assert!(taken < 1010, "{version}: {taken}");
+    }
+}
+
+/// A viewer who lets one stream lie, as one does who forgot it, and goes on with others.
+#[test]
+fn a_stream_that_nobody_reads_is_reset_with_its_group() {
+    let limits = Limits { store_age: Duration::from_secs(5), ..Limits::default() };
+    for version in Version::ALL {
+        let (closed, groups) = serve(version, limits.clone(), 8, |peer, second| {
+            peer.stream_window = if second == 0 { 1000 } else { usize::MAX };
+        });
+        assert_eq!(closed, None, "{version}");
+        let [first, others @ ..] = &groups[..] else { panic!("{version}: no groups") };
+        assert_eq!(first.reset, Some(StreamCode::EVICTED), "{version}");
+        assert!(others.iter().all(|group| group.fin), "{version}");
     }
 }
 

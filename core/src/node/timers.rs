@@ -1,11 +1,11 @@
 //! Limits of time, looked at once a second: none of them needs to be exact.
 
-use alloc::format;
+use alloc::{format, vec::Vec};
 use core::time::Duration;
 
 use super::{Node, Offence, Track};
 use crate::{
-    Closed, ClosedBy, Dir, Id, Session, Time, Violation,
+    Closed, ClosedBy, Dir, Group, Id, Session, Time, Violation,
     session::{Kind, State},
     store::Ended,
     wire::{SessionCode, StreamCode},
@@ -87,6 +87,7 @@ impl Node {
 
     /// A peer has to take something of what waits for it.
     fn check_stall(&mut self, session_id: Id<Session>) {
+        self.free_blocked(session_id);
         let (now, limit) = (self.now, self.config.limits.stall_timeout);
         let Some(session) = self.sessions.get_mut(session_id) else { return };
         // Over a link there is no peer: another thread of the same program is late.
@@ -100,6 +101,20 @@ impl Node {
         let reason = format!("nothing was taken of what waited for {} s", limit.as_secs());
         let (by, code) = (ClosedBy::Local, SessionCode::TIMEOUT);
         self.end_session(session_id, Closed { by, code, reason });
+    }
+
+    /// A stream that the peer does not read takes no bytes any more, but it takes the reset that ends it
+    /// when its group has gone.
+    fn free_blocked(&mut self, session_id: Id<Session>) {
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let gone = |(_, group): &(_, Id<Group>)| self.store.groups.get(*group).is_none();
+        let gone: Vec<_> = session.blocked_groups().filter(gone).collect();
+        for (stream, _) in &gone {
+            session.unblock(*stream);
+        }
+        if !gone.is_empty() {
+            self.touch(session_id);
+        }
     }
 
     /// A publisher has to say what a track is like, and to bring the groups that it owes.

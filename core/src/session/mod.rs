@@ -37,7 +37,7 @@ use crate::{
     Carrier, Command, Dir, Id, Path, SessionConfig, StreamId, Time, Version,
     id::Arena,
     node::Sub,
-    store::Track,
+    store::{Group, Track},
     wire::{DecodeError, Hop, StreamCode},
 };
 
@@ -362,6 +362,14 @@ impl Session {
         !self.ready.is_empty()
             || !self.hungry.is_empty()
             || self.streams.iter().any(|(_, stream)| blocked(stream))
+    }
+
+    /// The group streams that the transport takes no bytes for, each with its group.
+    pub(crate) fn blocked_groups(&self) -> impl Iterator<Item = (Id<Stream>, Id<Group>)> {
+        self.streams.iter().filter_map(|(id, stream)| match &stream.kind {
+            Kind::GroupOut(out) if stream.blocked => Some((id, out.group)),
+            _ => None,
+        })
     }
 
     /// The stream has nothing to send for now.
