@@ -1,6 +1,7 @@
 //! One QUIC connection and the session that it carries.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -88,6 +89,8 @@ pub(crate) struct Connection {
     hungry: bool,
     pub(crate) pace: Pace,
     slots: [Slots; 2],
+    /// Streams that have something to read, while nothing is read.
+    unread: Option<BTreeSet<quic::StreamId>>,
 }
 
 impl Connection {
@@ -109,6 +112,7 @@ impl Connection {
             hungry: false,
             pace: Pace::default(),
             slots,
+            unread: None,
         }
     }
 
@@ -117,6 +121,17 @@ impl Connection {
             Stage::Up(session) | Stage::Accepting(Some(session)) => Some(session),
             Stage::Dialing(_) | Stage::Accepting(None) | Stage::Ending(_) | Stage::Closing => None,
         }
+    }
+
+    /// Reads nothing from now on.
+    pub(crate) fn pause(&mut self) {
+        self.unread.get_or_insert_default();
+    }
+
+    /// Reads again. Gives what there was to hear meanwhile.
+    pub(crate) fn resume(&mut self) -> impl Iterator<Item = StreamEvent> + use<> {
+        let unread = self.unread.take().unwrap_or_default();
+        unread.into_iter().map(|id| StreamEvent::Readable { id })
     }
 
     /// The node may have something to send.
@@ -217,8 +232,11 @@ impl Connection {
         self.raise(dir);
     }
 
-    /// Allows the peer twice as many streams when it uses half of them.
+    /// Allows the peer twice as many streams when it uses half of them, unless they lie unread.
     fn raise(&mut self, dir: QuicDir) {
+        if self.unread.is_some() {
+            return;
+        }
         let allowed = self.quic.max_concurrent_streams(dir);
         let max = u64::from(self.slots[dir as usize].max);
         if allowed < max && 2 * self.quic.streams().remote_open_streams(dir) >= allowed {
@@ -232,6 +250,10 @@ impl Connection {
         meaning: fn(VarInt) -> StreamCode,
         listener: &mut impl Listener,
     ) {
+        if let Some(unread) = &mut self.unread {
+            unread.insert(id);
+            return;
+        }
         let stream = to_core(id);
         let mut quic = self.quic.recv_stream(id);
         // An error means that we have stopped the stream: the rest is of no interest.

@@ -12,7 +12,7 @@ use smoq_quic::{ClientTls, Endpoint, EndpointConfig, Target, TransportOptions, T
 
 use crate::{
     driver::{CAPACITY, Driver, Role, Shards},
-    error::{ConnectError, Reason},
+    error::{ConnectError, Error, Reason},
     mailbox::mailbox,
     op::{Op, Ops},
     origin::Origin,
@@ -187,6 +187,24 @@ impl Connection {
     /// Why the connection is over, if it is.
     pub fn try_closed(&self) -> Option<Reason> {
         self.near.with(|state, gone| look_closed(state, gone))
+    }
+
+    /// Reads nothing more of what the server sends, until [`resume`](Self::resume): it may send no more than
+    /// [`TransportOptions::receive_window`] then, and cuts off who takes nothing for too long. Sending goes
+    /// on.
+    ///
+    /// # Errors
+    /// [`Error::Shutdown`] when the connection is over.
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.ops.send(Op::Pause).await
+    }
+
+    /// Reads again, at once what has come meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Shutdown`] when the connection is over.
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.ops.send(Op::Resume).await
     }
 
     /// Closes the connection, with a code and words for the server. Returns when that is sent.

@@ -126,6 +126,8 @@ pub(crate) enum Op {
     Stats {
         far: Far<Answer<Stats>>,
     },
+    Pause,
+    Resume,
     Shutdown {
         code: SessionCode,
         reason: String,

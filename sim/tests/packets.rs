@@ -12,9 +12,13 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use common::{from, path, relay_config};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber};
-use smoq_core::{Config, Id, NextGroup, Read, Reader, Version, wire::TrackInfo};
+use smoq_core::{
+    Config, Id, Limits, NextGroup, Read, Reader, Stats, Version,
+    wire::{SessionCode, TrackInfo},
+};
 use smoq_quic::{
-    ClientTls, Endpoint, EndpointConfig, Event, ServerConfig, ServerTls, Target, Trust,
+    ClientTls, Endpoint, EndpointConfig, Event, ServerConfig, ServerTls, Target, TransportOptions,
+    Trust,
 };
 
 const PUBLISHER: u8 = 1;
@@ -46,6 +50,8 @@ struct Net {
     dropped: u64,
     /// Of when, from where, to where and how long each datagram was. Not what was in it: keys differ.
     trace: DefaultHasher,
+    /// The same for each host, and how many there were.
+    traces: BTreeMap<SocketAddr, (u64, DefaultHasher)>,
 }
 
 impl Net {
@@ -60,6 +66,7 @@ impl Net {
             sent: 0,
             dropped: 0,
             trace: DefaultHasher::new(),
+            traces: BTreeMap::new(),
         }
     }
 
@@ -97,6 +104,11 @@ impl Net {
                     let line = self.lines.get_mut(&(*from, transmit.remote)).expect("a line");
                     let when = self.now - self.epoch;
                     (when, from, transmit.remote, data.len()).hash(&mut self.trace);
+                    for host in [*from, transmit.remote] {
+                        let (count, trace) = self.traces.entry(host).or_default();
+                        *count += 1;
+                        (when, from, data.len()).hash(trace);
+                    }
                     line.free = line.free.max(self.now);
                     let micros = (line.free - self.now).as_micros() as u64;
                     if micros * line.rate / 1_000_000 > line.queue {
@@ -115,10 +127,15 @@ impl Net {
 
     /// Goes on to the next thing that happens.
     fn step(&mut self) {
+        self.step_until(None);
+    }
+
+    /// The same, not beyond that time.
+    fn step_until(&mut self, limit: Option<Instant>) {
         self.transmit();
         let timers = self.hosts.values().filter_map(Endpoint::poll_timeout);
         let arrival = self.arrivals.first_key_value().map(|((at, _), _)| *at);
-        let next = timers.chain(arrival).min().expect("something is to come");
+        let next = timers.chain(arrival).chain(limit).min().expect("something is to come");
         self.now = self.now.max(next);
         while let Some(entry) =
             self.arrivals.first_entry().filter(|entry| entry.key().0 <= self.now)
@@ -148,28 +165,31 @@ fn server() -> ServerConfig {
     ServerConfig::new(ServerTls::new(vec![certificate], key.into()).unwrap())
 }
 
-/// Reads all there is, and says how many bytes that was.
+/// Reads all there is, and says how many bytes that was, and how many groups were cut off.
 fn read(
     node: &mut smoq_core::Node,
     now: smoq_core::Time,
     reader: Id<Reader>,
     open: &mut Vec<Id<smoq_core::GroupReader>>,
-) -> usize {
+) -> (usize, usize) {
     while let NextGroup::Group { id, .. } = node.next_group(now, reader).unwrap() {
         open.push(id);
     }
-    let mut bytes = 0;
+    let (mut bytes, mut resets) = (0, 0);
     open.retain(|id| {
         loop {
             match node.read(*id, usize::MAX).unwrap() {
                 Read::Chunk(chunk) => bytes += chunk.data.len(),
                 Read::Pending => return true,
                 Read::End => return false,
-                Read::Reset(code) => panic!("a group was reset: {code}"),
+                Read::Reset(_) => {
+                    resets += 1;
+                    return false;
+                }
             }
         }
     });
-    bytes
+    (bytes, resets)
 }
 
 /// A publisher beside its relay, and a viewer far away: what arrives in each second, and the trace.
@@ -213,7 +233,9 @@ fn watch_from_afar(version: Version) -> (Vec<usize>, u64, u64) {
         let second = (net.now - started).as_secs() as usize;
         seconds.resize(second + 1, 0);
         let (node, now) = net.node(VIEWER);
-        seconds[second] += read(node, now, reader, &mut open);
+        let (bytes, resets) = read(node, now, reader, &mut open);
+        assert_eq!(resets, 0);
+        seconds[second] += bytes;
     }
     seconds.pop();
     (seconds, net.trace.finish(), net.dropped)
@@ -241,4 +263,126 @@ fn a_viewer_far_away_gets_the_full_rate() {
 fn the_same_world_takes_the_same_course() {
     let [first, second] = [(); 2].map(|()| watch_from_afar(Version::Lite06));
     assert_eq!(first, second);
+}
+
+/// The two viewers that may not keep up.
+const STOPPED: u8 = VIEWER + 98;
+const TENTH: u8 = VIEWER + 99;
+
+/// What became of a relay with a hundred viewers.
+struct Crowd {
+    /// For each viewer but those two: how many datagrams came and went, and when.
+    traces: Vec<(u64, u64)>,
+    /// Payload bytes that each viewer has got, and groups that were cut off.
+    got: Vec<(usize, usize)>,
+    /// How sessions ended at the relay.
+    closes: Vec<SessionCode>,
+    largest_store: usize,
+    stats: Stats,
+}
+
+/// Bytes of a frame, and of all.
+const SIZE: usize = 1600;
+const WHOLE: usize = SECONDS as usize * 40 * SIZE;
+
+const SECONDS: u64 = 6;
+
+/// Six seconds of 64 KB each. If `slow`, one viewer stops to read after the first, and one reads a tenth.
+fn watch_together(slow: bool) -> Crowd {
+    let limits = Limits { stall_timeout: Duration::from_secs(3), ..Limits::default() };
+    let limits = Limits { store_age: Duration::from_secs(2), ..limits };
+    let mut net = Net::new();
+    net.host(PUBLISHER, Config::default(), None);
+    net.host(RELAY, Config { limits, ..relay_config(100) }, Some(server()));
+    net.line(PUBLISHER, RELAY, Duration::from_millis(1), 125_000_000, 1 << 20);
+    net.dial(PUBLISHER, RELAY, Version::Lite06);
+    let (node, now) = net.node(PUBLISHER);
+    let broadcast = node.publish(now, &path("cam")).unwrap();
+    let track = node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+    for viewer in VIEWER..=TENTH {
+        let transport = TransportOptions {
+            // A tenth of a second.
+            stream_receive_window: 6400,
+            receive_window: 6400,
+            ..TransportOptions::default()
+        };
+        let config = EndpointConfig {
+            seed: Some([viewer; 32]),
+            transport: if viewer < STOPPED { TransportOptions::default() } else { transport },
+            ..EndpointConfig::default()
+        };
+        net.hosts.insert(address(viewer), Endpoint::new(config, net.now));
+        net.line(viewer, RELAY, Duration::from_millis(10), 12_500_000, 1 << 20);
+        net.dial(viewer, RELAY, Version::Lite06);
+    }
+    let mut viewers: Vec<_> = (VIEWER..=TENTH)
+        .map(|viewer| {
+            let (node, now) = net.node(viewer);
+            let reader = node.subscribe(now, &path("cam"), "video", from(0)).unwrap();
+            (viewer, reader, Vec::new())
+        })
+        .collect();
+    net.traces.clear();
+    let started = net.now;
+    let mut got = vec![(0, 0); viewers.len()];
+    let (mut frames, mut reads, mut largest_store) = (0, 0, 0);
+    loop {
+        let passed = net.now - started;
+        if passed >= Duration::from_secs(SECONDS) {
+            break;
+        }
+        // Ten groups a second, of four frames.
+        while passed >= Duration::from_millis(frames * 25) {
+            let (node, now) = net.node(PUBLISHER);
+            let (group, _) = node.create_group(now, track, None).unwrap();
+            for frame in frames..frames + 4 {
+                node.write_frame(now, group, frame * 25, Bytes::from(vec![7; SIZE])).unwrap();
+            }
+            node.finish_group(now, group).unwrap();
+            frames += 4;
+        }
+        if slow && passed >= Duration::from_secs(1 + reads) {
+            let now = net.now;
+            let tenth = net.hosts.get_mut(&address(TENTH)).unwrap();
+            tenth.resume_reading(now);
+            tenth.pause_reading();
+            net.hosts.get_mut(&address(STOPPED)).unwrap().pause_reading();
+            reads += 1;
+        }
+        net.step_until(Some(started + Duration::from_millis(frames * 25)));
+        let (node, _) = net.node(RELAY);
+        largest_store = largest_store.max(node.stats().store_bytes);
+        for ((viewer, reader, open), got) in viewers.iter_mut().zip(&mut got) {
+            let (node, now) = net.node(*viewer);
+            let (bytes, resets) = read(node, now, *reader, open);
+            *got = (got.0 + bytes, got.1 + resets);
+        }
+    }
+    let relay = net.hosts.get_mut(&address(RELAY)).unwrap();
+    let closes = std::iter::from_fn(|| relay.poll_event()).filter_map(|event| match event {
+        Event::Core(smoq_core::Event::Closed { closed, .. }) => Some(closed.code),
+        _ => None,
+    });
+    let closes = closes.collect();
+    let stats = relay.node().stats();
+    let traces = net.traces.range(address(VIEWER)..address(STOPPED));
+    let traces = traces.map(|(_, (count, trace))| (*count, trace.finish())).collect();
+    Crowd { traces, got, closes, largest_store, stats }
+}
+
+#[test]
+fn nobody_notices_who_does_not_keep_up() {
+    let [without, with] = [false, true].map(watch_together);
+    assert!(without.traces == with.traces, "others had theirs at other times");
+    assert!(with.traces.len() == 98 && with.traces.iter().all(|(count, _)| *count > 100));
+    let [ref others @ .., stopped, tenth] = with.got[..] else { panic!("a hundred viewers") };
+    assert_eq!(without.got, vec![(WHOLE, 0); 100]);
+    assert_eq!(others, vec![(WHOLE, 0); 98]);
+    // A second and a window.
+    assert!((WHOLE / 6..WHOLE / 4).contains(&stopped.0), "{stopped:?}");
+    assert!((WHOLE / 6..WHOLE / 3).contains(&tenth.0) && tenth.1 > 0, "{tenth:?}");
+    assert_eq!((without.closes, with.closes), (vec![], vec![SessionCode::TIMEOUT]));
+    assert!(with.largest_store <= without.largest_store + SIZE, "{}", with.largest_store);
+    assert_eq!((with.stats.sessions, with.stats.subscriptions), (100, 99));
+    assert_eq!(with.stats.groups, without.stats.groups);
 }

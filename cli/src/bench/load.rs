@@ -123,15 +123,18 @@ impl Viewer {
         Ok(())
     }
 
-    /// Reads a frame in each `interval`, and keeps the connection as long as it lasts: a relay may cut
-    /// off who is slow.
-    pub(super) async fn watch_slowly(
-        mut self,
-        _connection: Connection,
-        interval: Duration,
+    /// Stops to read, or reads once in each `interval` what has come by then, a window at most. Keeps the connection as long as it lasts: a relay may cut off who is slow.
+    pub(super) async fn lag(
+        self,
+        connection: Connection,
+        interval: Option<Duration>,
     ) -> Result<(), Failure> {
-        while let Ok(Some(_)) = self.next().await {
+        while connection.pause().await.is_ok() {
+            let Some(interval) = interval else { break };
             tokio::time::sleep(interval).await;
+            if connection.resume().await.is_err() {
+                break;
+            }
         }
         std::future::pending().await
     }

@@ -118,14 +118,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 async fn measure(args: &Args) -> Result<Report, Failure> {
     let cost = || args.pid.map(Cost::of).transpose().map_err(Failure::NoProcess);
-    let dialer = Arc::new(Dialer {
-        url: args.url.clone(),
-        options: client::options(&args.url, &args.options)?,
-        executor: args.options.runtime.executor,
-        path: Path::new(&args.broadcast)?,
-        flows: args.flow().is_some(),
-        dialed: AtomicU64::new(0),
-    });
+    let dialer = Arc::new(Dialer::new(args)?);
     let before = cost()?;
     let window = Window::default();
     let mut tasks = JoinSet::new();
@@ -141,16 +134,19 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
     }
     let dials = args.dials as usize;
     dialer.dial(args.visits, dials, drop).await?;
-    let mut laggards = Vec::new();
-    dialer.dial(args.stalled, dials, |joined| laggards.push(joined)).await?;
     if let Some(flow) = args.flow() {
-        dialer
-            .dial(args.slow, dials, |Joined { connection, viewer, .. }| {
+        let (window, interval) = flow.tenth();
+        let mut laggard = Dialer::new(args)?;
+        laggard.options.transport.receive_window = window;
+        let laggard = Arc::new(laggard);
+        for (count, interval) in [(args.stalled, None), (args.slow, Some(interval))] {
+            let joined = |Joined { connection, viewer, .. }| {
                 if let Some(viewer) = viewer {
-                    tasks.spawn(viewer.watch_slowly(connection, 10 * flow.interval()));
+                    tasks.spawn(viewer.lag(connection, interval));
                 }
-            })
-            .await?;
+            };
+            laggard.dial(count, dials, joined).await?;
+        }
     }
     let begin = Instant::now();
     let mut crowd = Crowd::default();
@@ -185,7 +181,7 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
     let mut latencies: Vec<_> =
         watching.iter().flat_map(|tally| std::mem::take(&mut lock(tally).latencies)).collect();
     latencies.sort_unstable();
-    drop((idle, laggards, publisher));
+    drop((idle, publisher));
     let server = before.zip(server_start).zip(server_end);
     Ok(Report {
         url: client::without_query(&args.url),
@@ -246,6 +242,17 @@ struct Joined {
 }
 
 impl Dialer {
+    fn new(args: &Args) -> Result<Self, Failure> {
+        Ok(Self {
+            url: args.url.clone(),
+            options: client::options(&args.url, &args.options)?,
+            executor: args.options.runtime.executor,
+            path: Path::new(&args.broadcast)?,
+            flows: args.flow().is_some(),
+            dialed: AtomicU64::new(0),
+        })
+    }
+
     async fn connect(&self) -> Result<Connection, Failure> {
         let mut options = self.options.clone();
         // The seeds of nodes have to differ.

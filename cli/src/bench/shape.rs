@@ -56,4 +56,13 @@ impl Flow {
     pub(crate) fn interval(self) -> Duration {
         Duration::from_secs(1) / self.rate
     }
+
+    /// For a subscriber who reads a tenth: how many bytes at a time, and in which intervals. A second,
+    /// unless the bytes would be too few for what else a connection carries.
+    pub(crate) fn tenth(self) -> (u32, Duration) {
+        const LEAST: u32 = 4096;
+        let second = self.rate * self.size as u32;
+        let window = (second / 10).max(LEAST);
+        (window, Duration::from_secs_f64(10.0 * f64::from(window) / f64::from(second)))
+    }
 }

@@ -87,7 +87,9 @@ impl Node {
 
     /// A peer has to take something of what waits for it.
     fn check_stall(&mut self, session_id: Id<Session>) {
-        self.free_blocked(session_id);
+        if self.sessions.get(session_id).is_some_and(|session| session.stalled.is_none()) {
+            self.free_blocked(session_id);
+        }
         let (now, limit) = (self.now, self.config.limits.stall_timeout);
         let Some(session) = self.sessions.get_mut(session_id) else { return };
         // Over a link there is no peer: another thread of the same program is late.
@@ -104,7 +106,8 @@ impl Node {
     }
 
     /// A stream that the peer does not read takes no bytes any more, but it takes the reset that ends it
-    /// when its group has gone.
+    /// when its group has gone. Not for a peer that reads nothing at all: its QUIC would give the room to
+    /// what comes next, and it would look as if it had read.
     fn free_blocked(&mut self, session_id: Id<Session>) {
         let Some(session) = self.sessions.get_mut(session_id) else { return };
         let gone = |(_, group): &(_, Id<Group>)| self.store.groups.get(*group).is_none();

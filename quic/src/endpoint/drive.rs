@@ -21,6 +21,8 @@ pub(super) enum Input {
     Timeout,
     /// It is new.
     Start,
+    /// It is read again.
+    Resume,
 }
 
 /// What a client has asked for, where its carrier says so.
@@ -51,6 +53,12 @@ impl Endpoint {
                 }
             }
             Input::Start => {}
+            Input::Resume => {
+                for event in connection.resume() {
+                    self.handle_event(now, index, &mut connection, quic::Event::Stream(event));
+                    self.handle_web(now, index, &mut connection);
+                }
+            }
         }
         // Events of the connection go first: "drained" frees its index for the next attempt of a race.
         while let Some(event) = connection.quic.poll() {

@@ -445,6 +445,20 @@ impl Endpoint {
         }
     }
 
+    /// Reads nothing more over the connections there are, until [`Endpoint::resume_reading`]. Peers may send no more
+    /// than [`TransportOptions::receive_window`] then, and a relay gives up who takes nothing for too long
+    /// ([`smoq_core::Limits::stall_timeout`]). Sending goes on, and so do acknowledgements.
+    pub fn pause_reading(&mut self) {
+        self.connections.iter_mut().flatten().for_each(|connection| connection.pause());
+    }
+
+    /// Reads again, at once what has come meanwhile.
+    pub fn resume_reading(&mut self, now: Instant) {
+        for index in 0..self.connections.len() {
+            self.drive(now, index, Input::Resume);
+        }
+    }
+
     /// Whether nothing is left but connections that were closed and whose close was sent: a good moment
     /// to drop the endpoint.
     pub fn is_idle(&self) -> bool {

@@ -4,6 +4,7 @@ mod conformance;
 mod dial;
 mod session;
 mod shards;
+mod slow;
 mod support;
 #[cfg(feature = "h3")]
 mod web;

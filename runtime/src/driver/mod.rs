@@ -154,6 +154,8 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 stats.sessions -= self.endpoint.links();
                 far.update(|answer| *answer = Some(Ok(stats)));
             }
+            Op::Pause => self.endpoint.pause_reading(),
+            Op::Resume => self.endpoint.resume_reading(now),
             Op::Shutdown { code, reason } => self.close(now, code, &reason),
             Op::Link { from, batch } => {
                 if let Some(session) = self.shards.link(from) {
