@@ -162,7 +162,8 @@ pub struct TransportOptions {
     /// 1024.
     pub bidi_streams: Slots,
     /// Bytes of one stream that the peer may have under way. Default 4 MiB: 160 Mbit/s at a round trip
-    /// of 200 ms. What arrives in order is read at once, so this bounds gaps, not queues.
+    /// of 200 ms. What arrives in order is read at once, so this bounds gaps, not queues, unless reading
+    /// is paused.
     pub stream_receive_window: u32,
     /// The same over all streams of a connection. Default 16 MiB.
     pub receive_window: u32,

@@ -107,6 +107,40 @@ pub(crate) async fn cancelled_writes_write_nothing<R: Bed>(runtime: R) {
     assert_eq!(reader.next_frame().await, Ok(None));
 }
 
+pub(crate) async fn who_pauses_gets_all_later<R: Bed>(runtime: R) {
+    const GROUPS: u64 = 20;
+    const SIZE: usize = 100_000;
+    const WINDOW: u32 = 64 << 10;
+    let relay = Relay::new(runtime);
+    let broadcast = relay.server.origin().publish(&path("a")).await.unwrap();
+    let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+    let mut options = relay.options(Version::ALL[0]);
+    options.transport.receive_window = WINDOW;
+    let client = connect(&relay.runtime, &relay.url(""), options).await.unwrap();
+    let mut subscription = client.origin().subscribe(&path("a"), "t", lossless()).await.unwrap();
+    track.wanted().await.unwrap();
+    client.pause().await.unwrap();
+    for _ in 0..GROUPS {
+        let mut group = track.group().await.unwrap();
+        group.write(0, vec![7; SIZE].into()).await.unwrap();
+        group.finish().unwrap();
+    }
+    track.finish().unwrap();
+    let mut all = pin!(async {
+        for _ in 0..GROUPS {
+            let mut group = subscription.next_group().await.unwrap().unwrap();
+            assert_eq!(group.next_frame().await.unwrap().unwrap().payload.len(), SIZE);
+        }
+    });
+    // However long it waits.
+    for _ in 0..1000 {
+        assert!(cut(all.as_mut(), 0).await.is_none(), "it was read");
+        yield_now().await;
+    }
+    client.resume().await.unwrap();
+    all.await;
+}
+
 pub(crate) async fn a_stalled_reader_keeps_what_its_store_holds<R: Bed>(runtime: R) {
     const GROUPS: u64 = 32;
     const SIZE: usize = 256 << 10;

@@ -68,6 +68,7 @@ macro_rules! suite {
             whatever_is_cancelled_leaves_nothing_behind
             cancelled_writes_write_nothing
             a_stalled_reader_keeps_what_its_store_holds
+            who_pauses_gets_all_later
             thousands_of_tasks_read
             who_was_cut_off_comes_back
         }
