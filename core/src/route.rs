@@ -157,29 +157,6 @@ impl Routes {
         }
     }
 
-    /// Whether the best route for a path, which does not lead to this session, leads to another
-    /// broadcast than the session's own: one of another origin, or a publisher that has come again
-    /// while nobody has noticed yet that it had gone.
-    pub(crate) fn supersedes(&self, path: &Path, session: Id<Session>, viewer: Viewer) -> bool {
-        let Some(best) = self.covering(path, viewer) else { return false };
-        if best.session() == Some(session) {
-            return false;
-        }
-        let mut path = path.clone();
-        loop {
-            let mut routes = self.by_path.get(&path).into_iter().flatten();
-            if let Some(own) = routes.find(|route| route.session() == Some(session)) {
-                let direct = best.hops.len() <= 1 && own.hops.len() <= 1;
-                let origins = best.hops.origin().zip(own.hops.origin());
-                return direct || origins.is_some_and(|(best, own)| best != own);
-            }
-            match path.parent() {
-                Some(parent) => path = parent,
-                None => return false,
-            }
-        }
-    }
-
     /// Whether this announcement is still there.
     pub(crate) fn has_epoch(&self, path: &Path, epoch: u64) -> bool {
         self.by_path.get(path).is_some_and(|routes| routes.iter().any(|route| route.epoch == epoch))

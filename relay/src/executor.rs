@@ -70,10 +70,13 @@ impl Executor {
         }
     }
 
-    /// One for each core, if each has a thread and sockets can share an address.
+    /// One for each core, if each has a thread and the system divides peers between sockets that share an
+    /// address: others than Linux give them all to one.
     pub(crate) fn default_shards(self) -> NonZeroU8 {
         let cores = match self {
-            Self::Tokio if cfg!(unix) => thread::available_parallelism().map_or(1, NonZero::get),
+            Self::Tokio if cfg!(target_os = "linux") => {
+                thread::available_parallelism().map_or(1, NonZero::get)
+            }
             _ => 1,
         };
         u8::try_from(cores).ok().and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MAX)

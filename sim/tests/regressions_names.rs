@@ -7,8 +7,8 @@ use smoq_core::{
     Announced, Carrier, Config, Dir, Discover, Limits, Misuse, Path, PathError, SessionConfig,
     Version, Violation,
     wire::{
-        Announce, Cost, DecodeError, Hop, Hops, MAX_TRACK_NAME, StreamCode, SubscribeParams,
-        TrackInfo, varint,
+        Announce, Cost, DecodeError, Hops, MAX_TRACK_NAME, StreamCode, SubscribeParams, TrackInfo,
+        varint,
     },
 };
 use smoq_sim::{Bench, LinkConfig, PeerId, Viewer};
@@ -322,35 +322,5 @@ fn relays_do_not_ask_each_other_in_circles() {
         assert_eq!(viewer.end, Some(Err(StreamCode::UNROUTABLE)), "{version}");
         let steps = world.steps() - steps;
         assert!(steps < 100, "{version}: {steps} steps for one refusal");
-    }
-}
-
-/// A publisher that starts again is not waited for under the name of its last life, which nobody has
-/// missed yet: somebody still listens to it.
-#[test]
-fn a_new_subscriber_gets_the_publisher_that_took_over() {
-    for version in Version::ALL {
-        for hop in [Hop::UNKNOWN, Hop::new(7).unwrap()] {
-            let world = &mut world(17);
-            let net = Net::new(world, version, version);
-            let lives = [(); 2].map(|()| world.node(Config { hop, ..Config::default() }));
-            let mut heard = Vec::new();
-            for (life, (node, viewer)) in (1..).zip(lives.into_iter().zip(net.viewers)) {
-                world.connect(node, net.relay, version, "");
-                let mut source = Source::new(world, node, "cam", "video");
-                source.group(world, &frames(10 * life, 1, 10));
-                world.run_until_idle();
-                let mut viewer = Viewer::new(world, viewer, "cam", "video", live());
-                world.run_until_idle();
-                let last = source.group(world, &frames(10 * life + 1, 1, 10));
-                world.run_until_idle();
-                viewer.read(world);
-                heard.push(
-                    viewer.complete().get(&last) == source.payloads(last..last + 1).get(&last),
-                );
-            }
-            assert_eq!(heard, [true, true], "{version} {hop:?}");
-            assert_quiet(world, &net);
-        }
     }
 }

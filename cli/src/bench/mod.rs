@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smoq_core::Path;
+use smoq_core::{Path, wire::SessionCode};
 use smoq_relay::Executor;
 use smoq_tokio::{ClientOptions, Connection, Url};
 use tokio::{task::JoinSet, time::sleep_until};
@@ -181,7 +181,11 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
     let mut latencies: Vec<_> =
         watching.iter().flat_map(|tally| std::mem::take(&mut lock(tally).latencies)).collect();
     latencies.sort_unstable();
-    drop((idle, publisher));
+    drop(idle);
+    // Or the relay takes it for alive as long as its idle timeout, which the next load would notice.
+    if let Some((connection, _)) = publisher {
+        connection.close(SessionCode::NO_ERROR, "the load is over").await;
+    }
     let server = before.zip(server_start).zip(server_end);
     Ok(Report {
         url: client::without_query(&args.url),

@@ -27,10 +27,7 @@ impl Node {
         {
             match track.feed() {
                 None if !matches!(track.ended, Ended::Failed(_)) => return Ok(id),
-                Some(feed)
-                    if self.leads_to(feed, path, Viewer::LOCAL)
-                        && !self.is_superseded(feed, path) =>
-                {
+                Some(feed) if self.leads_to(feed, path, Viewer::LOCAL) => {
                     let back = self.is_peer(feed.session, from)
                         || !self.leads_to(feed, path, self.viewer(from));
                     return if back { Err(StreamCode::UNROUTABLE) } else { Ok(id) };
@@ -63,11 +60,6 @@ impl Node {
     /// go.
     fn leads_to(&self, feed: &Feed, path: &Path, viewer: Viewer) -> bool {
         feed.blind || self.routes.leads_to(path, feed.session, viewer)
-    }
-
-    /// Whether whoever asks now means another broadcast of that name.
-    fn is_superseded(&self, feed: &Feed, path: &Path) -> bool {
-        !feed.blind && self.routes.supersedes(path, feed.session, Viewer::LOCAL)
     }
 
     /// Who looks for a route on behalf of a session, or of the application.

@@ -84,11 +84,6 @@ impl Hops {
         hop.is_known() && self.0.contains(&hop)
     }
 
-    /// Who published first, if it says who it is.
-    pub fn origin(&self) -> Option<Hop> {
-        self.0.first().copied().filter(|hop| hop.is_known())
-    }
-
     /// The hops in order.
     pub fn as_slice(&self) -> &[Hop] {
         &self.0

@@ -151,7 +151,8 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             }
             Op::Stats { far } => {
                 let mut stats = node.stats();
-                stats.sessions -= self.endpoint.links();
+                // Links that are being closed are not counted as sessions any more.
+                stats.sessions = stats.sessions.saturating_sub(self.endpoint.links());
                 far.update(|answer| *answer = Some(Ok(stats)));
             }
             Op::Pause => self.endpoint.pause_reading(),
