@@ -324,3 +324,32 @@ fn relays_do_not_ask_each_other_in_circles() {
         assert!(steps < 100, "{version}: {steps} steps for one refusal");
     }
 }
+
+/// Who announces a broadcast itself is not asked for it, but must not have the other publisher asked
+/// again and again.
+#[test]
+fn who_announces_what_it_watches_costs_its_publisher_nothing() {
+    for version in Version::ALL {
+        let (mut bench, publisher, [viewer, rival]) = relay(version, Limits::default());
+        subscribe(&mut bench, viewer, 0, "cam", SubscribeParams::default());
+        accept(&mut bench, publisher, 0);
+        let asked = |bench: &Bench| [2, 6].map(|kind| bench.requests(publisher, kind).len());
+        let before = asked(&bench);
+        let named = announcing(&mut bench, rival);
+        say(&mut bench, rival, named, &rival_start(version));
+        for id in 0..5 {
+            subscribe(&mut bench, rival, id, "cam", SubscribeParams::default());
+        }
+        assert_eq!(asked(&bench), before, "{version}");
+    }
+}
+
+/// An announcement of `cam` by somebody else than its publisher, and newer.
+fn rival_start(version: Version) -> Announce {
+    let mut hops = Hops::new();
+    if version.sender_appends_hop() {
+        hops.push(if version.has_hop_ids() { hop(77) } else { Default::default() }).unwrap();
+    }
+    let cost = if version.has_announce_ids() { Cost::ZERO } else { Cost::UNKNOWN };
+    Announce::Start { suffix: path("cam"), hops, cost }
+}
