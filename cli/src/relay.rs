@@ -30,7 +30,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     store: u32,
     /// Threads that serve, each with a socket and a part of the store of its own; the system divides the
-    /// clients between them [default: one for each core that this process may use]
+    /// clients between them [default: one for each core that this process may use,
+    /// with tokio on Linux; else 1]
     #[arg(long, value_name = "N")]
     shards: Option<NonZeroU8>,
 }

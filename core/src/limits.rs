@@ -43,8 +43,8 @@ pub struct Limits {
     /// "control timeout". SUBSCRIBE has no such limit: a publisher may answer with the first group.
     pub request_timeout: Duration,
     /// How long a peer may take nothing of what waits for it. Default 60 s, like `store_age`: what it
-    /// waits for is gone by then. Then its session is closed with "timeout". One that is slow but moves
-    /// stays, and misses what has become too old.
+    /// waits for is gone by then. Then its session is closed with "timeout", even if it
+    /// publishes meanwhile. One that is slow but moves stays, and misses what the store has given up.
     pub stall_timeout: Duration,
 }
 

@@ -62,8 +62,7 @@ pub struct Config {
     /// QUIC parameters.
     pub transport: TransportOptions,
     /// Threads that serve, each with a socket of its own. `None` is one for each core that the process
-    /// may use, where sockets can share an address and tokio runs it; else one. With one alone the relay
-    /// runs where it is bound.
+    /// may use, where tokio runs it on Linux; else one. With one alone the relay runs where it is bound.
     pub shards: Option<NonZeroU8>,
     /// What runs it.
     pub executor: Executor,

@@ -191,7 +191,7 @@ impl Connection {
 
     /// Reads nothing more of what the server sends, until [`resume`](Self::resume): it may send no more than
     /// [`TransportOptions::receive_window`] then, and cuts off who takes nothing for too long. Sending goes
-    /// on.
+    /// on, but new requests of the server are not heard, and fail after its limit of time.
     ///
     /// # Errors
     /// [`Error::Shutdown`] when the connection is over.

@@ -76,11 +76,7 @@ const TASKS: &[Task] = &[
         help: "our relay beside moq-relay and the floor, under the same load (takes long)",
         run: bench_relay::run,
     },
-    Task {
-        name: "soak",
-        help: "whether a relay's memory stays flat (takes ten minutes)",
-        run: soak::run,
-    },
+    Task { name: "soak", help: "whether a relay's memory stays flat (takes long)", run: soak::run },
     Task { name: "ci", help: "everything that CI does, in its order", run: ci },
     Task { name: "help", help: "this list", run: help },
 ];

@@ -445,9 +445,10 @@ impl Endpoint {
         }
     }
 
-    /// Reads nothing more over the connections there are, until [`Endpoint::resume_reading`]. Peers may send no more
-    /// than [`TransportOptions::receive_window`] then, and a relay gives up who takes nothing for too long
-    /// ([`smoq_core::Limits::stall_timeout`]). Sending goes on, and so do acknowledgements.
+    /// Reads nothing more over the connections there are, until [`Endpoint::resume_reading`]. Peers may
+    /// send no more than [`TransportOptions::receive_window`] then, and a relay gives up who takes nothing
+    /// for too long ([`smoq_core::Limits::stall_timeout`]). Sending goes on, and so do acknowledgements; but
+    /// a request of the peer is not heard, and fails on either side after its limit of time.
     pub fn pause_reading(&mut self) {
         self.connections.iter_mut().flatten().for_each(|connection| connection.pause());
     }
