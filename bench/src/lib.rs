@@ -1,7 +1,7 @@
 //! What the benchmarks and the allocation test share: one publisher and many subscribers in one node,
 //! with a transport that takes everything at once.
 
-use core::time::Duration;
+use core::{hint::black_box, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use smoq_core::{
@@ -170,6 +170,12 @@ impl FanOut {
     pub fn end(mut self) -> Node {
         self.node.unpublish(self.now, self.broadcast).expect("a running broadcast");
         self.node
+    }
+
+    /// Asks the node for everything that a driver asks for in a turn.
+    pub fn poll(&mut self) {
+        black_box(self.node.poll_timeout());
+        self.drain();
     }
 
     fn drain(&mut self) {

@@ -151,7 +151,9 @@ impl<T> Arena<T> {
     }
 
     pub(crate) fn ids(&self) -> Vec<Id<T>> {
-        self.iter().map(|(id, _)| id).collect()
+        let mut ids = Vec::with_capacity(self.len());
+        ids.extend(self.iter().map(|(id, _)| id));
+        ids
     }
 }
 

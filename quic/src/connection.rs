@@ -81,8 +81,6 @@ pub(crate) struct Connection {
     /// HTTP/3, if it is spoken.
     pub(crate) web: Option<Web>,
     pub(crate) started: Instant,
-    /// Its place in the timers.
-    pub(crate) deadline: Option<Instant>,
     /// Whether it is in the queue of those with something to send.
     pub(crate) queued: bool,
     /// Whether the node may have something for it.
@@ -107,7 +105,6 @@ impl Connection {
             stage,
             web: None,
             started,
-            deadline: None,
             queued: false,
             hungry: false,
             pace: Pace::default(),

@@ -3,6 +3,7 @@
 
 mod bench_relay;
 mod fuzz;
+mod instructions;
 mod plot;
 mod purity;
 mod run;
@@ -72,6 +73,16 @@ const TASKS: &[Task] = &[
         run: browser,
     },
     Task {
+        name: "instructions",
+        help: "whether hot paths take more instructions than before (needs valgrind)",
+        run: instructions::compare,
+    },
+    Task {
+        name: "instructions --update",
+        help: "take what they need now as the new measure",
+        run: instructions::update,
+    },
+    Task {
         name: "bench-relay",
         help: "our relay beside moq-relay and the floor, under the same load (takes long)",
         run: bench_relay::run,
@@ -95,14 +106,7 @@ const MSRV_PACKAGES: &[&str] = &[
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
-    let name = match args.as_slice() {
-        [] => "help",
-        [name] => name.as_str(),
-        _ => {
-            eprintln!("xtask takes one command and no arguments; `cargo xtask help` lists them");
-            return ExitCode::from(2);
-        }
-    };
+    let name = if args.is_empty() { "help".into() } else { args.join(" ") };
     let Some(task) = TASKS.iter().find(|task| task.name == name) else {
         eprintln!("there is no command `{name}`; `cargo xtask help` lists them");
         return ExitCode::from(2);
@@ -236,7 +240,7 @@ fn ci() -> Outcome {
 fn help() -> Outcome {
     println!("Usage: cargo xtask COMMAND\n");
     for task in TASKS {
-        println!("  {:<13}{}", task.name, task.help);
+        println!("  {:<23}{}", task.name, task.help);
     }
     Ok(())
 }

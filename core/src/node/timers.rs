@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::{Node, Offence, Track};
 use crate::{
     Closed, ClosedBy, Dir, Group, Id, Session, Time, Violation,
-    session::{Kind, State},
+    session::State,
     store::Ended,
     wire::{SessionCode, StreamCode},
 };
@@ -66,14 +66,15 @@ impl Node {
             }
             self.sweep.get_or_insert(self.now.after(TICK));
         }
-        let asking = session.state != State::Up;
-        for id in session.in_order() {
+        if session.state != State::Up {
+            return;
+        }
+        for id in session.opening() {
             let Some(session) = self.sessions.get(session_id) else { return };
             let Some(stream) = session.streams.get(id) else { continue };
             // A group stream without a byte is no sign of bad will: QUIC opens it with a later one,
             // and its sender may have more urgent ones.
-            let silent = stream.dir == Dir::Uni && stream.inbox.is_empty();
-            if !matches!(stream.kind, Kind::Opening | Kind::SetupIn) || asking || silent {
+            if stream.dir == Dir::Uni && stream.inbox.is_empty() {
                 continue;
             }
             if self.now.since(stream.opened) >= limit {

@@ -270,6 +270,16 @@ impl Session {
         self.by_id.values().copied().collect()
     }
 
+    /// Those of them that have not said all of what they are. As a rule there are none, and nothing is
+    /// allocated.
+    pub(crate) fn opening(&self) -> Vec<Id<Stream>> {
+        let opening = |id: &Id<Stream>| {
+            let stream = self.streams.get(*id);
+            stream.is_some_and(|stream| matches!(stream.kind, Kind::Opening | Kind::SetupIn))
+        };
+        self.by_id.values().copied().filter(opening).collect()
+    }
+
     /// Adds a stream that the peer opened.
     pub(crate) fn accept(&mut self, now: Time, id: StreamId, dir: Dir) -> Id<Stream> {
         let send = if dir == Dir::Bi { Half::Open } else { Half::Done };

@@ -73,7 +73,7 @@ impl Endpoint {
             }
         }
         if drained {
-            self.timers.set(Timer::Connection(index), &mut connection.deadline, None);
+            self.timers.set_connection(index, None);
         } else {
             self.connections[index] = Some(connection);
             self.wake(index);
@@ -387,7 +387,7 @@ impl Endpoint {
                     }
                 }
                 Step::Wait(until) => {
-                    return self.timers.set(Timer::Race(id), &mut race.deadline, Some(until));
+                    return self.timers.set_race(id, &mut race.deadline, Some(until));
                 }
                 Step::Fail(error) => {
                     if let Some(race) = self.races.remove(&id) {
@@ -414,7 +414,7 @@ impl Endpoint {
 
     /// Drops what is left of a race that was taken out of the list.
     pub(super) fn end_race(&mut self, now: Instant, id: ConnectId, mut race: Race) {
-        self.timers.set(Timer::Race(id), &mut race.deadline, None);
+        self.timers.set_race(id, &mut race.deadline, None);
         for &index in race.running() {
             self.abandon(now, index);
         }
@@ -432,8 +432,8 @@ impl Endpoint {
 
     /// Forgets a connection without a word to its peer.
     pub(super) fn discard(&mut self, index: usize) {
-        if let Some(mut connection) = self.connections[index].take() {
-            self.timers.set(Timer::Connection(index), &mut connection.deadline, None);
+        if let Some(connection) = self.connections[index].take() {
+            self.timers.set_connection(index, None);
             self.quic.handle_event(connection.handle, quic::EndpointEvent::drained());
         }
     }
@@ -473,7 +473,7 @@ impl Endpoint {
                 Stage::Dialing(_) | Stage::Up(_) | Stage::Closing => None,
             };
             let next = [quic, ours].into_iter().flatten().min();
-            self.timers.set(Timer::Connection(index), &mut connection.deadline, next);
+            self.timers.set_connection(index, next);
         }
     }
 }

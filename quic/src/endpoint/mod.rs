@@ -318,7 +318,8 @@ impl Endpoint {
 
     /// Does what is due. Calling it early is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for timer in self.timers.due(now) {
+        self.timers.look(now);
+        while let Some(timer) = self.timers.next_due() {
             match timer {
                 Timer::Race(id) => self.step_race(now, id),
                 Timer::Connection(index) => self.drive(now, index, Input::Timeout),
