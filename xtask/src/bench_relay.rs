@@ -18,6 +18,9 @@ const MOQ_RELAY: &str = "0.17.10";
 /// What it needs for its own loop.
 const IO_URING: &str = "io-uring";
 
+/// Seconds that a run may take beyond the time of its load.
+const PATIENCE: u32 = 90;
+
 /// Who takes part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Contender {
@@ -95,7 +98,8 @@ const SHAPES: [Shape; 5] = [
 ];
 
 /// `cargo xtask bench-relay`. `BENCH_SHAPES`, `BENCH_SUBSCRIBERS`, `BENCH_ROUNDS`, `BENCH_RELAYS` (their
-/// names with commas) and `BENCH_SECONDS` choose less or more.
+/// names with commas) and `BENCH_SECONDS` choose less or more. `BENCH_RESUME=1` goes on where runs were
+/// left off: what `runs.jsonl` holds is not measured again.
 pub(crate) fn run() -> Outcome {
     let list = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.into());
     let shapes = list("BENCH_SHAPES", "video small chat hd idle");
@@ -111,7 +115,7 @@ pub(crate) fn run() -> Outcome {
     let folder = target().join("bench-relay");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     make_certificate()?;
-    let mut runs = Vec::new();
+    let mut runs = if env::var("BENCH_RESUME").is_ok() { load(&folder)? } else { Vec::new() };
     for name in shapes.split_whitespace() {
         let shape = SHAPES.iter().find(|shape| shape.name == name);
         let shape = shape.ok_or_else(|| format!("there is no shape {name:?}"))?;
@@ -119,6 +123,9 @@ pub(crate) fn run() -> Outcome {
             let count: u32 = number("BENCH_SUBSCRIBERS", count)?;
             for round in 1..=rounds {
                 for &contender in &contenders {
+                    if runs.iter().any(|run| is(run, contender, shape, count, round)) {
+                        continue;
+                    }
                     let result = measure(contender, shape, count, seconds);
                     match &result {
                         Ok(run) => println!("{}", row(contender.name(), run)),
@@ -153,6 +160,20 @@ fn save(folder: &Path, runs: &[Value]) -> Outcome {
     let text: String = runs.iter().map(|run| format!("{run}\n")).collect();
     let file = folder.join("runs.jsonl");
     fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn load(folder: &Path) -> Result<Vec<Value>, String> {
+    let file = folder.join("runs.jsonl");
+    let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let runs = text.lines().map(serde_json::from_str).collect::<Result<_, _>>();
+    runs.map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn is(run: &Value, contender: Contender, shape: &Shape, count: u32, round: u32) -> bool {
+    run["relay"] == contender.name()
+        && run["shape"] == shape.name
+        && run["subscribers"] == count
+        && run["round"] == round
 }
 
 fn tools() -> PathBuf {
@@ -205,10 +226,12 @@ fn measure(
 ) -> Result<Value, String> {
     let server = Server::start(contender.command(shape))?;
     let publish = if contender == Contender::Floor { "--no-publish" } else { "" };
+    // A relay that cannot keep up may leave viewers waiting for ever.
+    let limit = seconds + PATIENCE;
     let text = output(
-        "taskset",
+        "timeout",
         &format!(
-            "-c 1 {} bench --json --insecure --moq-version moq-lite-06 --shape {} --subscribers \
+            "{limit} taskset -c 1 {} bench --json --insecure --moq-version moq-lite-06 --shape {} --subscribers \
              {subscribers} --duration {seconds}s --pid {} {publish} moqt://127.0.0.1:{PORT}",
             release("smoq"),
             shape.name,
@@ -220,6 +243,7 @@ fn measure(
 
 /// What the tables tell of one run.
 struct Figures {
+    round: u64,
     /// CPU seconds for a GB.
     cost: f64,
     /// CPU seconds for a million frames.
@@ -235,13 +259,14 @@ struct Figures {
 }
 
 impl Figures {
-    fn of(run: &Value) -> Option<Self> {
+    fn of(round: u64, run: &Value) -> Option<Self> {
         let get = |path: &str| run.pointer(path).and_then(Value::as_f64);
         let subscribers = get("/subscribers")?;
         let cpu = get("/server/cpu_seconds")?;
         let (frames, expected) = (get("/frames")?, get("/expected")?);
         let memory = get("/server/resident_kib")? - get("/server/resident_kib_before")?;
         Some(Self {
+            round,
             cost: cpu / (get("/bytes")? / 1e9),
             frame_cost: cpu / (frames / 1e6),
             delivered: if expected > 0.0 { frames / expected } else { 1.0 },
@@ -256,7 +281,7 @@ impl Figures {
 }
 
 fn row(name: &str, run: &Value) -> String {
-    let Some(figures) = Figures::of(run) else { return format!("{name:<20} {run}") };
+    let Some(figures) = Figures::of(0, run) else { return format!("{name:<20} {run}") };
     format!(
         "{name:<20} {} {}: {:.2} s/GB, {:.3} %, p50 {:.1} ms, p99 {:.1} ms, {:.0} KiB each",
         run["shape"].as_str().unwrap_or_default(),
@@ -274,7 +299,8 @@ fn grouped(runs: &[Value]) -> BTreeMap<(String, u64, usize), Vec<Figures>> {
     let mut groups: BTreeMap<_, Vec<Figures>> = BTreeMap::new();
     for run in runs {
         let order = CONTENDERS.iter().position(|contender| run["relay"] == contender.name());
-        if let (Some(order), Some(figures)) = (order, Figures::of(&run["run"])) {
+        let round = run["round"].as_u64().unwrap_or_default();
+        if let (Some(order), Some(figures)) = (order, Figures::of(round, &run["run"])) {
             let shape = run["shape"].as_str().unwrap_or_default().to_owned();
             let count = run["subscribers"].as_u64().unwrap_or_default();
             groups.entry((shape, count, order)).or_default().push(figures);
@@ -301,7 +327,8 @@ fn plots(runs: &[Value]) -> [(&'static str, String); 3] {
     ]
 }
 
-/// Medians over the rounds, in Markdown.
+/// Medians over the rounds, in Markdown. What a relay costs beside the floor is compared within each
+/// round, as machines are not equally fast all the time.
 fn table(runs: &[Value]) -> String {
     let groups = grouped(runs);
     let mut text = String::from(
@@ -311,16 +338,19 @@ fn table(runs: &[Value]) -> String {
     );
     for ((shape, count, order), rounds) in &groups {
         let median = |of: fn(&Figures) -> f64| median(rounds.iter().map(of).collect());
-        let floor = groups.get(&(shape.clone(), *count, 0));
-        let floor = floor.map(|rounds| self::median(rounds.iter().map(|run| run.cost).collect()));
-        let cost = median(|run| run.cost);
+        let floors = groups.get(&(shape.clone(), *count, 0)).map_or(&[][..], Vec::as_slice);
+        let beside_floor = |run: &Figures| {
+            let floor = floors.iter().find(|floor| floor.round == run.round);
+            floor.map(|floor| run.cost / floor.cost)
+        };
+        let beside_floor = self::median(rounds.iter().filter_map(beside_floor).collect());
         let _ = writeln!(
             text,
             "| {shape} | {count} | {} | {:.2} | {:.2} | {:.1} | {:.3} % | {:.2} | {:.2} | {:.2} | {:.0} | \
              {:.0} | {:.0} |",
             CONTENDERS[*order].name(),
-            cost,
-            floor.map_or(f64::NAN, |floor| cost / floor),
+            median(|run| run.cost),
+            beside_floor,
             median(|run| run.frame_cost),
             median(|run| run.delivered) * 100.0,
             median(|run| run.p50),
@@ -343,8 +373,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 mod tests {
     use super::*;
 
-    fn run(relay: &str, cpu: f64) -> Value {
-        json!({ "relay": relay, "shape": "video", "subscribers": 10, "round": 1, "run": {
+    fn run(relay: &str, round: u64, cpu: f64) -> Value {
+        json!({ "relay": relay, "shape": "video", "subscribers": 10, "round": round, "run": {
             "shape": "video", "subscribers": 10, "frames": 100, "expected": 200, "bytes": 1_000_000_000,
             "latency_ms": { "p50": 1.0, "p99": 2.0, "p999": 3.0, "max": 4.0 },
             "join_ms": { "p50": 5.0, "p99": 6.0 }, "sessions_per_second": 7.0,
@@ -354,10 +384,13 @@ mod tests {
 
     #[test]
     fn the_table_has_medians_and_ratios() {
-        let runs = [run("floor", 2.0), run("smoq", 1.0), run("smoq", 3.0), run("smoq", 9.0)];
+        let of =
+            |relay, cpu: [f64; 3]| (1..).zip(cpu).map(move |(round, cpu)| run(relay, round, cpu));
+        let runs: Vec<_> =
+            of("floor", [2.0, 1.0, 3.0]).chain(of("smoq", [9.0, 1.0, 3.0])).collect();
         let table = table(&runs);
         assert!(table.contains("| video | 10 | floor | 2.00 | 1.00 |"), "{table}");
-        let smoq = "| video | 10 | smoq | 3.00 | 1.50 | 30000.0 | 50.000 % | 1.00 | 2.00 | 3.00 | 50 | 5 | 7 |";
+        let smoq = "| video | 10 | smoq | 3.00 | 1.00 | 30000.0 | 50.000 % | 1.00 | 2.00 | 3.00 | 50 | 5 | 7 |";
         assert!(table.contains(smoq), "{table}");
     }
 
