@@ -1,6 +1,6 @@
 //! `smoq relay`
 
-use std::num::NonZeroU8;
+use std::{num::NonZeroU8, time::Duration};
 
 use smoq_core::Limits;
 use smoq_relay::{Config, Relay};
@@ -34,12 +34,16 @@ pub(crate) struct Args {
     /// with tokio on Linux; else 1]
     #[arg(long, value_name = "N")]
     shards: Option<NonZeroU8>,
+    /// When it is to stop, ask clients to connect anew (GOAWAY) and serve them so many seconds more
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    drain: u16,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let stop = interrupted();
     let limits = Limits { store_bytes: (args.store as usize) << 20, ..Limits::default() };
-    let config = Config { shards: args.shards, ..args.listen.config(limits) };
+    let drain = Duration::from_secs(args.drain.into());
+    let config = Config { shards: args.shards, drain, ..args.listen.config(limits) };
     let certificate = config.certificate.clone();
     let relay = Relay::bind(config)?;
     announce(&relay, "", &certificate);

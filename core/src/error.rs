@@ -46,6 +46,15 @@ pub enum Misuse {
     /// The group passed a limit of the node.
     #[error("the group is too large: start a new group more often, or raise Limits::group_bytes")]
     GroupTooLarge,
+    /// moq-lite-03 cannot say it.
+    #[error("moq-lite-03 has no GOAWAY: close the session instead")]
+    NoGoaway,
+    /// GOAWAY is said once.
+    #[error("the peer was told to go before")]
+    GoingAway,
+    /// The URI of GOAWAY is bounded.
+    #[error("the URI is too long: use at most {max} bytes", max = crate::wire::Goaway::MAX_URI)]
+    Uri,
     /// A timescale of zero units per second has no meaning.
     #[error("the track's timescale must not be zero")]
     Timescale,
@@ -127,6 +136,9 @@ pub enum Violation {
     /// More broken streams than [`Limits::violations`](crate::Limits::violations).
     #[error("too many streams broke a rule")]
     TooManyViolations,
+    /// GOAWAY is said once.
+    #[error("a second GOAWAY")]
+    DuplicateGoaway,
     /// The peer asked for what it has no grant for.
     #[error("the peer has no permission for this")]
     Unauthorized,

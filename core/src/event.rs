@@ -117,6 +117,14 @@ pub enum Event {
         /// Why.
         closed: Closed,
     },
+    /// A peer is about to go (GOAWAY). What runs on its session goes on, nothing new is asked of it.
+    Goaway {
+        /// Whose peer.
+        session: Id<Session>,
+        /// Where it says to connect to, empty for the same place. It says so without proof: whether to
+        /// believe it is for the embedder's policy. At most 8192 bytes.
+        uri: String,
+    },
     /// A peer broke a rule; the stream (or, when `stream` is `None`, the session) was ended.
     Violation {
         /// Whose peer.

@@ -20,6 +20,16 @@ pub(crate) enum Via {
     Link(Id<Session>, Id<Stream>),
 }
 
+impl Via {
+    /// The session it leads to, if it is not to the application.
+    pub(crate) fn session(self) -> Option<Id<Session>> {
+        match self {
+            Self::Local(_) => None,
+            Self::Peer(session, _) | Self::Link(session, _) => Some(session),
+        }
+    }
+}
+
 /// One way to a broadcast, and to everything below its path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Route {
@@ -33,17 +43,15 @@ pub(crate) struct Route {
 
 impl Route {
     fn session(&self) -> Option<Id<Session>> {
-        match self.via {
-            Via::Local(_) => None,
-            Via::Peer(session, _) | Via::Link(session, _) => Some(session),
-        }
+        self.via.session()
     }
 
-    /// Better routes compare higher: fully known chains, cheaper ones, local ones, shorter ones, and
+    /// Better routes compare higher: those that stay, fully known chains, cheaper ones, local ones, shorter ones, and
     /// the newest of what is left.
     fn rank(&self) -> impl Ord {
         use core::cmp::Reverse;
         (
+            self.cost != Cost::DRAIN,
             self.hops.iter().all(Hop::is_known),
             Reverse((self.cost.warm, self.cost.cold)),
             self.session().is_none(),
@@ -110,6 +118,19 @@ impl Routes {
         route.hops = hops;
         route.cost = cost;
         true
+    }
+
+    /// Makes every other way better than those through this session, and says which broadcasts they lead
+    /// to.
+    pub(crate) fn drain(&mut self, session: Id<Session>) -> Vec<Path> {
+        let mut paths = Vec::new();
+        for (path, routes) in &mut self.by_path {
+            for route in routes.iter_mut().filter(|route| route.session() == Some(session)) {
+                route.cost = Cost::DRAIN;
+                paths.push(path.clone());
+            }
+        }
+        paths
     }
 
     /// Takes a route away. Says whether it was there.

@@ -14,6 +14,7 @@ use std::{
     num::NonZeroU8,
     path::PathBuf,
     pin::pin,
+    time::Duration,
 };
 
 use smoq_core::{
@@ -66,6 +67,9 @@ pub struct Config {
     pub shards: Option<NonZeroU8>,
     /// What runs it.
     pub executor: Executor,
+    /// How long peers may take to move when it is to stop: they are asked to connect anew (GOAWAY), and
+    /// what is left after this time is closed. Zero closes at once.
+    pub drain: Duration,
 }
 
 /// Why a relay does not start.
@@ -94,6 +98,7 @@ pub struct Relay {
     server: Server,
     fingerprint: [u8; 32],
     door: SideDoor,
+    drain: Duration,
 }
 
 /// Tells browsers the fingerprint of the certificate, until it is dropped.
@@ -162,7 +167,7 @@ impl Relay {
         config: Config,
         change: impl FnOnce(&mut ServerOptions),
     ) -> Result<Self, BindError> {
-        let Config { listen, certificate, limits, transport, shards, executor } = config;
+        let Config { listen, certificate, limits, transport, shards, executor, drain } = config;
         let shards = shards.unwrap_or_else(|| executor.default_shards());
         let identity = match &certificate {
             CertificateSource::Development => Identity::development()?,
@@ -191,7 +196,7 @@ impl Relay {
         };
         let first = bind(&addresses[0]);
         let (server, door) = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;
-        Ok(Self { server, fingerprint, door })
+        Ok(Self { server, fingerprint, door, drain })
     }
 
     /// Where it listens, with the port that was chosen.
@@ -224,18 +229,31 @@ impl Relay {
     /// when it stopped by itself.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
         let mut log = Log::default();
-        let mut shutdown = pin!(shutdown);
+        self.log_until(&mut log, shutdown).await?;
+        // It fails only if the server has stopped, which the next event tells.
+        if !self.drain.is_zero() && self.server.goaway("").await.is_ok() {
+            let drained = tokio::time::sleep(self.drain);
+            self.log_until(&mut log, drained).await?;
+        }
+        self.server.shutdown(SessionCode::NO_ERROR, "the relay shuts down").await;
+        Ok(())
+    }
+
+    async fn log_until(
+        &mut self,
+        log: &mut Log,
+        end: impl Future<Output = ()>,
+    ) -> Result<(), Stopped> {
+        let mut end = pin!(end);
         loop {
             tokio::select! {
-                () = &mut shutdown => break,
+                () = &mut end => return Ok(()),
                 event = self.server.next() => match event {
                     Some(event) => log.event(&event, self.server.missed()),
                     None => return Err(Stopped),
                 },
             }
         }
-        self.server.shutdown(SessionCode::NO_ERROR, "the relay shuts down").await;
-        Ok(())
     }
 }
 

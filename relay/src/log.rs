@@ -48,6 +48,9 @@ impl Log {
                     "broke a rule: {error}"
                 );
             }
+            ServerEvent::Goaway { session, remote, uri } => {
+                info!(%session, %remote, uri, "is about to go");
+            }
             ServerEvent::Closed { session, remote, closed } => {
                 let (version, publish, subscribe) = self.peer(*session);
                 let by = by(closed.by);

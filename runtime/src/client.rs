@@ -63,6 +63,8 @@ impl ClientOptions {
 pub(crate) struct ConnectionState {
     pub(crate) connected: Option<Result<(SocketAddr, Version), smoq_quic::ConnectError>>,
     pub(crate) closed: Option<Closed>,
+    /// Where the server says to go.
+    pub(crate) goaway: Option<String>,
 }
 
 /// Connects to a server: finds its addresses, races them, and returns when the handshake is done.
@@ -187,6 +189,25 @@ impl Connection {
     /// Why the connection is over, if it is.
     pub fn try_closed(&self) -> Option<Reason> {
         self.near.with(|state, gone| look_closed(state, gone))
+    }
+
+    /// Waits until the server asks to connect elsewhere (GOAWAY): to the URI that it names, or to the same
+    /// place again if that is empty. What runs on this connection goes on until the server closes it, but
+    /// new requests fail. The URI is the server's word and nothing else: look whether its scheme and host are
+    /// ones that you would dial.
+    ///
+    /// # Errors
+    /// Why the connection is over, if it ends without.
+    pub async fn goaway(&mut self) -> Result<String, Reason> {
+        poll_fn(|cx| self.poll_goaway(cx)).await
+    }
+
+    /// The form of [`goaway`](Self::goaway) for hand-written futures.
+    pub fn poll_goaway(&mut self, cx: &mut Context<'_>) -> Poll<Result<String, Reason>> {
+        self.near.poll(cx, |state, gone| match &state.goaway {
+            Some(uri) => Poll::Ready(Ok(uri.clone())),
+            None => look_closed(state, gone).map_or(Poll::Pending, |why| Poll::Ready(Err(why))),
+        })
     }
 
     /// Reads nothing more of what the server sends, until [`resume`](Self::resume): it may send no more than

@@ -57,6 +57,15 @@ pub enum ServerEvent {
         /// What the peer may do, and where.
         grant: Grant,
     },
+    /// A peer is about to go: it wants nothing new to be asked of it. Its `Closed` follows some time.
+    Goaway {
+        /// Who.
+        session: SessionId,
+        /// From where.
+        remote: SocketAddr,
+        /// Where it says to connect to instead, unproven; as a rule empty.
+        uri: String,
+    },
     /// A session is over.
     Closed {
         /// Which.
@@ -84,6 +93,7 @@ impl ServerEvent {
         match self {
             Self::Request { session, .. }
             | Self::Connected { session, .. }
+            | Self::Goaway { session, .. }
             | Self::Closed { session, .. }
             | Self::Violation { session, .. } => *session,
         }
@@ -92,7 +102,7 @@ impl ServerEvent {
 
 /// Events on their way to the reader.
 ///
-/// When too many wait, violations are left out, and sessions of which the reader knows nothing yet and
+/// When too many wait, violations and GOAWAYs are left out, and sessions of which the reader knows nothing yet and
 /// which are over already. What is left is bounded by the sessions that the reader knows or that live.
 /// Each call takes O(1), on average over many.
 #[derive(Default)]
@@ -131,7 +141,7 @@ impl EventQueue {
         let session = event.session();
         let full = self.events.len() >= MAX_EVENTS;
         match event {
-            ServerEvent::Violation { .. } if full => self.missed += 1,
+            ServerEvent::Violation { .. } | ServerEvent::Goaway { .. } if full => self.missed += 1,
             ServerEvent::Closed { .. } if full && !self.known.contains(&session) => {
                 self.missed += 1;
                 self.skipped.insert(session);

@@ -123,6 +123,10 @@ pub(crate) enum Op {
         code: SessionCode,
         reason: String,
     },
+    Goaway {
+        uri: String,
+        far: Far<Answer<()>>,
+    },
     Stats {
         far: Far<Answer<Stats>>,
     },

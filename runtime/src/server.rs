@@ -209,6 +209,21 @@ impl Server {
         ops.send(Op::CloseSession { session, code, reason }).await
     }
 
+    /// Asks all peers to connect to `uri` instead, or to the same place again if it is empty, as another
+    /// process listens there now: what runs goes on, and peers that understand make no new requests here.
+    /// Those that speak moq-lite-03 cannot be asked. Close when they have gone, or after a time.
+    ///
+    /// # Errors
+    /// [`Misuse::Uri`] if it has more than 8192 bytes.
+    pub async fn goaway(&self, uri: &str) -> Result<(), Error> {
+        for shard in &self.shards {
+            let (near, far) = slot(None);
+            shard.ops.clone().send(Op::Goaway { uri: uri.to_owned(), far }).await?;
+            answer(&near).await?;
+        }
+        Ok(())
+    }
+
     /// Counters of the nodes together. What crosses from shard to shard is counted on both.
     pub async fn stats(&self) -> Result<Stats, Error> {
         let mut sum = Stats::default();

@@ -143,6 +143,7 @@ inputs! {
     add_session(now: Time, config: SessionConfig) -> Id<Session>;
     grant(now: Time, session: Id<Session>, grant: Grant) -> Result<(), Misuse>;
     close(now: Time, session: Id<Session>, code: SessionCode, reason: &str) -> Result<(), Misuse>;
+    goaway(now: Time, session: Id<Session>, uri: &str) -> Result<(), Misuse>;
     poll_event() -> Option<Event>;
     publish(now: Time, path: &Path) -> Result<Id<Broadcast>, Misuse>;
     create_broadcast(now: Time, path: &Path) -> Result<Id<Broadcast>, Misuse>;

@@ -94,7 +94,7 @@ impl Clients {
                     echo.abort();
                 }
             }
-            ServerEvent::Violation { .. } => {}
+            ServerEvent::Violation { .. } | ServerEvent::Goaway { .. } => {}
         }
         Ok(())
     }

@@ -36,6 +36,9 @@ impl Node {
             }
         }
         let session = self.source_of(path, from)?;
+        if self.is_leaving(session) {
+            return Err(StreamCode::GOING_AWAY);
+        }
         let known = self.sessions.get(session);
         let reached = known.filter(|session| session.source_path(path).is_some());
         let version = reached.ok_or(StreamCode::UNROUTABLE)?.version();
@@ -99,6 +102,7 @@ impl Node {
         let dialed = self.sessions.iter().find(|(_, session)| {
             session.config.side == Side::Client
                 && session.state == State::Up
+                && !session.leaving
                 && from.is_none()
                 && session.source_path(path).is_some()
         });
@@ -156,6 +160,9 @@ impl Node {
                 let session_id = feed.session;
                 if !feed.requested {
                     feed.requested = true;
+                    if self.is_leaving(session_id) {
+                        return self.lose_feed(track_id, StreamCode::GOING_AWAY);
+                    }
                     return self.request(session_id, Request::Subscribe(track_id));
                 }
                 if let (Some(stream), Some(session)) =

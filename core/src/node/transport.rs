@@ -9,7 +9,7 @@ use crate::{
     Closed, Command, Dir, Id, Send, StreamId, Time, Violation,
     session::{Half, Kind, Offer, Request, Session, State, Stream},
     store::GroupEnd,
-    wire::StreamCode,
+    wire::{Goaway, StreamCode},
 };
 
 impl Node {
@@ -66,6 +66,7 @@ impl Node {
             Request::Announce(prefix) => self.send_announce_request(session, stream, prefix),
             Request::Track(track) => self.send_track(session, stream, track),
             Request::Subscribe(track) => self.send_subscribe(session, stream, track),
+            Request::Goaway(uri) => self.send_goaway(session, stream, &Goaway { uri }),
         }
     }
 

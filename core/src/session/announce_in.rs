@@ -199,9 +199,10 @@ impl Node {
     /// circle, or too far.
     fn route_announced(&mut self, path: &Path, via: Via, hops: Option<Hops>, cost: Cost) {
         let own = self.config.hop;
+        let leaving = via.session().is_some_and(|session| self.is_leaving(session));
         match hops.filter(|hops| !hops.contains(own)) {
             Some(hops) => {
-                let cost = cost.plus(LINK);
+                let cost = if leaving { Cost::DRAIN } else { cost.plus(LINK) };
                 if !self.routes.update(path, via, hops.clone(), cost) {
                     self.routes.add(path.clone(), via, hops, cost);
                 }
@@ -235,7 +236,7 @@ impl Node {
     pub(crate) fn request_prefix(&mut self, prefix: &Path) {
         for session_id in self.sessions.ids() {
             let Some(session) = self.sessions.get_mut(session_id) else { continue };
-            if session.config.discover == Discover::Everything {
+            if session.config.discover == Discover::Everything || session.leaving {
                 continue;
             }
             let Some(mount) = &session.publish else { continue };

@@ -5,6 +5,7 @@
 
 mod announce_in;
 mod announce_out;
+mod goaway;
 mod group_in;
 mod group_out;
 mod mount;
@@ -18,6 +19,7 @@ mod track_out;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    string::String,
     vec::Vec,
 };
 use core::cmp::Reverse;
@@ -146,6 +148,8 @@ pub(crate) enum Request {
     Track(Id<Track>),
     /// Subscribe to a track.
     Subscribe(Id<Track>),
+    /// Ask the peer to go to this URI.
+    Goaway(String),
 }
 
 /// What was offered to the transport last.
@@ -173,6 +177,10 @@ pub struct Session {
     pub(crate) setup_received: bool,
     /// Our SETUP has a stream, or none is needed.
     pub(crate) setup_sent: bool,
+    /// The peer was told to go.
+    pub(crate) goaway_sent: bool,
+    /// The peer wants to be asked for nothing more.
+    pub(crate) leaving: bool,
     pub(crate) streams: Arena<Stream>,
     pub(crate) requests: VecDeque<Request>,
     /// Subscriptions of the peer that may have a group to open.
@@ -218,6 +226,8 @@ impl Session {
             hop,
             hop_named: false,
             setup_received: false,
+            goaway_sent: false,
+            leaving: false,
             streams: Arena::new(),
             requests: VecDeque::new(),
             hungry: BTreeSet::new(),

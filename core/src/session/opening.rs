@@ -8,7 +8,7 @@ use crate::{
     node::Offence,
     session::Stream,
     wire::{
-        AnnounceRequest, BidiType, DecodeError, GroupHeader, Message, StreamCode, Subscribe, Track,
+        AnnounceRequest, BidiType, DecodeError, Goaway, GroupHeader, Message, StreamCode, Subscribe, Track,
         UniType, varint,
     },
 };
@@ -20,6 +20,7 @@ enum First {
     Announce(AnnounceRequest),
     Subscribe(Subscribe),
     Track(Track),
+    Goaway(Goaway),
     /// A request that this node does not serve.
     Unserved,
 }
@@ -59,7 +60,10 @@ impl Node {
                         map(Subscribe::take(rest, limit, version)?, First::Subscribe)
                     }
                     Some(BidiType::Track) => map(Track::take(rest, limit, version)?, First::Track),
-                    Some(BidiType::Fetch | BidiType::Probe | BidiType::Goaway) => {
+                    Some(BidiType::Goaway) => {
+                        map(Goaway::take(rest, limit, version)?, First::Goaway)
+                    }
+                    Some(BidiType::Fetch | BidiType::Probe) => {
                         Some((First::Unserved, 0))
                     }
                     None => return Ok(unknown.replace(kind).map(|_| (First::Unserved, 0))),
@@ -83,6 +87,7 @@ impl Node {
             First::Announce(request) => self.serve_announce(session_id, id, &request),
             First::Subscribe(subscribe) => self.serve_subscribe(session_id, id, subscribe),
             First::Track(track) => self.serve_track(session_id, id, &track),
+            First::Goaway(goaway) => self.receive_goaway(session_id, id, goaway),
             First::Unserved => {
                 self.refuse(session_id, id, StreamCode::CANCEL);
                 Ok(())

@@ -18,6 +18,9 @@ impl Cost {
     /// What a version without costs (up to 05) counts as.
     pub const UNKNOWN: Self = Self { warm: 0, cold: varint::MAX };
 
+    /// What leads through a peer that is about to go.
+    pub const DRAIN: Self = Self { warm: varint::MAX, cold: varint::MAX };
+
     /// The cost behind a link of price `link`, saturating at 2^62-1.
     pub fn plus(self, link: u64) -> Self {
         let add = |cost: u64| cost.saturating_add(link).min(varint::MAX);

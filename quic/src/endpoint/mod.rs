@@ -421,6 +421,24 @@ impl Endpoint {
         }
     }
 
+    /// Asks the peers of all sessions to connect to `uri` instead, or to the same place again if it is empty
+    /// ([`Node::goaway`]). Those that speak moq-lite-03 cannot be asked, and who was asked before is not asked
+    /// again.
+    ///
+    /// # Errors
+    /// [`Misuse::Uri`] if it is too long; nobody was asked then.
+    pub fn goaway_all(&mut self, now: Instant, uri: &str) -> Result<(), Misuse> {
+        let time = self.time(now);
+        for session in self.sessions.keys() {
+            match self.node.goaway(time, *session, uri) {
+                Err(Misuse::Uri) => return Err(Misuse::Uri),
+                // Over, asked before, or of a version without.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Closes all sessions, gives up all handshakes and dials, and accepts no more. The closes are sent
     /// by [`Endpoint::poll_transmit`] and [`Endpoint::poll_link`]; [`Endpoint::is_idle`] tells when they
     /// are.

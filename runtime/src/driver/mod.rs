@@ -149,6 +149,10 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 // A session that has gone is closed.
                 let _ = node.close(time, session, code, &reason);
             }
+            Op::Goaway { uri, far } => {
+                let result = self.endpoint.goaway_all(now, &uri);
+                far.update(|answer| *answer = Some(result.map_err(Into::into)));
+            }
             Op::Stats { far } => {
                 let mut stats = node.stats();
                 // Links that are being closed are not counted as sessions any more.

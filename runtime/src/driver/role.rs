@@ -89,6 +89,9 @@ fn client(far: &Far<ConnectionState>, event: Event) {
         Event::Core(Core::Closed { closed, .. }) => {
             far.update(|state| state.closed = Some(closed));
         }
+        Event::Core(Core::Goaway { uri, .. }) => {
+            far.update(|state| state.goaway = Some(uri));
+        }
         Event::Core(_) => {}
     }
 }
@@ -122,6 +125,10 @@ fn server(
         Core::Violation { session, stream, error } => {
             let remote = remote(&session)?;
             ServerEvent::Violation { session: name(session), remote, stream, error }
+        }
+        Core::Goaway { session, uri } => {
+            let remote = remote(&session)?;
+            ServerEvent::Goaway { session: name(session), remote, uri }
         }
         Core::Closed { session, closed } => {
             let remote = sessions.remove(&session)?.remote;

@@ -147,6 +147,33 @@ pub(crate) async fn a_client_closes_with_code_and_reason<R: Bed>(runtime: R) {
     assert_eq!((closed.by, closed.code, &*closed.reason), (ClosedBy::Peer, code, "bye"));
 }
 
+pub(crate) async fn a_server_that_is_about_to_go_says_where_to<R: Bed>(runtime: R) {
+    let relay = Relay::new(runtime);
+    let (publisher, mut subscriber) = (relay.client().await, relay.client().await);
+    let broadcast = publisher.origin().publish(&path("a")).await.unwrap();
+    let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+    let origin = subscriber.origin();
+    origin.announced(&path("a")).await.unwrap().next().await.unwrap();
+    let mut subscription = origin.subscribe(&path("a"), "t", lossless()).await.unwrap();
+    track.wanted().await.unwrap();
+
+    let too_long = "u".repeat(8193);
+    assert_eq!(relay.server.goaway(&too_long).await, Err(Error::Misuse(Misuse::Uri)));
+    relay.server.goaway("moqt://elsewhere.example").await.unwrap();
+    assert_eq!(subscriber.goaway().await.unwrap(), "moqt://elsewhere.example");
+    assert_eq!(subscriber.goaway().await.unwrap(), "moqt://elsewhere.example");
+
+    // What runs goes on; what is new fails.
+    track.write_group([(0, "still here")]).await.unwrap();
+    let mut group = subscription.next_group().await.unwrap().unwrap();
+    assert_eq!(group.next_frame().await.unwrap().unwrap().payload, "still here");
+    let mut other = origin.subscribe(&path("a"), "other", lossless()).await.unwrap();
+    let error = other.next_group().await.unwrap_err();
+    assert!(matches!(error, Error::Stream(StreamCode::GOING_AWAY)), "{error:?}");
+    relay.server.shutdown(SessionCode::NO_ERROR, "").await;
+    subscriber.closed().await;
+}
+
 pub(crate) async fn a_shutdown_ends_every_handle<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let mut client = relay.client().await;

@@ -36,6 +36,7 @@ macro_rules! suite {
             a_refused_peer_is_told_why
             closing_tells_code_and_reason
             a_client_closes_with_code_and_reason
+            a_server_that_is_about_to_go_says_where_to
             a_shutdown_ends_every_handle
             a_cancelled_connect_leaves_nothing_behind
             every_version_carries_media
