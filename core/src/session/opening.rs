@@ -8,8 +8,8 @@ use crate::{
     node::Offence,
     session::Stream,
     wire::{
-        AnnounceRequest, BidiType, DecodeError, Goaway, GroupHeader, Message, StreamCode, Subscribe, Track,
-        UniType, varint,
+        AnnounceRequest, BidiType, DecodeError, Goaway, GroupHeader, Message, StreamCode,
+        Subscribe, Track, UniType, varint,
     },
 };
 
@@ -63,9 +63,7 @@ impl Node {
                     Some(BidiType::Goaway) => {
                         map(Goaway::take(rest, limit, version)?, First::Goaway)
                     }
-                    Some(BidiType::Fetch | BidiType::Probe) => {
-                        Some((First::Unserved, 0))
-                    }
+                    Some(BidiType::Fetch | BidiType::Probe) => Some((First::Unserved, 0)),
                     None => return Ok(unknown.replace(kind).map(|_| (First::Unserved, 0))),
                 },
             };

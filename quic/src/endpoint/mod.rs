@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use quinn_proto::{self as quic, DatagramEvent, EcnCodepoint};
 use rustls::pki_types::ServerName;
 use smoq_core::{
-    Admission, Carrier, Discover, Id, Node, Session, Time, Version, wire::SessionCode,
+    Admission, Carrier, Discover, Id, Misuse, Node, Session, Time, Version, wire::SessionCode,
 };
 
 use crate::{
@@ -430,10 +430,9 @@ impl Endpoint {
     pub fn goaway_all(&mut self, now: Instant, uri: &str) -> Result<(), Misuse> {
         let time = self.time(now);
         for session in self.sessions.keys() {
-            match self.node.goaway(time, *session, uri) {
-                Err(Misuse::Uri) => return Err(Misuse::Uri),
-                // Over, asked before, or of a version without.
-                _ => {}
+            // The other failures are sessions that are over, or were asked, or cannot be.
+            if self.node.goaway(time, *session, uri) == Err(Misuse::Uri) {
+                return Err(Misuse::Uri);
             }
         }
         Ok(())
@@ -522,6 +521,7 @@ fn session_of(event: &smoq_core::Event) -> Option<Id<Session>> {
     match event {
         Core::Request { session, .. }
         | Core::Ready { session, .. }
+        | Core::Goaway { session, .. }
         | Core::Violation { session, .. }
         | Core::Closed { session, .. } => Some(*session),
         Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => None,

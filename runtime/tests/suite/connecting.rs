@@ -6,8 +6,11 @@ use std::{
 };
 
 use smoq_runtime::{
-    ClientOptions, ConnectError, Error, ServerEvent, connect,
-    core::{Admission, ClosedBy, Grant, Version, wire::SessionCode},
+    ClientOptions, ConnectError, Error, ServerEvent, SubscribeError, connect,
+    core::{
+        Admission, ClosedBy, Grant, Misuse, Version,
+        wire::{SessionCode, StreamCode, TrackInfo},
+    },
     quic::{CertificateProblem, ConnectError as QuicError, Trust},
 };
 
@@ -164,12 +167,14 @@ pub(crate) async fn a_server_that_is_about_to_go_says_where_to<R: Bed>(runtime: 
     assert_eq!(subscriber.goaway().await.unwrap(), "moqt://elsewhere.example");
 
     // What runs goes on; what is new fails.
-    track.write_group([(0, "still here")]).await.unwrap();
+    let mut group = track.group().await.unwrap();
+    group.write(0, "still here".into()).await.unwrap();
+    group.finish().unwrap();
     let mut group = subscription.next_group().await.unwrap().unwrap();
     assert_eq!(group.next_frame().await.unwrap().unwrap().payload, "still here");
     let mut other = origin.subscribe(&path("a"), "other", lossless()).await.unwrap();
-    let error = other.next_group().await.unwrap_err();
-    assert!(matches!(error, Error::Stream(StreamCode::GOING_AWAY)), "{error:?}");
+    let error = other.next_group().await.err().unwrap();
+    assert_eq!(error, SubscribeError::Failed(StreamCode::GOING_AWAY));
     relay.server.shutdown(SessionCode::NO_ERROR, "").await;
     subscriber.closed().await;
 }
