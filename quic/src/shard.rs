@@ -19,7 +19,7 @@ const WINDOW: usize = 1 << 20;
 /// [`Limits::peer_streams`](smoq_core::Limits::peer_streams).
 const STREAMS: usize = 4096;
 
-/// Datagrams for other shards that may wait to be handed over. Beyond it they are dropped, as the
+/// Datagrams for one other shard that may wait to be handed over. Beyond it they are dropped, as the
 /// network might have done.
 const MAX_MISDIRECTED: usize = 256;
 
@@ -48,17 +48,27 @@ pub(crate) fn elsewhere(here: Shard, data: &[u8]) -> Option<u8> {
 
 /// Datagrams for other shards.
 #[derive(Default)]
-pub(crate) struct Strays(VecDeque<Misdirected>);
+pub(crate) struct Strays {
+    queue: VecDeque<Misdirected>,
+    /// How many of them each shard has.
+    waiting: BTreeMap<u8, usize>,
+}
 
 impl Strays {
     pub(crate) fn push(&mut self, datagram: Misdirected) {
-        if self.0.len() < MAX_MISDIRECTED {
-            self.0.push_back(datagram);
+        let waiting = self.waiting.entry(datagram.shard).or_default();
+        if *waiting < MAX_MISDIRECTED {
+            *waiting += 1;
+            self.queue.push_back(datagram);
         }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Misdirected> {
-        self.0.pop_front()
+        let datagram = self.queue.pop_front()?;
+        if let Some(waiting) = self.waiting.get_mut(&datagram.shard) {
+            *waiting -= 1;
+        }
+        Some(datagram)
     }
 }
 
@@ -150,12 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn strays_are_bounded() {
+    fn strays_are_bounded_and_a_flood_for_one_shard_starves_no_other() {
         let mut strays = Strays::default();
-        for _ in 0..2 * MAX_MISDIRECTED {
+        let stray = |shard| {
             let (remote, data) = (([127, 0, 0, 1], 1).into(), BytesMut::new());
-            strays.push(Misdirected { shard: 0, remote, local_ip: None, ecn: 0, data });
+            Misdirected { shard, remote, local_ip: None, ecn: 0, data }
+        };
+        for _ in 0..2 {
+            (0..2 * MAX_MISDIRECTED).for_each(|_| strays.push(stray(0)));
+            strays.push(stray(1));
+            let all: Vec<_> = std::iter::from_fn(|| strays.pop()).collect();
+            assert_eq!(all.len(), MAX_MISDIRECTED + 1);
+            assert_eq!(all.last().map(|datagram| datagram.shard), Some(1));
         }
-        assert_eq!(std::iter::from_fn(|| strays.pop()).count(), MAX_MISDIRECTED);
     }
 }

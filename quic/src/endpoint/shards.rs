@@ -44,7 +44,8 @@ impl Endpoint {
         self.take_datagram(now, remote, local_ip, ecn, data);
     }
 
-    /// The next datagram for another shard. At most 256 wait, later ones are dropped.
+    /// The next datagram for another shard. At most 256 wait for each, later ones
+    /// are dropped.
     pub fn poll_misdirected(&mut self) -> Option<Misdirected> {
         self.strays.pop()
     }
