@@ -15,9 +15,10 @@ use crate::{Shard, crypto::CID_BYTES};
 /// the other shard may be busy.
 const WINDOW: usize = 1 << 20;
 
-/// Streams of each direction that one end of a link may have open. Both together are the default of
-/// [`Limits::peer_streams`](smoq_core::Limits::peer_streams).
-const STREAMS: usize = 4096;
+/// One end of a link may have open, in each direction, as many streams as the node allows so many peers
+/// ([`Limits::peer_streams`](smoq_core::Limits::peer_streams)): a link stands for all the peers of a shard,
+/// and a track is one stream however many of them listen. 65,536 by default.
+const PEERS: usize = 8;
 
 /// Datagrams for one other shard that may wait to be handed over. Beyond it they are dropped, as the
 /// network might have done.
@@ -86,8 +87,8 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub(crate) fn add(&mut self, session: Id<Session>, side: Side) {
-        let link = Link::new(side, WINDOW, STREAMS);
+    pub(crate) fn add(&mut self, session: Id<Session>, side: Side, peer_streams: usize) {
+        let link = Link::new(side, WINDOW, peer_streams.saturating_mul(PEERS));
         self.links.insert(session, Entry { link, queued: false });
         self.wake(session);
     }

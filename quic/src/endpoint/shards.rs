@@ -14,7 +14,7 @@ impl Endpoint {
         let config = SessionConfig::client(Version::Lite06, Carrier::Link, "");
         let config = SessionConfig { side, discover: Discover::Everything, ..config };
         let session = self.node.add_session(self.time(now), config);
-        self.links.add(session, side);
+        self.links.add(session, side, self.node.config().limits.peer_streams);
         session
     }
 

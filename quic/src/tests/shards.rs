@@ -142,3 +142,25 @@ fn a_viewer_that_stalls_holds_nobody_up() {
     assert_eq!(world.node(SHARDS[2]).0.stats().groups, GROUPS);
     assert_eq!(world.node(SHARDS[2]).0.stats().sessions, 2 + 1, "it is not given up yet");
 }
+
+#[test]
+fn a_link_carries_the_tracks_of_many_peers() {
+    const TRACKS: usize = 5000;
+    let mut world = world();
+    let (node, time) = world.node(SERVER);
+    let path = Path::new("room/alice").unwrap();
+    let broadcast = node.publish(time, &path).unwrap();
+    for name in 0..TRACKS {
+        let track = node.create_track(time, broadcast, &name.to_string(), Default::default());
+        let (group, _) = node.create_group(time, track.unwrap(), None).unwrap();
+        node.write_frame(time, group, 0, payload(10)).unwrap();
+    }
+    world.idle(Duration::from_secs(1));
+    let (node, time) = world.node(SHARDS[1]);
+    for name in 0..TRACKS {
+        node.subscribe(time, &path, &name.to_string(), Default::default()).unwrap();
+    }
+    world.idle(Duration::from_secs(1));
+    assert_eq!(world.node(SHARDS[1]).0.stats().groups, TRACKS);
+    assert_eq!(SHARDS.map(|shard| world.node(shard).0.stats().violations), [0; 3]);
+}
