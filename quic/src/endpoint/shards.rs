@@ -9,7 +9,8 @@ use crate::Misdirected;
 
 impl Endpoint {
     /// Joins the node with that of another shard, whose endpoint makes the other end with the other
-    /// side. The session has no connection, asks for all announcements, and nothing is told of it.
+    /// side. The session has no connection and asks for all announcements. Of what happens to it only
+    /// faults and its end are told ([`Event::Link`](crate::Event::Link)).
     pub fn add_link(&mut self, now: Instant, side: Side) -> Id<Session> {
         let config = SessionConfig::client(Version::Lite06, Carrier::Link, "");
         let config = SessionConfig { side, discover: Discover::Everything, ..config };

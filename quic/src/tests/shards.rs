@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use smoq_core::{Path, wire::SessionCode};
+use smoq_core::{Closed, ClosedBy, Path, wire::SessionCode};
 
 use super::{
     session::{Viewer, add_group, finish, payload, publish, subscribe},
@@ -42,7 +42,7 @@ fn what_one_shard_publishes_is_read_at_another() {
 }
 
 #[test]
-fn nothing_is_told_of_links() {
+fn of_a_link_only_its_end_is_told() {
     let mut world = world();
     world.idle(Duration::from_secs(1));
     for shard in SHARDS {
@@ -51,15 +51,22 @@ fn nothing_is_told_of_links() {
         assert!(!host.endpoint.is_idle());
     }
     let now = world.now;
-    for shard in SHARDS {
-        world.host(shard).endpoint.close_all(now, SessionCode::NO_ERROR, "");
-    }
+    world.host(SERVER).endpoint.close_all(now, SessionCode::INTERNAL, "it is over");
     world.flush();
-    for shard in SHARDS {
+    for (shard, left) in SHARDS.into_iter().zip([0, 1, 1]) {
+        let by = if shard == SERVER { ClosedBy::Local } else { ClosedBy::Peer };
         let host = world.host(shard);
-        assert_eq!((host.events.as_slice(), host.endpoint.links()), (&[] as &[Event], 0));
-        assert!(host.endpoint.is_idle());
+        assert_eq!(host.endpoint.links(), left);
+        assert_eq!(host.events.len(), 2 - left);
+        for event in &host.events {
+            let Event::Link(smoq_core::Event::Closed { closed, .. }) = event else {
+                panic!("{event:?}")
+            };
+            let code = SessionCode::INTERNAL;
+            assert_eq!(*closed, Closed { by, code, reason: "it is over".into() });
+        }
     }
+    assert!(world.host(SERVER).endpoint.is_idle());
 }
 
 #[test]
