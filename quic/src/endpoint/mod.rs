@@ -84,6 +84,10 @@ pub enum Event {
     },
     /// The node has something to say.
     Core(smoq_core::Event),
+    /// A link to another shard ([`Endpoint::add_link`]) has broken a rule, or is over:
+    /// [`smoq_core::Event::Violation`] or [`smoq_core::Event::Closed`]. Unless it was closed on purpose,
+    /// the peers of the two shards do not reach each other any more.
+    Link(smoq_core::Event),
 }
 
 /// How sessions of accepted connections are made.
@@ -401,6 +405,7 @@ impl Endpoint {
 
     /// The next thing to know.
     pub fn poll_event(&mut self) -> Option<Event> {
+        use smoq_core::Event as Core;
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
@@ -408,7 +413,13 @@ impl Endpoint {
             let event = self.node.poll_event()?;
             let Some(session) = session_of(&event) else { return Some(Event::Core(event)) };
             if self.links.contains(session) {
-                continue;
+                match event {
+                    Core::Violation { .. } | Core::Closed { .. } => {
+                        return Some(Event::Link(event));
+                    }
+                    Core::Request { .. } | Core::Ready { .. } => continue,
+                    Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => {}
+                }
             }
             if !self.unproven.contains_key(&session) {
                 return Some(Event::Core(event));

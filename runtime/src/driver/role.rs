@@ -89,7 +89,7 @@ fn client(far: &Far<ConnectionState>, event: Event) {
         Event::Core(Core::Closed { closed, .. }) => {
             far.update(|state| state.closed = Some(closed));
         }
-        Event::Core(_) => {}
+        Event::Core(_) | Event::Link(_) => {}
     }
 }
 
@@ -104,7 +104,7 @@ fn server(
             sessions.insert(session, Link { remote, carrier, origin });
             return None;
         }
-        Event::ConnectFailed { .. } => return None,
+        Event::ConnectFailed { .. } | Event::Link(_) => return None,
     };
     let remote = |session| sessions.get(session).map(|link| link.remote);
     let name = |session| SessionId { shard, session };
