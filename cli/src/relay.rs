@@ -40,7 +40,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let stop = interrupted();
+    let first = interrupted();
+    let stop = async {
+        first.await;
+        // Who asks twice does not want to wait for the clients.
+        tokio::spawn(async {
+            interrupted().await;
+            std::process::exit(130);
+        });
+    };
     let limits = Limits { store_bytes: (args.store as usize) << 20, ..Limits::default() };
     let drain = Duration::from_secs(args.drain.into());
     let config = Config { shards: args.shards, drain, ..args.listen.config(limits) };

@@ -113,8 +113,9 @@ pub struct Link {
 impl Link {
     /// An end that has at most `window` bytes on their way, each piece counted with 64 more, of which the
     /// last may go beyond it. The window is above 0, and the same at both ends. Of each direction at most
-    /// `streams` are open; a subscription is one for as long as it lasts. Both directions together have to
-    /// be within the other node's [`Limits::peer_streams`](crate::Limits::peer_streams).
+    /// `streams` are open; a subscription is one for as long as it lasts, and beyond them it waits. It is
+    /// the only bound on them: those in [`Limits`](crate::Limits) for what one peer may do, and how long it
+    /// may take, are not for links, since the other end speaks for all the peers of a node.
     pub fn new(side: Side, window: usize, streams: usize) -> Self {
         Self {
             side,

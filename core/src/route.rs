@@ -42,20 +42,23 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    fn session(&self) -> Option<Id<Session>> {
+    /// The session that leads there; `None` for the application.
+    pub(crate) fn session(&self) -> Option<Id<Session>> {
         self.via.session()
     }
 
-    /// Better routes compare higher: those that stay, fully known chains, cheaper ones, local ones, shorter ones, and
-    /// the newest of what is left.
+    /// Better routes compare higher: those that stay, fully known chains, cheaper ones, local ones,
+    /// shorter ones, and the newest of what is left. A link leads nowhere else: all nodes of a process
+    /// take the same publisher for the best, wherever it is.
     fn rank(&self) -> impl Ord {
         use core::cmp::Reverse;
+        let within = usize::from(matches!(self.via, Via::Link(..)));
         (
             self.cost != Cost::DRAIN,
             self.hops.iter().all(Hop::is_known),
             Reverse((self.cost.warm, self.cost.cold)),
             self.session().is_none(),
-            Reverse(self.hops.len()),
+            Reverse(self.hops.len().saturating_sub(within)),
             self.epoch,
         )
     }
@@ -160,21 +163,6 @@ impl Routes {
                 return Some(route);
             }
             path = path.parent()?;
-        }
-    }
-
-    /// Whether a session announces a path, or one above it, so that the viewer sees it.
-    pub(crate) fn leads_to(&self, path: &Path, session: Id<Session>, viewer: Viewer) -> bool {
-        let mut path = path.clone();
-        loop {
-            let mut routes = self.by_path.get(&path).into_iter().flatten();
-            if routes.any(|route| route.session() == Some(session) && viewer.sees(route)) {
-                return true;
-            }
-            match path.parent() {
-                Some(parent) => path = parent,
-                None => return false,
-            }
         }
     }
 

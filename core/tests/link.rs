@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use proptest::prelude::*;
 use smoq_core::{
-    Announced, Batch, Carrier, Closed, ClosedBy, Config, Dir, Discover, Event, Heard, Id, Link,
-    NextGroup, Node, Path, Read, Session, SessionConfig, Side, Start, StreamId, SubscribeOptions,
-    Time, Version,
+    Announced, Batch, Carrier, Closed, ClosedBy, Config, Dir, Discover, Event, Heard, Id, Limits,
+    Link, NextGroup, Node, Path, Read, Session, SessionConfig, Side, Start, StreamId,
+    SubscribeOptions, Time, Version,
     binding::Transport,
-    wire::{Hop, SessionCode, TrackInfo},
+    wire::{Hop, SessionCode, StreamCode, TrackInfo},
 };
 
 const WINDOW: usize = 1000;
@@ -182,9 +182,14 @@ struct Shards {
 
 impl Shards {
     fn new(count: usize) -> Self {
+        Self::with(count, &Limits::default(), 5 * STREAMS)
+    }
+
+    fn with(count: usize, limits: &Limits, streams: usize) -> Self {
         let mut nodes: Vec<_> = (1..=count as u64)
             .map(|hop| {
-                Node::new(Config { hop: Hop::new(hop).unwrap(), seed: hop, ..Config::default() })
+                let limits = limits.clone();
+                Node::new(Config { hop: Hop::new(hop).unwrap(), seed: hop, limits })
             })
             .collect();
         let mut links = BTreeMap::new();
@@ -192,7 +197,7 @@ impl Shards {
             for to in (0..count).filter(|to| *to != from) {
                 let side = if from < to { Side::Client } else { Side::Server };
                 let session = node.add_session(Time::ZERO, config(side));
-                links.insert((from, to), (Link::new(side, WINDOW, 5 * STREAMS), session));
+                links.insert((from, to), (Link::new(side, WINDOW, streams), session));
             }
         }
         let mut shards = Self {
@@ -357,6 +362,72 @@ fn a_shard_that_sleeps_holds_nobody_up_and_is_owed_no_more_than_a_window() {
     shards.settle();
     assert_eq!(read(&mut shards.nodes[2], now, readers[1]), (sent, true));
     assert_eq!(shards.violations(), 0);
+}
+
+/// What one peer may keep a node busy with is not what all peers of another shard may.
+#[test]
+fn limits_for_peers_are_not_limits_for_links() {
+    let limits = Limits {
+        session_buffer: 8,
+        peer_streams: 3,
+        announcements: 3,
+        violations: 0,
+        ..Limits::default()
+    };
+    let mut shards = Shards::with(2, &limits, 1000);
+    let now = shards.now;
+    let names: Vec<_> = (0..50).map(|index| format!("camera number {index}")).collect();
+    for name in &names {
+        let broadcast = shards.nodes[0].publish(now, &path(name)).unwrap();
+        let track =
+            shards.nodes[0].create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+        let (group, _) = shards.nodes[0].create_group(now, track, None).unwrap();
+        shards.nodes[0].write_frame(now, group, 0, name.clone().into()).unwrap();
+    }
+    shards.settle();
+    let readers: Vec<_> = names
+        .iter()
+        .map(|name| shards.nodes[1].subscribe(now, &path(name), "video", lossless()).unwrap())
+        .collect();
+    shards.settle();
+    for (name, reader) in names.iter().zip(readers) {
+        let (bytes, _) = read(&mut shards.nodes[1], now, reader);
+        assert_eq!(bytes, name.as_bytes());
+    }
+    assert_eq!(shards.violations(), 0);
+}
+
+/// What a shard does not get to in time is no fault of the other's.
+#[test]
+fn patience_with_peers_is_not_that_with_links() {
+    let mut shards = Shards::new(2);
+    let now = shards.now;
+    let broadcast = shards.nodes[0].publish(now, &path("cam")).unwrap();
+    let track =
+        shards.nodes[0].create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+    shards.nodes[1].publish(now, &path("mic")).unwrap();
+    shards.settle();
+    let _reader = shards.nodes[1].subscribe(now, &path("cam"), "video", lossless()).unwrap();
+    shards.settle();
+    shards.asleep.push(1);
+    let (group, _) = shards.nodes[0].create_group(now, track, None).unwrap();
+    shards.nodes[0].write_frame(now, group, 0, vec![7; 2 * WINDOW].into()).unwrap();
+    shards.settle();
+    assert_eq!(shards.links[&(0, 1)].0.room(), 0);
+    // What it asks for has a stream, and no room for a word.
+    let reader = shards.nodes[0].subscribe(now, &path("mic"), "audio", lossless()).unwrap();
+    shards.settle();
+    shards.asleep = vec![0];
+    shards.settle();
+    for second in 1..100 {
+        shards.now = Time::from_millis(second * 1000);
+        shards.nodes[1].handle_timeout(shards.now);
+    }
+    assert_eq!(shards.violations(), 0);
+    shards.asleep.clear();
+    shards.settle();
+    let asked = shards.nodes[0].next_group(shards.now, reader).unwrap();
+    assert_eq!(asked, NextGroup::Failed(StreamCode::NOT_FOUND), "it was heard in the end");
 }
 
 #[test]

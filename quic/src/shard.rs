@@ -15,11 +15,12 @@ use crate::{Shard, crypto::CID_BYTES};
 /// the other shard may be busy.
 const WINDOW: usize = 1 << 20;
 
-/// Streams of each direction that one end of a link may have open. Both together are the default of
-/// [`Limits::peer_streams`](smoq_core::Limits::peer_streams).
-const STREAMS: usize = 4096;
+/// One end of a link may have open, in each direction, as many streams as the node allows so many peers
+/// ([`Limits::peer_streams`](smoq_core::Limits::peer_streams)): a link stands for all the peers of a shard,
+/// and a track is one stream however many of them listen. 65,536 by default.
+const PEERS: usize = 8;
 
-/// Datagrams for other shards that may wait to be handed over. Beyond it they are dropped, as the
+/// Datagrams for one other shard that may wait to be handed over. Beyond it they are dropped, as the
 /// network might have done.
 const MAX_MISDIRECTED: usize = 256;
 
@@ -48,17 +49,27 @@ pub(crate) fn elsewhere(here: Shard, data: &[u8]) -> Option<u8> {
 
 /// Datagrams for other shards.
 #[derive(Default)]
-pub(crate) struct Strays(VecDeque<Misdirected>);
+pub(crate) struct Strays {
+    queue: VecDeque<Misdirected>,
+    /// How many of them each shard has.
+    waiting: BTreeMap<u8, usize>,
+}
 
 impl Strays {
     pub(crate) fn push(&mut self, datagram: Misdirected) {
-        if self.0.len() < MAX_MISDIRECTED {
-            self.0.push_back(datagram);
+        let waiting = self.waiting.entry(datagram.shard).or_default();
+        if *waiting < MAX_MISDIRECTED {
+            *waiting += 1;
+            self.queue.push_back(datagram);
         }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Misdirected> {
-        self.0.pop_front()
+        let datagram = self.queue.pop_front()?;
+        if let Some(waiting) = self.waiting.get_mut(&datagram.shard) {
+            *waiting -= 1;
+        }
+        Some(datagram)
     }
 }
 
@@ -76,8 +87,8 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub(crate) fn add(&mut self, session: Id<Session>, side: Side) {
-        let link = Link::new(side, WINDOW, STREAMS);
+    pub(crate) fn add(&mut self, session: Id<Session>, side: Side, peer_streams: usize) {
+        let link = Link::new(side, WINDOW, peer_streams.saturating_mul(PEERS));
         self.links.insert(session, Entry { link, queued: false });
         self.wake(session);
     }
@@ -150,12 +161,18 @@ mod tests {
     }
 
     #[test]
-    fn strays_are_bounded() {
+    fn strays_are_bounded_and_a_flood_for_one_shard_starves_no_other() {
         let mut strays = Strays::default();
-        for _ in 0..2 * MAX_MISDIRECTED {
+        let stray = |shard| {
             let (remote, data) = (([127, 0, 0, 1], 1).into(), BytesMut::new());
-            strays.push(Misdirected { shard: 0, remote, local_ip: None, ecn: 0, data });
+            Misdirected { shard, remote, local_ip: None, ecn: 0, data }
+        };
+        for _ in 0..2 {
+            (0..2 * MAX_MISDIRECTED).for_each(|_| strays.push(stray(0)));
+            strays.push(stray(1));
+            let all: Vec<_> = std::iter::from_fn(|| strays.pop()).collect();
+            assert_eq!(all.len(), MAX_MISDIRECTED + 1);
+            assert_eq!(all.last().map(|datagram| datagram.shard), Some(1));
         }
-        assert_eq!(std::iter::from_fn(|| strays.pop()).count(), MAX_MISDIRECTED);
     }
 }

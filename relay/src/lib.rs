@@ -229,11 +229,11 @@ impl Relay {
     /// when it stopped by itself.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
         let mut log = Log::default();
-        self.log_until(&mut log, shutdown).await?;
+        self.log_until(&mut log, shutdown, |_| false).await?;
         // It fails only if the server has stopped, which the next event tells.
-        if !self.drain.is_zero() && self.server.goaway("").await.is_ok() {
+        if !self.drain.is_zero() && self.server.drain("").await.is_ok() && !log.is_empty() {
             let drained = tokio::time::sleep(self.drain);
-            self.log_until(&mut log, drained).await?;
+            self.log_until(&mut log, drained, Log::is_empty).await?;
         }
         self.server.shutdown(SessionCode::NO_ERROR, "the relay shuts down").await;
         Ok(())
@@ -243,13 +243,19 @@ impl Relay {
         &mut self,
         log: &mut Log,
         end: impl Future<Output = ()>,
+        over: fn(&Log) -> bool,
     ) -> Result<(), Stopped> {
         let mut end = pin!(end);
         loop {
             tokio::select! {
                 () = &mut end => return Ok(()),
                 event = self.server.next() => match event {
-                    Some(event) => log.event(&event, self.server.missed()),
+                    Some(event) => {
+                        log.event(&event, self.server.missed());
+                        if over(log) {
+                            return Ok(());
+                        }
+                    }
                     None => return Err(Stopped),
                 },
             }

@@ -19,7 +19,15 @@ pub struct Log {
     missed: u64,
 }
 
+/// Characters of a peer's URI that go into a line.
+const URI: usize = 100;
+
 impl Log {
+    /// Whether nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
     /// Logs an event; `missed` is how many there were in all that nobody could read in time.
     pub fn event(&mut self, event: &ServerEvent, missed: u64) {
         if missed > self.missed {
@@ -49,6 +57,8 @@ impl Log {
                 );
             }
             ServerEvent::Goaway { session, remote, uri } => {
+                // What a peer says is no reason for lines without end.
+                let uri: String = uri.chars().take(URI).collect();
                 info!(%session, %remote, uri, "is about to go");
             }
             ServerEvent::Closed { session, remote, closed } => {

@@ -123,7 +123,7 @@ pub(crate) enum Op {
         code: SessionCode,
         reason: String,
     },
-    Goaway {
+    Leave {
         uri: String,
         far: Far<Answer<()>>,
     },

@@ -209,16 +209,17 @@ impl Server {
         ops.send(Op::CloseSession { session, code, reason }).await
     }
 
-    /// Asks all peers to connect to `uri` instead, or to the same place again if it is empty, as another
-    /// process listens there now: what runs goes on, and peers that understand make no new requests here.
-    /// Those that speak moq-lite-03 cannot be asked. Close when they have gone, or after a time.
+    /// Accepts no more peers, and asks all there are to connect to `uri` instead, or to the same place again
+    /// if it is empty, where somebody else will listen (GOAWAY): what runs goes on, and peers that
+    /// understand make no new requests here. Those that speak moq-lite-03 cannot be asked.
+    /// [`shutdown`](Self::shutdown) when they have gone, or after a time.
     ///
     /// # Errors
     /// [`Misuse::Uri`] if it has more than 8192 bytes.
-    pub async fn goaway(&self, uri: &str) -> Result<(), Error> {
+    pub async fn drain(&self, uri: &str) -> Result<(), Error> {
         for shard in &self.shards {
             let (near, far) = slot(None);
-            shard.ops.clone().send(Op::Goaway { uri: uri.to_owned(), far }).await?;
+            shard.ops.clone().send(Op::Leave { uri: uri.to_owned(), far }).await?;
             answer(&near).await?;
         }
         Ok(())

@@ -39,7 +39,10 @@ fn it_is_said_once_and_with_an_end() {
         assert_eq!((&sent.bytes[..], sent.fin), (&b"\x05\x09\x08moqt://b"[..], true), "{version}");
         // Who asks all the same is answered.
         let asked = ask_announcements(&mut bench, peer, "");
-        assert_eq!(bench.sent(peer, asked).reset, None);
+        let publisher = bench.client(version);
+        announce(&mut bench, publisher, "cam");
+        let told = &bench.sent(peer, asked).bytes;
+        assert!(told.windows(3).any(|bytes| bytes == b"cam"), "{version}: {told:?}");
     }
 }
 
@@ -96,12 +99,29 @@ fn nothing_new_is_asked_of_who_goes() {
 }
 
 #[test]
+fn what_is_announced_after_it_comes_last_too() {
+    for version in with_goaway() {
+        let mut bench = Bench::new(relay_config(100));
+        let (leaving, staying) = (bench.client(version), bench.client(version));
+        let viewer = bench.client(version);
+        let stream = announcing(&mut bench, leaving);
+        announce(&mut bench, staying, "cam");
+        leave(&mut bench, leaving, "");
+        say(&mut bench, leaving, stream, &start("cam", version));
+        subscribe(&mut bench, viewer, 0, "cam", SubscribeParams::default());
+        answer_tracks(&mut bench, staying);
+        assert_eq!(bench.requests(leaving, 2).len(), 0, "{version}");
+        assert_eq!(bench.requests(staying, 2).len(), 1, "{version}");
+    }
+}
+
+#[test]
 fn requests_that_have_no_stream_yet_are_given_up() {
     for version in with_goaway() {
         let mut bench = Bench::new(relay_config(100));
         let (publisher, viewer) = (bench.client(version), bench.client(version));
         announce(&mut bench, publisher, "cam");
-        bench[publisher].credit = [0; 2];
+        bench.grant(publisher, |peer| peer.credit = [0; 2]);
         let stream = subscribe(&mut bench, viewer, 0, "cam", SubscribeParams::default());
         assert_eq!(bench.sent(viewer, stream).reset, None, "{version}");
         leave(&mut bench, publisher, "");
@@ -132,7 +152,7 @@ fn new_viewers_go_another_way() {
         world.connect(viewer, relay, version, "");
         world.run_until_idle();
         let mut viewer =
-            Viewer::new(&mut world, viewer, &path("cam"), "video", SubscribeOptions::default());
+            Viewer::new(&mut world, viewer, "cam", "video", SubscribeOptions::default());
         world.run_until_idle();
         let subscribed = |world: &mut smoq_sim::World, node| world[node].stats().subscriptions;
         assert_eq!(subscribed(&mut world, sources[0].0), 1, "{version}");

@@ -50,6 +50,7 @@ fn none_of_ours_for_a_delivered_frame() {
         };
         groups(&mut world, WARM_UP / FRAMES_EACH);
         let groups = count(&mut world, |world| groups(world, GROUPS));
+        assert!(groups.of(OURS) > 0, "ours allocate for each group, so our functions are found");
         // Six for a group, and one for two subscribers, whose buffers of headers grow.
         let bound = GROUPS * (6 + subscribers / 2);
         assert!(groups.of(OURS) <= bound, "{} in {GROUPS} groups", groups.of(OURS));

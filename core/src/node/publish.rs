@@ -9,7 +9,7 @@ use crate::{
     Backlog, Id, Misuse, Path, Time,
     route::Via,
     session::Kind,
-    store::{Ended, Group, GroupEnd, GroupError, Source, Track},
+    store::{Ended, Group, GroupEnd, GroupError, Source, Supplier, Track},
     wire::{Cost, Hops, MAX_TRACK_NAME, StreamCode, TrackInfo, varint},
 };
 
@@ -65,7 +65,7 @@ impl Node {
         self.routes.remove(&path, Via::Local(broadcast));
         self.route_changed(&path);
         for (name, track) in tracks {
-            let key = (path.clone(), name);
+            let key = (path.clone(), name, Supplier::Application);
             if self.names.get(&key) == Some(&track) {
                 self.names.remove(&key);
             }
@@ -99,7 +99,7 @@ impl Node {
             return Err(Misuse::DuplicateTrack);
         }
         let name: Arc<str> = Arc::from(name);
-        let key = (state.path.clone(), name.clone());
+        let key = (state.path.clone(), name.clone(), Supplier::Application);
         let source = Source::Local { wanted: false };
         let mut track = Track::new(key.clone(), source);
         track.info = Some(info);

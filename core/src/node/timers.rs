@@ -59,6 +59,10 @@ impl Node {
     fn check_opening(&mut self, session_id: Id<Session>) {
         let limit = self.config.limits.opening_timeout;
         let Some(session) = self.sessions.get(session_id) else { return };
+        // Over a link there is no peer: another thread of the same program is late.
+        if session.is_link() {
+            return;
+        }
         if session.state == State::Opening {
             if self.now.since(session.since) >= limit {
                 let offence = Offence::Session(Violation::SetupTimeout);

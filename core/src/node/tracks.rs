@@ -6,45 +6,50 @@ use alloc::{sync::Arc, vec::Vec};
 use super::{Node, Track};
 use crate::{
     Id, Path, Side, Start, SubscribeOptions, Version,
-    route::{Via, Viewer},
+    route::Viewer,
     session::{Kind, Request, Session, State, Stream, params},
-    store::{Ended, Feed, GroupEnd, Source},
+    store::{Ended, Feed, GroupEnd, Source, Supplier, TrackName},
     wire::{GroupOrder, Hop, StreamCode, SubscribeParams, TrackInfo},
 };
+
+/// Feeds of one track from one session. Behind a relay a publisher may follow another, while somebody
+/// still listens to the one before.
+const FEEDS: usize = 4;
 
 impl Node {
     /// The track of this name, found or asked for. `from` is the session that wants it: it is not
     /// asked itself.
+    ///
+    /// It comes from where the best route leads. Who listens to what came from elsewhere stays there.
     pub(crate) fn demand(
         &mut self,
         path: &Path,
         name: &str,
         from: Option<Id<Session>>,
     ) -> Result<Id<Track>, StreamCode> {
-        let key = (path.clone(), Arc::from(name));
-        if let Some(id) = self.names.get(&key).copied()
+        let name: Arc<str> = Arc::from(name);
+        let key = |supplier| (path.clone(), name.clone(), supplier);
+        if let Some(id) = self.names.get(&key(Supplier::Application)).copied()
             && let Some(track) = self.store.tracks.get(id)
+            && !matches!(track.ended, Ended::Failed(_))
         {
-            match track.feed() {
-                None if !matches!(track.ended, Ended::Failed(_)) => return Ok(id),
-                Some(feed) if self.leads_to(feed, path, Viewer::LOCAL) => {
-                    let back = self.is_peer(feed.session, from)
-                        || !self.leads_to(feed, path, self.viewer(from));
-                    return if back { Err(StreamCode::UNROUTABLE) } else { Ok(id) };
-                }
-                Some(_) | None => {}
-            }
+            return Ok(id);
         }
-        let session = self.source_of(path, from)?;
+        let (session, origin) = self.source_of(path, from)?;
+        if self.is_peer(session, from) {
+            return Err(StreamCode::UNROUTABLE);
+        }
+        if let Some(id) = self.feed_from(session, origin, key) {
+            return Ok(id);
+        }
         if self.is_leaving(session) {
             return Err(StreamCode::GOING_AWAY);
         }
         let known = self.sessions.get(session);
         let reached = known.filter(|session| session.source_path(path).is_some());
         let version = reached.ok_or(StreamCode::UNROUTABLE)?.version();
-        let blind = self.routes.covering(path, Viewer::LOCAL).is_none();
-        let feed = Feed::new(session, self.now, blind);
-        let mut track = Track::new(key.clone(), Source::Peer(feed));
+        let key = key(Supplier::Peer(session, origin));
+        let mut track = Track::new(key.clone(), Source::Peer(Feed::new(session, self.now)));
         track.says_start = version.has_end();
         if !version.has_track() {
             // Nobody can be asked: frames are stamped here, in the default scale.
@@ -59,10 +64,24 @@ impl Node {
         Ok(id)
     }
 
-    /// Whether a feed still leads to the broadcast that it was made for, by a way that the viewer may
-    /// go.
-    fn leads_to(&self, feed: &Feed, path: &Path, viewer: Viewer) -> bool {
-        feed.blind || self.routes.leads_to(path, feed.session, viewer)
+    /// The feed that a session is asked for already. While there are as many as there may be, the
+    /// newest has to do for all.
+    fn feed_from(
+        &self,
+        session: Id<Session>,
+        origin: Hop,
+        key: impl Fn(Supplier) -> TrackName,
+    ) -> Option<Id<Track>> {
+        // One whose origin nobody has named may be any.
+        let known = [origin, Hop::UNKNOWN].map(|origin| key(Supplier::Peer(session, origin)));
+        if let Some(id) = known.iter().find_map(|key| self.names.get(key)) {
+            return Some(*id);
+        }
+        let [first, last] =
+            [Hop::UNKNOWN, Hop::LAST].map(|origin| key(Supplier::Peer(session, origin)));
+        let feeds = self.names.range(first..=last).map(|(_, id)| *id);
+        let since = |id: &Id<Track>| self.store.tracks.get(*id)?.feed().map(|feed| feed.since);
+        if feeds.clone().count() < FEEDS { None } else { feeds.max_by_key(since) }
     }
 
     /// Who looks for a route on behalf of a session, or of the application.
@@ -90,23 +109,25 @@ impl Node {
         }
     }
 
-    /// The session to ask for a broadcast: the best that announces it, else, for the application, a
-    /// server that this node dialed. A peer is not asked on behalf of another without a route: two
-    /// nodes would ask each other for ever.
-    fn source_of(&self, path: &Path, from: Option<Id<Session>>) -> Result<Id<Session>, StreamCode> {
-        match self.routes.covering(path, self.viewer(from)).map(|route| route.via) {
-            Some(Via::Peer(session, _) | Via::Link(session, _)) => return Ok(session),
-            Some(Via::Local(_)) => return Err(StreamCode::NOT_FOUND),
-            None => {}
+    /// The session to ask for a broadcast, and who published that, if it is known: the best that
+    /// announces it, else, for the application, a server that this node dialed. A peer is not asked on
+    /// behalf of another without a route: two nodes would ask each other for ever.
+    fn source_of(
+        &self,
+        path: &Path,
+        from: Option<Id<Session>>,
+    ) -> Result<(Id<Session>, Hop), StreamCode> {
+        if let Some(route) = self.routes.covering(path, self.viewer(from)) {
+            let session = route.session().ok_or(StreamCode::NOT_FOUND)?;
+            return Ok((session, route.hops.origin()));
         }
         let dialed = self.sessions.iter().find(|(_, session)| {
             session.config.side == Side::Client
                 && session.state == State::Up
-                && !session.leaving
                 && from.is_none()
                 && session.source_path(path).is_some()
         });
-        dialed.map(|(id, _)| id).ok_or(StreamCode::UNROUTABLE)
+        dialed.map(|(id, _)| (id, Hop::UNKNOWN)).ok_or(StreamCode::UNROUTABLE)
     }
 
     fn request(&mut self, session_id: Id<Session>, request: Request) {

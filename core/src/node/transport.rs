@@ -16,15 +16,13 @@ impl Node {
     /// The peer opened a stream. A session that is over ignores it, as it does all other input.
     pub fn handle_opened(&mut self, now: Time, session: Id<Session>, stream: StreamId, dir: Dir) {
         self.advance(now);
-        let limit = self.config.limits.peer_streams;
+        let (now, limit) = (self.now, self.config.limits.peer_streams);
         let Some(state) = self.live(session) else { return };
         if state.find(stream).is_some() {
             return;
         }
-        let now = self.now;
-        let Some(state) = self.live(session) else { return };
         let id = state.accept(now, stream, dir);
-        let too_many = state.peer_streams > limit;
+        let too_many = state.peer_streams > limit && !state.is_link();
         self.touch(session);
         self.arm();
         if too_many {
@@ -100,7 +98,8 @@ impl Node {
             }
             Kind::Over => {}
             _ => {
-                if !state.buffer(id, &data, limit) {
+                let fits = state.buffer(id, &data, limit) || state.is_link();
+                if !fits {
                     return self.offend(
                         session,
                         None,

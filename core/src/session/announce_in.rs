@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// The price of a link that nobody has priced.
-const LINK: u64 = 1;
+/// The price of a way to a peer that nobody has priced.
+const HOP: u64 = 1;
 
 /// What a peer announces below one prefix.
 #[derive(Clone, Debug)]
@@ -202,7 +202,11 @@ impl Node {
         let leaving = via.session().is_some_and(|session| self.is_leaving(session));
         match hops.filter(|hops| !hops.contains(own)) {
             Some(hops) => {
-                let cost = if leaving { Cost::DRAIN } else { cost.plus(LINK) };
+                let cost = match via {
+                    _ if leaving => Cost::DRAIN,
+                    Via::Local(_) | Via::Link(..) => cost,
+                    Via::Peer(..) => cost.plus(HOP),
+                };
                 if !self.routes.update(path, via, hops.clone(), cost) {
                     self.routes.add(path.clone(), via, hops, cost);
                 }

@@ -68,6 +68,8 @@ impl Node {
         let requests = mem::take(&mut session.requests);
         self.set_kind(session_id, id, Kind::Over);
         if let Some(session) = self.sessions.get_mut(session_id) {
+            // Nothing may follow, and nothing of it would be understood.
+            session.forget_inbox(id);
             session.finish(id);
         }
         self.events.push_back(Event::Goaway { session: session_id, uri: goaway.uri });

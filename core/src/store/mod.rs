@@ -19,7 +19,7 @@ pub use group::Group;
 pub(crate) use group::{Follower, GroupEnd, GroupError};
 pub(crate) use selection::Selection;
 pub use track::Track;
-pub(crate) use track::{Ended, Feed, Source, TrackName};
+pub(crate) use track::{Ended, Feed, Source, Supplier, TrackName};
 
 use alloc::vec::Vec;
 

@@ -7,11 +7,20 @@ use crate::{
     Id, Path, Time,
     node::{Session, Sub},
     session::Stream,
-    wire::{StreamCode, SubscribeParams, TrackInfo},
+    wire::{Hop, StreamCode, SubscribeParams, TrackInfo},
 };
 
-/// What a track is looked up by: the broadcast's path and the track's name.
-pub(crate) type TrackName = (Path, Arc<str>);
+/// What a track is looked up by: the broadcast's path, the track's name, and where it comes from.
+pub(crate) type TrackName = (Path, Arc<str>, Supplier);
+
+/// Where a track comes from. Two publishers of one name are two tracks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Supplier {
+    /// The application of this node.
+    Application,
+    /// A session, and behind it the one who published first; [`Hop::UNKNOWN`] if nobody has said who.
+    Peer(Id<Session>, Hop),
+}
 
 /// The one upstream subscription of a track, however many listen to it here.
 #[derive(Clone, Debug)]
@@ -25,8 +34,6 @@ pub(crate) struct Feed {
     pub(crate) asking: Option<Id<Stream>>,
     /// Since when it is wanted.
     pub(crate) since: Time,
-    /// Nobody had announced the broadcast: there is no route that could go.
-    pub(crate) blind: bool,
     /// SUBSCRIBE has been asked for.
     pub(crate) requested: bool,
     /// What the publisher was last told that we want.
@@ -38,11 +45,10 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(session: Id<Session>, since: Time, blind: bool) -> Self {
+    pub(crate) fn new(session: Id<Session>, since: Time) -> Self {
         Self {
             session,
             since,
-            blind,
             subscribe: None,
             stream: None,
             asking: None,

@@ -18,6 +18,9 @@ impl Hop {
     /// A hop without identity: it proves no loop and excludes nothing.
     pub const UNKNOWN: Self = Self(0);
 
+    /// The hop that sorts last.
+    pub(crate) const LAST: Self = Self(varint::MAX);
+
     /// The hop with this id, 0 being [`UNKNOWN`](Self::UNKNOWN); `None` from 2^62.
     pub const fn new(id: u64) -> Option<Self> {
         if id > varint::MAX { None } else { Some(Self(id)) }
@@ -82,6 +85,11 @@ impl Hops {
     /// Whether the announcement passed through `hop`; never for [`Hop::UNKNOWN`].
     pub fn contains(&self, hop: Hop) -> bool {
         hop.is_known() && self.0.contains(&hop)
+    }
+
+    /// Who published first; [`Hop::UNKNOWN`] if it has not said who it is.
+    pub fn origin(&self) -> Hop {
+        self.0.first().copied().unwrap_or_default()
     }
 
     /// The hops in order.

@@ -15,7 +15,8 @@ use bytes::{Bytes, BytesMut};
 use quinn_proto::{self as quic, DatagramEvent, EcnCodepoint};
 use rustls::pki_types::ServerName;
 use smoq_core::{
-    Admission, Carrier, Discover, Id, Misuse, Node, Session, Time, Version, wire::SessionCode,
+    Admission, Carrier, Discover, Id, Misuse, Node, Session, Time, Version,
+    wire::{Goaway, SessionCode},
 };
 
 use crate::{
@@ -84,6 +85,10 @@ pub enum Event {
     },
     /// The node has something to say.
     Core(smoq_core::Event),
+    /// A link to another shard ([`Endpoint::add_link`]) has broken a rule, or is over:
+    /// [`smoq_core::Event::Violation`] or [`smoq_core::Event::Closed`]. Unless it was closed on purpose,
+    /// the peers of the two shards do not reach each other any more.
+    Link(smoq_core::Event),
 }
 
 /// How sessions of accepted connections are made.
@@ -401,6 +406,7 @@ impl Endpoint {
 
     /// The next thing to know.
     pub fn poll_event(&mut self) -> Option<Event> {
+        use smoq_core::Event as Core;
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
@@ -408,7 +414,13 @@ impl Endpoint {
             let event = self.node.poll_event()?;
             let Some(session) = session_of(&event) else { return Some(Event::Core(event)) };
             if self.links.contains(session) {
-                continue;
+                match event {
+                    Core::Violation { .. } | Core::Closed { .. } => {
+                        return Some(Event::Link(event));
+                    }
+                    Core::Request { .. } | Core::Ready { .. } | Core::Goaway { .. } => continue,
+                    Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => {}
+                }
             }
             if !self.unproven.contains_key(&session) {
                 return Some(Event::Core(event));
@@ -421,19 +433,21 @@ impl Endpoint {
         }
     }
 
-    /// Asks the peers of all sessions to connect to `uri` instead, or to the same place again if it is empty
-    /// ([`Node::goaway`]). Those that speak moq-lite-03 cannot be asked, and who was asked before is not asked
-    /// again.
+    /// Accepts no more connections, and asks the peers of all sessions to connect to `uri` instead, or to
+    /// the same place again if it is empty ([`Node::goaway`]). Those that speak moq-lite-03 cannot be asked,
+    /// and who was asked before is not asked again.
     ///
     /// # Errors
-    /// [`Misuse::Uri`] if it is too long; nobody was asked then.
-    pub fn goaway_all(&mut self, now: Instant, uri: &str) -> Result<(), Misuse> {
+    /// [`Misuse::Uri`] if it is too long; nothing was done then.
+    pub fn drain(&mut self, now: Instant, uri: &str) -> Result<(), Misuse> {
+        if uri.len() > Goaway::MAX_URI {
+            return Err(Misuse::Uri);
+        }
+        self.set_server(None);
         let time = self.time(now);
         for session in self.sessions.keys() {
-            // The other failures are sessions that are over, or were asked, or cannot be.
-            if self.node.goaway(time, *session, uri) == Err(Misuse::Uri) {
-                return Err(Misuse::Uri);
-            }
+            // It fails for sessions that are over, or were asked before, or cannot be asked.
+            let _ = self.node.goaway(time, *session, uri);
         }
         Ok(())
     }

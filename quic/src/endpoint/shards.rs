@@ -9,12 +9,13 @@ use crate::Misdirected;
 
 impl Endpoint {
     /// Joins the node with that of another shard, whose endpoint makes the other end with the other
-    /// side. The session has no connection, asks for all announcements, and nothing is told of it.
+    /// side. The session has no connection and asks for all announcements. Of what happens to it only
+    /// faults and its end are told ([`Event::Link`](crate::Event::Link)).
     pub fn add_link(&mut self, now: Instant, side: Side) -> Id<Session> {
         let config = SessionConfig::client(Version::Lite06, Carrier::Link, "");
         let config = SessionConfig { side, discover: Discover::Everything, ..config };
         let session = self.node.add_session(self.time(now), config);
-        self.links.add(session, side);
+        self.links.add(session, side, self.node.config().limits.peer_streams);
         session
     }
 
@@ -44,7 +45,8 @@ impl Endpoint {
         self.take_datagram(now, remote, local_ip, ecn, data);
     }
 
-    /// The next datagram for another shard. At most 256 wait, later ones are dropped.
+    /// The next datagram for another shard. At most 256 wait for each, later ones
+    /// are dropped.
     pub fn poll_misdirected(&mut self) -> Option<Misdirected> {
         self.strays.pop()
     }

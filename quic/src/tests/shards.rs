@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use smoq_core::{Path, wire::SessionCode};
+use smoq_core::{Closed, ClosedBy, Path, wire::SessionCode};
 
 use super::{
     session::{Viewer, add_group, finish, payload, publish, subscribe},
@@ -42,7 +42,7 @@ fn what_one_shard_publishes_is_read_at_another() {
 }
 
 #[test]
-fn nothing_is_told_of_links() {
+fn of_a_link_only_its_end_is_told() {
     let mut world = world();
     world.idle(Duration::from_secs(1));
     for shard in SHARDS {
@@ -51,15 +51,22 @@ fn nothing_is_told_of_links() {
         assert!(!host.endpoint.is_idle());
     }
     let now = world.now;
-    for shard in SHARDS {
-        world.host(shard).endpoint.close_all(now, SessionCode::NO_ERROR, "");
-    }
+    world.host(SERVER).endpoint.close_all(now, SessionCode::INTERNAL, "it is over");
     world.flush();
-    for shard in SHARDS {
+    for (shard, left) in SHARDS.into_iter().zip([0, 1, 1]) {
+        let by = if shard == SERVER { ClosedBy::Local } else { ClosedBy::Peer };
         let host = world.host(shard);
-        assert_eq!((host.events.as_slice(), host.endpoint.links()), (&[] as &[Event], 0));
-        assert!(host.endpoint.is_idle());
+        assert_eq!(host.endpoint.links(), left);
+        assert_eq!(host.events.len(), 2 - left);
+        for event in &host.events {
+            let Event::Link(smoq_core::Event::Closed { closed, .. }) = event else {
+                panic!("{event:?}")
+            };
+            let code = SessionCode::INTERNAL;
+            assert_eq!(*closed, Closed { by, code, reason: "it is over".into() });
+        }
     }
+    assert!(world.host(SERVER).endpoint.is_idle());
 }
 
 #[test]
@@ -141,4 +148,26 @@ fn a_viewer_that_stalls_holds_nobody_up() {
     // The stalled one's shard has its copy of all, as if nothing were.
     assert_eq!(world.node(SHARDS[2]).0.stats().groups, GROUPS);
     assert_eq!(world.node(SHARDS[2]).0.stats().sessions, 2 + 1, "it is not given up yet");
+}
+
+#[test]
+fn a_link_carries_the_tracks_of_many_peers() {
+    const TRACKS: usize = 5000;
+    let mut world = world();
+    let (node, time) = world.node(SERVER);
+    let path = Path::new("room/alice").unwrap();
+    let broadcast = node.publish(time, &path).unwrap();
+    for name in 0..TRACKS {
+        let track = node.create_track(time, broadcast, &name.to_string(), Default::default());
+        let (group, _) = node.create_group(time, track.unwrap(), None).unwrap();
+        node.write_frame(time, group, 0, payload(10)).unwrap();
+    }
+    world.idle(Duration::from_secs(1));
+    let (node, time) = world.node(SHARDS[1]);
+    for name in 0..TRACKS {
+        node.subscribe(time, &path, &name.to_string(), Default::default()).unwrap();
+    }
+    world.idle(Duration::from_secs(1));
+    assert_eq!(world.node(SHARDS[1]).0.stats().groups, TRACKS);
+    assert_eq!(SHARDS.map(|shard| world.node(shard).0.stats().violations), [0; 3]);
 }

@@ -19,6 +19,7 @@ use smoq_quic::{Endpoint, Event};
 use self::{
     io::{Flush, Io},
     readers::Readers,
+    shards::FAILED,
     writers::Writers,
 };
 pub(crate) use self::{
@@ -149,8 +150,8 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 // A session that has gone is closed.
                 let _ = node.close(time, session, code, &reason);
             }
-            Op::Goaway { uri, far } => {
-                let result = self.endpoint.goaway_all(now, &uri);
+            Op::Leave { uri, far } => {
+                let result = self.endpoint.drain(now, &uri);
                 far.update(|answer| *answer = Some(result.map_err(Into::into)));
             }
             Op::Stats { far } => {
@@ -200,6 +201,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 Event::Core(smoq_core::Event::Demand { track, wanted }) => {
                     self.writers.demand(track, wanted);
                 }
+                Event::Link(event) => self.link_failed(now, &event),
                 event => {
                     // Who sees that the connection is over sees that writing has failed and nothing is
                     // announced, on the handles that are on their way here too.
@@ -213,6 +215,24 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             }
         }
         any
+    }
+
+    /// A link to another shard has a fault. Once it is closed, peers of one shard do not see those of
+    /// the other: the server had better be started again.
+    fn link_failed(&mut self, now: Instant, event: &smoq_core::Event) {
+        match event {
+            smoq_core::Event::Violation { session, stream, error } => {
+                let shard = self.shards.peer(*session);
+                tracing::error!(shard, ?stream, %error, "a rule was broken between two shards");
+            }
+            smoq_core::Event::Closed { session, closed } if !self.closing => {
+                let (shard, reason) = (self.shards.peer(*session), &closed.reason);
+                let code = closed.code;
+                tracing::error!(shard, %code, reason, "the link to a shard has ended: shutting down");
+                self.close(now, SessionCode::INTERNAL, FAILED);
+            }
+            _ => {}
+        }
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -297,7 +317,12 @@ mod tests {
         io::tests::{Fake, dialing},
         *,
     };
-    use crate::{client::ConnectionState, mailbox::mailbox, slot::slot, test::Count};
+    use smoq_core::{Id, Session, Side};
+    use smoq_quic::{EndpointConfig, Shard};
+
+    use crate::{
+        client::ConnectionState, events::EventQueue, mailbox::mailbox, slot::slot, test::Count,
+    };
 
     /// Never due; keeps what it is set to.
     #[derive(Default)]
@@ -337,5 +362,52 @@ mod tests {
         assert_eq!(driver.io.socket.sent.len(), 1);
         let next = driver.timer.0.expect("the handshake has a limit");
         assert!(next > Instant::now() + RETRY, "back to the endpoint's own time");
+    }
+
+    /// A shard without sockets that work, linked to another one.
+    fn shard(now: Instant, index: u8, side: Side) -> (Endpoint, Id<Session>) {
+        let shard = Some(Shard { index, count: 2 });
+        let mut endpoint = Endpoint::new(EndpointConfig { shard, ..Default::default() }, now);
+        let link = endpoint.add_link(now, side);
+        (endpoint, link)
+    }
+
+    #[test]
+    fn a_link_that_ends_ends_all_shards() {
+        let count = Count::new();
+        let waker = count.waker();
+        let cx = &mut Context::from_waker(&waker);
+        let now = Instant::now();
+        let (endpoint, session) = shard(now, 0, Side::Client);
+        let (mut other, link) = shard(now, 1, Side::Server);
+        let (ops, receiver) = mailbox(CAPACITY);
+        let (other_ops, other_receiver) = mailbox(CAPACITY);
+        let peer = Peer { shard: 1, session, ops: other_ops.to_peer() };
+        let (_near, far) = slot(EventQueue::default());
+        let mut driver = Driver::new(
+            endpoint,
+            Fake::default(),
+            FakeTimer::default(),
+            receiver,
+            Role::server(far, 0),
+            Shards::new(0, vec![peer], Vec::new()),
+        );
+        assert!(driver.turn(cx).is_pending());
+        assert!(!driver.closing);
+        let time = other.time(now);
+        let code = SessionCode::PROTOCOL_VIOLATION;
+        other.node_mut().close(time, link, code, "it has had enough").unwrap();
+        while let Some((_, batch)) = other.poll_link(now) {
+            ops.force(Op::Link { from: 1, batch });
+        }
+        let ended = (0..3).any(|_| driver.turn(cx).is_ready());
+        assert!(ended && driver.closing);
+        let mut told = VecDeque::new();
+        other_receiver.take(cx, &mut told);
+        let shutdown = |op: &Op| {
+            matches!(op, Op::Shutdown { code, reason }
+                if *code == SessionCode::INTERNAL && reason == FAILED)
+        };
+        assert_eq!(told.iter().filter(|op| shutdown(op)).count(), 1);
     }
 }

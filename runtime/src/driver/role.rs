@@ -92,7 +92,7 @@ fn client(far: &Far<ConnectionState>, event: Event) {
         Event::Core(Core::Goaway { uri, .. }) => {
             far.update(|state| state.goaway = Some(uri));
         }
-        Event::Core(_) => {}
+        Event::Core(_) | Event::Link(_) => {}
     }
 }
 
@@ -107,7 +107,7 @@ fn server(
             sessions.insert(session, Link { remote, carrier, origin });
             return None;
         }
-        Event::ConnectFailed { .. } => return None,
+        Event::ConnectFailed { .. } | Event::Link(_) => return None,
     };
     let remote = |session| sessions.get(session).map(|link| link.remote);
     let name = |session| SessionId { shard, session };

@@ -13,6 +13,9 @@ use crate::{
     op::{Op, Ops},
 };
 
+/// What peers are told when one shard takes the others along.
+pub(super) const FAILED: &str = "a part of the server has failed";
+
 /// Another shard.
 pub(crate) struct Peer {
     /// Its index.
@@ -44,6 +47,11 @@ impl Shards {
     /// The session of the link to a shard.
     pub(super) fn link(&self, shard: u8) -> Option<Id<Session>> {
         self.peers.iter().find(|peer| peer.shard == shard).map(|peer| peer.session)
+    }
+
+    /// The shard at the other end of a link.
+    pub(super) fn peer(&self, link: Id<Session>) -> Option<u8> {
+        self.peers.iter().find(|peer| peer.session == link).map(|peer| peer.shard)
     }
 
     /// Tells the others what the endpoint has for them.
@@ -83,6 +91,6 @@ impl Drop for Shards {
     /// A driver that ends by a failure takes the others along: a server that serves some of its peers
     /// only is worse than one that is started again.
     fn drop(&mut self) {
-        self.close(SessionCode::INTERNAL, "a part of the server has failed");
+        self.close(SessionCode::INTERNAL, FAILED);
     }
 }

@@ -161,8 +161,8 @@ pub(crate) async fn a_server_that_is_about_to_go_says_where_to<R: Bed>(runtime: 
     track.wanted().await.unwrap();
 
     let too_long = "u".repeat(8193);
-    assert_eq!(relay.server.goaway(&too_long).await, Err(Error::Misuse(Misuse::Uri)));
-    relay.server.goaway("moqt://elsewhere.example").await.unwrap();
+    assert_eq!(relay.server.drain(&too_long).await, Err(Error::Misuse(Misuse::Uri)));
+    relay.server.drain("moqt://elsewhere.example").await.unwrap();
     assert_eq!(subscriber.goaway().await.unwrap(), "moqt://elsewhere.example");
     assert_eq!(subscriber.goaway().await.unwrap(), "moqt://elsewhere.example");
 
@@ -175,6 +175,9 @@ pub(crate) async fn a_server_that_is_about_to_go_says_where_to<R: Bed>(runtime: 
     let mut other = origin.subscribe(&path("a"), "other", lossless()).await.unwrap();
     let error = other.next_group().await.err().unwrap();
     assert_eq!(error, SubscribeError::Failed(StreamCode::GOING_AWAY));
+    let mut late = relay.options(Version::ALL[0]);
+    late.transport.handshake_timeout = Duration::from_millis(500);
+    assert!(connect(&relay.runtime, &relay.url(""), late).await.is_err(), "it accepts no more");
     relay.server.shutdown(SessionCode::NO_ERROR, "").await;
     subscriber.closed().await;
 }
