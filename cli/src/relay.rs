@@ -26,7 +26,8 @@ When it accepts sessions it prints one line: its URL and the SHA-256 fingerprint
 pub(crate) struct Args {
     #[command(flatten)]
     listen: ListenArgs,
-    /// MiB of media to hold at most, over all broadcasts
+    /// MiB of media to hold at most, over all broadcasts; however many threads there are, each has room for a
+    /// group (32 MiB)
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     store: u32,
     /// Threads that serve, each with a socket and a part of the store of its own; the system divides the

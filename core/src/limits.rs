@@ -42,9 +42,11 @@ pub struct Limits {
     /// How long a publisher may take to answer TRACK. Default 10 s. Then the request fails with
     /// "control timeout". SUBSCRIBE has no such limit: a publisher may answer with the first group.
     pub request_timeout: Duration,
-    /// How long a peer may take nothing of what waits for it. Default 60 s, like `store_age`: what it
-    /// waits for is gone by then. Then its session is closed with "timeout", even if it
-    /// publishes meanwhile. One that is slow but moves stays, and misses what the store has given up.
+    /// How long a peer may take nothing of the groups that wait for it. Default 60 s, like `store_age`:
+    /// what it waits for is gone by then. Then its session is closed with "timeout", even if it
+    /// publishes meanwhile. One that is slow but moves stays, and misses what the store has given up. So
+    /// does one whose streams are all open groups of which it has every byte, and one that does not read
+    /// what it is asked for.
     pub stall_timeout: Duration,
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use smoq_core::{
-    Admission, Discover, Grant, Misuse, Side, Stats,
+    Admission, Discover, Grant, Limits, Misuse, Side, Stats,
     wire::{Hop, SessionCode},
 };
 use smoq_quic::{
@@ -95,7 +95,9 @@ impl Server {
     /// With more than one shard, peers are asked for all announcements whatever the options say, since
     /// no shard knows what is watched on another; and each has its part of
     /// [`store_bytes`](smoq_core::Limits::store_bytes), of which a broadcast takes its share on every
-    /// shard that has subscribers of it.
+    /// shard that has subscribers of it. A part is never less than
+    /// [`group_bytes`](smoq_core::Limits::group_bytes): with more than `store_bytes / group_bytes` shards
+    /// all together may store more than `store_bytes`.
     ///
     /// # Errors
     /// What the system says of the address; [`io::ErrorKind::InvalidInput`] for no runtime or more than
@@ -278,7 +280,7 @@ fn configs(options: ServerOptions, count: u8) -> impl Iterator<Item = EndpointCo
     let seed = Some(random_seed());
     if count > 1 {
         discover = Discover::Everything;
-        node.limits.store_bytes /= usize::from(count);
+        node.limits.store_bytes = share(&node.limits, count);
     }
     (0..count).map(move |index| {
         let server = ServerConfig { admission, discover, ..ServerConfig::new(tls.clone()) };
@@ -294,6 +296,13 @@ fn configs(options: ServerOptions, count: u8) -> impl Iterator<Item = EndpointCo
     })
 }
 
+/// What each of `count` shards may store: its part, but not less than a group, which would be given up
+/// before it is complete.
+fn share(limits: &Limits, count: u8) -> usize {
+    let group = limits.group_bytes.min(limits.store_bytes);
+    (limits.store_bytes / usize::from(count)).max(group)
+}
+
 /// Links each shard to each, and says what each one has to know of the others.
 fn link(endpoints: &mut [Endpoint], mailboxes: &[Ops], now: Instant) -> Vec<Vec<Peer>> {
     let mut peers: Vec<Vec<Peer>> = endpoints.iter().map(|_| Vec::new()).collect();
@@ -306,4 +315,22 @@ fn link(endpoints: &mut [Endpoint], mailboxes: &[Ops], now: Instant) -> Vec<Vec<
         }
     }
     peers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shard_has_room_for_a_group() {
+        let of = |store_bytes, group_bytes, count| {
+            share(&Limits { store_bytes, group_bytes, ..Limits::default() }, count)
+        };
+        assert_eq!(of(1000, 100, 4), 250);
+        assert_eq!(of(1000, 100, 11), 100);
+        assert_eq!(of(1000, 100, 255), 100);
+        assert_eq!(of(50, 100, 4), 50, "no more than one shard would have");
+        let default = Limits::default();
+        assert!((1..=255).all(|count| share(&default, count) >= default.group_bytes));
+    }
 }

@@ -178,6 +178,8 @@ inputs! {
     handle_stopped(now: Time, session: Id<Session>, stream: StreamId, code: StreamCode);
     handle_acked(now: Time, session: Id<Session>, stream: StreamId);
     handle_writable(now: Time, session: Id<Session>, stream: StreamId);
+    handle_paused(now: Time, session: Id<Session>);
+    handle_resumed(now: Time, session: Id<Session>);
     handle_closed(now: Time, session: Id<Session>, closed: Closed);
     poll_session() -> Option<Id<Session>>;
     poll_command(session: Id<Session>) -> Option<Command>;

@@ -345,8 +345,8 @@ fn watch_together(slow: bool) -> Crowd {
             let now = net.now;
             let tenth = net.hosts.get_mut(&address(TENTH)).unwrap();
             tenth.resume_reading(now);
-            tenth.pause_reading();
-            net.hosts.get_mut(&address(STOPPED)).unwrap().pause_reading();
+            tenth.pause_reading(now);
+            net.hosts.get_mut(&address(STOPPED)).unwrap().pause_reading(now);
             reads += 1;
         }
         net.step_until(Some(started + Duration::from_millis(frames * 25)));

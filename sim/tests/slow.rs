@@ -172,6 +172,57 @@ fn a_stream_that_nobody_reads_is_reset_with_its_group() {
     }
 }
 
+/// A publisher that reads no more of a subscription may well go on with it.
+#[test]
+fn who_reads_no_requests_is_not_cut_off() {
+    let limits = Limits { stall_timeout: Duration::from_secs(LIMIT), ..Limits::default() };
+    for version in Version::ALL {
+        let bench = &mut Bench::new(Config { limits: limits.clone(), ..relay_config(100) });
+        let [publisher, first, second] = [(); 3].map(|()| bench.client(version));
+        script::announce(bench, publisher, "cam");
+        script::subscribe(bench, first, 0, "cam", SubscribeParams::default());
+        script::accept(bench, publisher, 0);
+        let [asked] = bench.requests(publisher, 2)[..] else { panic!("{version}") };
+        let before = bench.sent(publisher, asked).bytes.len();
+        bench.grant(publisher, |peer| peer.stream_window = 0);
+        let urgent = SubscribeParams { priority: 200, ..SubscribeParams::default() };
+        script::subscribe(bench, second, 0, "cam", urgent);
+        bench.pass(Duration::from_secs(4 * LIMIT));
+        assert_eq!(bench.sent(publisher, asked).bytes.len(), before, "{version}: an update waits");
+        assert_eq!(bench[publisher].closed, None, "{version}");
+    }
+}
+
+/// A viewer whose streams all wait for more frames has none to give for another group.
+#[test]
+fn whose_streams_wait_for_frames_is_not_cut_off() {
+    let limits = Limits { stall_timeout: Duration::from_secs(LIMIT), ..Limits::default() };
+    for version in Version::ALL {
+        let bench = &mut Bench::new(Config { limits: limits.clone(), ..Config::default() });
+        let now = bench.now();
+        let broadcast = bench.node.publish(now, &path("cam")).unwrap();
+        let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+        let peer = bench.client(version);
+        script::subscribe(bench, peer, 0, "cam", SubscribeParams::default());
+        bench.grant(peer, |peer| peer.credit[1] = 1);
+        let now = bench.now();
+        let [quiet, next] = [(); 2].map(|()| {
+            let (group, _) = bench.node.create_group(now, track, None).unwrap();
+            bench.node.write_frame(now, group, 0, vec![7; 100].into()).unwrap();
+            bench.run();
+            group
+        });
+        bench.pass(Duration::from_secs(4 * LIMIT));
+        assert_eq!((&bench[peer].closed, bench.groups(peer).len()), (&None, 1), "{version}");
+        let now = bench.now();
+        bench.node.finish_group(now, quiet).unwrap();
+        bench.run();
+        bench.pass(Duration::from_secs(LIMIT + 3));
+        let code = bench[peer].closed.as_ref().map(|(code, _)| *code);
+        assert_eq!(code, Some(SessionCode::TIMEOUT), "{version}: now it could, for {next:?}");
+    }
+}
+
 /// When each of 98 viewers has read what, beside two that do not keep up or do.
 fn arrivals(slow: bool) -> Vec<(Time, usize, u64)> {
     let world = &mut world(2);

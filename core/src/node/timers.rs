@@ -59,8 +59,9 @@ impl Node {
     fn check_opening(&mut self, session_id: Id<Session>) {
         let limit = self.config.limits.opening_timeout;
         let Some(session) = self.sessions.get(session_id) else { return };
-        // Over a link there is no peer: another thread of the same program is late.
-        if session.is_link() {
+        // Over a link there is no peer: another thread of the same program is late. And who does not
+        // read has no right to be told.
+        if session.is_link() || session.paused {
             return;
         }
         if session.state == State::Opening {
@@ -90,7 +91,7 @@ impl Node {
         }
     }
 
-    /// A peer has to take something of what waits for it.
+    /// A peer has to take something of the groups that wait for it.
     fn check_stall(&mut self, session_id: Id<Session>) {
         if self.sessions.get(session_id).is_some_and(|session| session.stalled.is_none()) {
             self.free_blocked(session_id);

@@ -197,6 +197,32 @@ impl Node {
         self.touch(session);
     }
 
+    /// Nothing that the peer sends is read any more, so it need not say what its streams are, until
+    /// [`handle_resumed`](Self::handle_resumed).
+    pub fn handle_paused(&mut self, now: Time, session: Id<Session>) {
+        self.advance(now);
+        if let Some(state) = self.live(session) {
+            state.paused = true;
+        }
+    }
+
+    /// What the peer sends is read again. Its time to say what its streams are begins anew.
+    pub fn handle_resumed(&mut self, now: Time, session: Id<Session>) {
+        self.advance(now);
+        let now = self.now;
+        let Some(state) = self.live(session) else { return };
+        state.paused = false;
+        if state.state == State::Opening {
+            state.since = now;
+        }
+        for id in state.opening() {
+            if let Some(stream) = state.streams.get_mut(id) {
+                stream.opened = now;
+            }
+        }
+        self.arm();
+    }
+
     /// The connection is gone. Harmless after [`Command::Close`].
     pub fn handle_closed(&mut self, now: Time, session: Id<Session>, closed: Closed) {
         self.advance(now);

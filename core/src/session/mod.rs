@@ -205,6 +205,8 @@ pub struct Session {
     /// Since when the transport has taken nothing although something waits, as far as that was looked
     /// at.
     pub(crate) stalled: Option<Time>,
+    /// Nothing that the peer sends is read.
+    pub(crate) paused: bool,
     /// In the node's queue of sessions with output.
     pub(crate) dirty: bool,
     by_id: BTreeMap<StreamId, Id<Stream>>,
@@ -243,6 +245,7 @@ impl Session {
             commands: VecDeque::new(),
             offer: None,
             stalled: None,
+            paused: false,
             dirty: false,
             by_id: BTreeMap::new(),
             ready: BTreeSet::new(),
@@ -376,12 +379,17 @@ impl Session {
         self.ready.last().map(|ready| ready.stream)
     }
 
-    /// Whether something waits for the transport: bytes on a stream, or a group for a stream.
+    /// Whether groups wait for a peer that takes nothing of them: bytes on a stream, or a group for a
+    /// stream. While a stream waits for frames itself, the peer may have no other to give. Requests
+    /// that a publisher does not read, and the like, are no sign of how it takes groups.
     pub(crate) fn has_waiting(&self) -> bool {
-        let blocked = |stream: &Stream| stream.blocked && stream.send == Half::Open;
-        !self.ready.is_empty()
-            || !self.hungry.is_empty()
-            || self.streams.iter().any(|(_, stream)| blocked(stream))
+        let open =
+            |stream: &Stream| matches!(stream.kind, Kind::GroupOut(_)) && stream.send == Half::Open;
+        let mut open = self.streams.iter().map(|(_, stream)| stream).filter(|stream| open(stream));
+        match open.next() {
+            None => !self.hungry.is_empty(),
+            Some(first) => open.chain([first]).any(|stream| stream.ready || stream.blocked),
+        }
     }
 
     /// The group streams that the transport takes no bytes for, each with its group.

@@ -54,6 +54,9 @@ impl Endpoint {
             }
             Input::Start => {}
             Input::Resume => {
+                if let Some(session) = connection.session() {
+                    self.node.handle_resumed(self.time(now), session);
+                }
                 for event in connection.resume() {
                     self.handle_event(now, index, &mut connection, quic::Event::Stream(event));
                     self.handle_web(now, index, &mut connection);

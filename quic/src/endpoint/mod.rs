@@ -480,9 +480,16 @@ impl Endpoint {
     /// Reads nothing more over the connections there are, until [`Endpoint::resume_reading`]. Peers may
     /// send no more than [`TransportOptions::receive_window`] then, and a relay gives up who takes nothing
     /// for too long ([`smoq_core::Limits::stall_timeout`]). Sending goes on, and so do acknowledgements; but
-    /// a request of the peer is not heard, and fails on either side after its limit of time.
-    pub fn pause_reading(&mut self) {
-        self.connections.iter_mut().flatten().for_each(|connection| connection.pause());
+    /// a request of the peer is not heard, and an answer neither: the one who asked gives up after its limit
+    /// of time. What the peer has not said about its streams is no fault meanwhile.
+    pub fn pause_reading(&mut self, now: Instant) {
+        let time = self.time(now);
+        for connection in self.connections.iter_mut().flatten() {
+            connection.pause();
+            if let Some(session) = connection.session() {
+                self.node.handle_paused(time, session);
+            }
+        }
     }
 
     /// Reads again, at once what has come meanwhile.

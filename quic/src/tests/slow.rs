@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use smoq_core::{ClosedBy, wire::SessionCode};
+use smoq_core::{
+    ClosedBy, Config, Limits, NextGroup, Path,
+    wire::{SessionCode, TrackInfo},
+};
 
 use super::{
     session::{Viewer, add_group, finish, payload, publish, subscribe},
@@ -37,7 +40,8 @@ fn who_pauses_holds_the_sender_back_and_gets_all_later() {
         let track = publish(world);
         let reader = subscribe(world);
         world.idle(Duration::from_secs(1));
-        world.host(CLIENT).endpoint.pause_reading();
+        let now = world.now;
+        world.host(CLIENT).endpoint.pause_reading(now);
         for _ in 0..GROUPS {
             add_group(world, track, payload(SIZE));
         }
@@ -53,7 +57,7 @@ fn who_pauses_holds_the_sender_back_and_gets_all_later() {
         let now = world.now;
         let endpoint = &mut world.host(CLIENT).endpoint;
         endpoint.resume_reading(now);
-        endpoint.pause_reading();
+        endpoint.pause_reading(now);
         world.idle(Duration::from_secs(1));
         viewer.read(world, reader);
         let once = viewer.groups.len();
@@ -71,7 +75,8 @@ fn who_stays_away_is_cut_off() {
         let track = publish(world);
         subscribe(world);
         world.idle(Duration::from_secs(1));
-        world.host(CLIENT).endpoint.pause_reading();
+        let now = world.now;
+        world.host(CLIENT).endpoint.pause_reading(now);
         for _ in 0..20 {
             add_group(world, track, payload(SIZE));
         }
@@ -82,4 +87,36 @@ fn who_stays_away_is_cut_off() {
         assert_eq!(closes(world, SERVER), [(ClosedBy::Local, SessionCode::TIMEOUT, reason)]);
         assert_eq!(closes(world, CLIENT).len(), 1, "it hears of it");
     });
+}
+
+/// What the server opens meanwhile is heard later: that it has not said what it is yet, is not its fault.
+#[test]
+fn who_pauses_has_patience_with_what_it_does_not_read() {
+    for &carrier in CARRIERS {
+        let world = &mut World::new();
+        let opening_timeout = Duration::from_secs(2);
+        let limits = Limits { opening_timeout, ..Limits::default() };
+        let node = Config { limits, ..Config::default() };
+        world.add(CLIENT, EndpointConfig { node, ..EndpointConfig::default() });
+        world.add_server(SERVER, &Identity::new(&["localhost"]));
+        let id = world.connect(Target { carrier, ..target(&[SERVER]) }, Trust::Insecure);
+        world.outcome(id).unwrap();
+        let (node, time) = world.node(CLIENT);
+        let path = Path::new("room/bob").unwrap();
+        let broadcast = node.publish(time, &path).unwrap();
+        node.create_track(time, broadcast, "video", TrackInfo::default()).unwrap();
+        world.idle(Duration::from_secs(1));
+        let now = world.now;
+        world.host(CLIENT).endpoint.pause_reading(now);
+        let (node, time) = world.node(SERVER);
+        let reader = node.subscribe(time, &path, "video", Default::default()).unwrap();
+        world.idle(3 * opening_timeout);
+        let now = world.now;
+        world.host(CLIENT).endpoint.resume_reading(now);
+        world.idle(Duration::from_secs(1));
+        assert_eq!(world.node(CLIENT).0.stats().violations, 0);
+        assert_eq!(world.node(CLIENT).0.stats().subscriptions, 1, "it serves what was asked for");
+        let (node, time) = world.node(SERVER);
+        assert_eq!(node.next_group(time, reader), Ok(NextGroup::Pending));
+    }
 }

@@ -160,7 +160,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 stats.sessions = stats.sessions.saturating_sub(self.endpoint.links());
                 far.update(|answer| *answer = Some(Ok(stats)));
             }
-            Op::Pause => self.endpoint.pause_reading(),
+            Op::Pause => self.endpoint.pause_reading(now),
             Op::Resume => self.endpoint.resume_reading(now),
             Op::Shutdown { code, reason } => self.close(now, code, &reason),
             Op::Link { from, batch } => {
