@@ -1,7 +1,7 @@
 //! A thread for each endpoint, with a socket that blocks: no event loop at all.
 //!
 //!     cargo run -p smoq-embed-examples --example blocking
-//!     cargo run -p smoq-embed-examples --example blocking -- $(smoq relay's URL and fingerprint)
+//!     cargo run -p smoq-embed-examples --example blocking -- moqt://127.0.0.1:4443 FINGERPRINT
 //!
 //! Such a thread sleeps in the socket, for as long as the endpoint has nothing to do: what the endpoint
 //! gives as its timeout becomes the read timeout of the socket. If an application has to wake it from

@@ -1,10 +1,9 @@
 //! A game: two players tell each other where they are, 60 times a second.
 //!
 //!     cargo run -p smoq-embed-examples --example game_loop
-//!     cargo run -p smoq-embed-examples --example game_loop -- $(smoq relay's URL and fingerprint)
+//!     cargo run -p smoq-embed-examples --example game_loop -- moqt://127.0.0.1:4443 FINGERPRINT
 //!
-//! Nothing waits for the network. It gets a slice of each frame; what does not fit waits for the next one.
-//! That is safe: an endpoint that is driven late is late, never wrong.
+//! The network gets a slice of each frame; what does not fit waits for the next, which is late, never wrong.
 
 use std::{
     io::ErrorKind,

@@ -1,7 +1,7 @@
 //! Two endpoints in one mio loop: one publishes, the other watches.
 //!
 //!     cargo run -p smoq-embed-examples --example mio
-//!     cargo run -p smoq-embed-examples --example mio -- $(smoq relay's URL and fingerprint)
+//!     cargo run -p smoq-embed-examples --example mio -- moqt://127.0.0.1:4443 FINGERPRINT
 //!
 //! mio says that a socket is readable or writable once, and again only after it would have blocked. So a
 //! loop has to read until then, and to keep what the socket refused until it is writable.

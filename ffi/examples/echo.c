@@ -129,14 +129,14 @@ int main(int argc, char **argv) {
     check(smoq_announce(clients[PUBLISHER], now(), broadcast), "announce");
     check(smoq_watch(clients[VIEWER], now(), "echo"), "watch");
     for (int idle = 0; idle < ENDS;) {
-        uint64_t at = UINT64_MAX, time = now();
+        uint64_t time = now(), at = time + 1000000; /* come back after a second at the latest */
         idle = 0;
         for (int end = 0; end < ENDS; end++) {
             uint64_t next = work(clients[end], sockets[end].fd);
             if (next < at) at = next;
             idle += check(smoq_is_idle(clients[end]), "idle") == SMOQ_STATUS_OK;
         }
-        if (idle < ENDS) poll(sockets, ENDS, at < time ? 0 : at - time < 1000000 ? (int)(at - time) / 1000 + 1 : 1000);
+        if (idle < ENDS) poll(sockets, ENDS, at > time ? (int)((at - time) / 1000) + 1 : 0);
         for (int end = 0; end < ENDS; end++) {
             char buffer[2048];
             ssize_t size;

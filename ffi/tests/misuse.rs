@@ -182,3 +182,9 @@ fn the_first_datagram_is_there_at_once() {
         smoq_client_free(client);
     }
 }
+
+#[test]
+fn a_client_may_go_to_another_thread() {
+    fn goes<T: Send>() {}
+    goes::<SmoqClient>();
+}

@@ -15,7 +15,6 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A relay that runs until the tests end.
-#[derive(Clone)]
 pub(crate) struct RelayForTests {
     pub(crate) address: SocketAddr,
     /// In hexadecimal digits.
