@@ -1,15 +1,12 @@
 //! What every command has that connects to a relay.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use smoq_core::{Version, wire::SessionCode};
-use smoq_quic::{
-    Trust,
-    rustls::{
-        RootCertStore,
-        pki_types::{CertificateDer, pem::PemObject},
-    },
-};
+use smoq_quic::{TlsError, Trust, parse_fingerprint, rustls::RootCertStore};
 use smoq_tokio::{ClientOptions, Connection, Url};
 
 use crate::{failure::Failure, interrupt::interrupted, runtime::RuntimeArgs, terminal::tell};
@@ -32,7 +29,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, help_heading = "Connection", value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "insecure"])]
     tls_root: Option<PathBuf>,
     /// Trust the server whose certificate has this SHA-256 fingerprint, and no other one
-    #[arg(long, help_heading = "Connection", value_name = "HEX", value_parser = fingerprint, conflicts_with = "insecure")]
+    #[arg(long, help_heading = "Connection", value_name = "HEX", value_parser = parse_fingerprint, conflicts_with = "insecure")]
     tls_fingerprint: Option<[u8; 32]>,
     /// Trust every server. Whoever is on the way can read and change everything
     #[arg(long, help_heading = "Connection")]
@@ -110,7 +107,7 @@ impl ConnectArgs {
             return Ok(Trust::Fingerprints(vec![fingerprint]));
         }
         if let Some(file) = &self.tls_root {
-            return roots_in(file).map(Trust::Roots);
+            return roots_in(file);
         }
         let mut roots = RootCertStore::empty();
         // A system without roots has nothing to add; the handshake tells that it trusts nobody.
@@ -122,19 +119,13 @@ impl ConnectArgs {
     }
 }
 
-fn roots_in(file: &Path) -> Result<RootCertStore, Failure> {
+fn roots_in(file: &Path) -> Result<Trust, Failure> {
     let failed = |error: String| Failure::Roots { path: file.to_owned(), error };
-    let mut roots = RootCertStore::empty();
-    let certificates =
-        CertificateDer::pem_file_iter(file).map_err(|error| failed(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(failed("there is no certificate in it".into()));
-    }
-    Ok(roots)
+    let pem = fs::read(file).map_err(|error| failed(error.to_string()))?;
+    Trust::roots_from_pem(&pem).map_err(|error| match error {
+        TlsError::NoRoots => failed("there is no certificate in it".into()),
+        error => failed(error.to_string()),
+    })
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -147,44 +138,9 @@ pub(crate) fn without_query(url: &Url) -> String {
     url.clone().with_path(url.path_only()).to_string()
 }
 
-/// Hexadecimal digits, with or without colons.
-fn fingerprint(text: &str) -> Result<[u8; 32], String> {
-    let digits: Vec<u8> = text
-        .bytes()
-        .filter(|&byte| byte != b':')
-        .map(digit)
-        .collect::<Option<_>>()
-        .ok_or(NO_FINGERPRINT)?;
-    let bytes: Vec<u8> =
-        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | d)).collect();
-    if digits.len() != 64 {
-        return Err(NO_FINGERPRINT.into());
-    }
-    bytes.try_into().map_err(|_| NO_FINGERPRINT.into())
-}
-
-const NO_FINGERPRINT: &str =
-    "a SHA-256 fingerprint has 64 hexadecimal digits; the relay prints its own when it starts";
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).map(|digit| digit as u8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fingerprints_are_hexadecimal() {
-        let bytes: [u8; 32] = std::array::from_fn(|index| 0xa0 + index as u8);
-        let plain: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let colons = bytes.map(|byte| format!("{byte:02X}")).join(":");
-        assert_eq!(fingerprint(&plain), Ok(bytes));
-        assert_eq!(fingerprint(&colons), Ok(bytes));
-        for bad in ["", "a0", &plain[1..], &format!("{plain}00"), &plain.replace('a', "g")] {
-            assert!(fingerprint(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn only_this_machine_is_loopback() {

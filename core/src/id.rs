@@ -13,6 +13,17 @@ pub struct Id<T> {
 }
 
 impl<T> Id<T> {
+    /// The id as a number, for callers that have no types, such as C.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The id that [`to_bits`](Self::to_bits) made a number of. Any other number is an id of nothing, or of
+    /// another thing of the same kind; one from an id of another kind too.
+    pub fn from_bits(bits: u64) -> Self {
+        Self { index: bits as u32, generation: (bits >> 32) as u32, kind: PhantomData }
+    }
+
     pub(crate) fn index(self) -> usize {
         self.index as usize
     }
@@ -175,9 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn an_id_survives_as_text() {
+    fn an_id_survives_as_text_and_as_number() {
         let id: Id<()> = "7v2".parse().unwrap();
         assert_eq!(alloc::format!("{id}"), "7v2");
+        assert_eq!(Id::from_bits(id.to_bits()), id);
         assert!("7".parse::<Id<()>>().is_err() && "v2".parse::<Id<()>>().is_err());
     }
 

@@ -8,6 +8,7 @@ pub mod binding;
 mod config;
 mod error;
 mod event;
+mod frames;
 mod id;
 mod limits;
 mod link;
@@ -28,6 +29,7 @@ pub use event::{
     Announced, Backlog, Closed, ClosedBy, Command, Dir, Event, FrameChunk, NextGroup, Read, Send,
     StreamId,
 };
+pub use frames::{Frame, Frames, NextFrame};
 pub use id::Id;
 pub use limits::Limits;
 pub use link::{Batch, Heard, Link};

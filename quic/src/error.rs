@@ -12,12 +12,20 @@ pub enum TlsError {
     /// The chain does not parse, the key does not fit to it, or its kind is not supported.
     #[error("the certificate chain or its private key cannot be used: {0}")]
     Certificate(rustls::Error),
+    /// A root certificate does not parse.
+    #[error("the root certificates cannot be used: {0}")]
+    Roots(String),
     /// There is nothing to trust.
     #[error("there is no root certificate to trust: add one, or pin the server's fingerprint")]
     NoRoots,
     /// There is no fingerprint to compare with.
     #[error("there is no fingerprint to compare with: add one")]
     NoFingerprints,
+    /// A fingerprint is written in another way.
+    #[error(
+        "a SHA-256 fingerprint has 64 hexadecimal digits; the relay prints its own when it starts"
+    )]
+    FingerprintDigits,
 }
 
 /// Why a server's certificate was refused.

@@ -23,6 +23,7 @@ mod connection;
 mod crypto;
 mod endpoint;
 mod error;
+mod fingerprint;
 mod listener;
 mod pace;
 mod shard;
@@ -39,9 +40,10 @@ pub use connection::ConnectionStats;
 pub use crypto::random_seed;
 pub use endpoint::{Endpoint, Event, Transmit};
 pub use error::{CertificateProblem, ConnectError, TlsError};
+pub use fingerprint::{fingerprint, parse_fingerprint};
 pub use rustls;
 pub use shard::Misdirected;
-pub use tls::{ClientTls, ServerTls, Trust, fingerprint};
+pub use tls::{ClientTls, ServerTls, Trust};
 
 #[cfg(test)]
 mod tests;

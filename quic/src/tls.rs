@@ -11,18 +11,12 @@ use rustls::{
         verify_server_cert_signed_by_trust_anchor,
     },
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::{ParsedCertificate, ResolvesServerCert},
 };
 use smoq_core::{Carrier, Version};
 
-use crate::{TlsError, web::Web};
-
-/// The SHA-256 of a certificate in DER: what a client pins.
-pub fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
-    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
-    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
-}
+use crate::{TlsError, fingerprint::fingerprint, web::Web};
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
@@ -96,6 +90,24 @@ pub enum Trust {
     Fingerprints(Vec<[u8; 32]>),
     /// Everybody. For experiments: whoever is on the path can read and change everything.
     Insecure,
+}
+
+impl Trust {
+    /// The roots in a PEM text.
+    ///
+    /// # Errors
+    /// [`TlsError::Roots`] if one of them cannot be read, [`TlsError::NoRoots`] if there is none.
+    pub fn roots_from_pem(pem: &[u8]) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| TlsError::Roots(error.to_string()))?;
+            roots.add(certificate).map_err(|error| TlsError::Roots(error.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(TlsError::NoRoots);
+        }
+        Ok(Self::Roots(roots))
+    }
 }
 
 /// How a client meets a server. Cheap to clone; make it once and use it for all connections, which

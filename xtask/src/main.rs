@@ -96,6 +96,7 @@ const TASKS: &[Task] = &[
 const MSRV: &str = "1.88";
 const MSRV_PACKAGES: &[&str] = &[
     "smoq-core",
+    "smoq-ffi",
     "smoq-h3",
     "smoq-quic",
     "smoq-runtime",

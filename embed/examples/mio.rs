@@ -1,0 +1,110 @@
+//! Two endpoints in one mio loop: one publishes, the other watches.
+//!
+//!     cargo run -p smoq-embed-examples --example mio
+//!     cargo run -p smoq-embed-examples --example mio -- moqt://127.0.0.1:4443 FINGERPRINT
+//!
+//! mio says that a socket is readable or writable once, and again only after it would have blocked. So a
+//! loop has to read until then, and to keep what the socket refused until it is writable.
+
+use std::{
+    io::{self, ErrorKind},
+    time::Instant,
+};
+
+use bytes::BytesMut;
+use mio::{Events, Interest, Poll, Token, net::UdpSocket};
+use smoq_embed_examples::{DATAGRAM, Error, Peer, Relay, Talk, peers};
+use smoq_quic::{Endpoint, Transmit};
+
+/// An endpoint with all that its loop keeps for it.
+struct Line {
+    endpoint: Endpoint,
+    socket: UdpSocket,
+    talk: Talk,
+    outbox: Vec<u8>,
+    /// What `outbox` holds that a full socket refused.
+    held: Option<Transmit>,
+}
+
+impl Line {
+    fn new(peer: Peer, talk: Talk, poll: &Poll, token: Token) -> io::Result<Self> {
+        peer.socket.set_nonblocking(true)?;
+        let mut socket = UdpSocket::from_std(peer.socket);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut socket, token, both)?;
+        Ok(Self { endpoint: peer.endpoint, socket, talk, outbox: Vec::new(), held: None })
+    }
+
+    /// Reads until the socket is empty.
+    fn receive(&mut self, inbox: &mut [u8]) -> io::Result<()> {
+        loop {
+            match self.socket.recv_from(inbox) {
+                Ok((size, remote)) => {
+                    let (now, data) = (Instant::now(), BytesMut::from(&inbox[..size]));
+                    self.endpoint.handle_datagram(now, remote, None, 0, data);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Acts and sends until there is nothing more, or until the socket is full.
+    fn work(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        self.endpoint.handle_timeout(now);
+        loop {
+            let acted = self.talk.act(&mut self.endpoint, now)?;
+            let held = self.held.take();
+            let next = held.or_else(|| self.endpoint.poll_transmit(now, 1, &mut self.outbox));
+            match next {
+                Some(transmit) => match self.socket.send_to(&self.outbox, transmit.remote) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        self.held = Some(transmit);
+                        return Ok(());
+                    }
+                    Err(error) => self.endpoint.handle_send_error(now, transmit.remote, &error),
+                },
+                None if acted => {}
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.held.is_none() && self.talk.is_over(&self.endpoint)
+    }
+}
+
+pub(crate) fn run(relay: Option<Relay>) -> Result<Vec<String>, Error> {
+    let now = Instant::now();
+    let mut poll = Poll::new()?;
+    let [mut publisher, mut viewer] = peers(relay, now)?;
+    let say = Talk::publisher(&mut publisher.endpoint, now)?;
+    let listen = Talk::viewer(&mut viewer.endpoint, now)?;
+    let mut lines =
+        [Line::new(publisher, say, &poll, Token(0))?, Line::new(viewer, listen, &poll, Token(1))?];
+    let (mut events, mut inbox) = (Events::with_capacity(16), vec![0; DATAGRAM]);
+    loop {
+        lines.iter_mut().try_for_each(Line::work)?;
+        if lines.iter().all(Line::is_over) {
+            let [_, viewer] = lines;
+            return Ok(viewer.talk.into_heard());
+        }
+        let next = lines.iter().filter_map(|line| line.endpoint.poll_timeout()).min();
+        let wait = next.map(|at| at.saturating_duration_since(Instant::now()));
+        match poll.poll(&mut events, wait) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+        for event in events.iter().filter(|event| event.is_readable()) {
+            lines[event.token().0].receive(&mut inbox)?;
+        }
+    }
+}
+
+fn main() -> Result<(), Error> {
+    run(Relay::from_args()?).map(drop)
+}
