@@ -41,6 +41,7 @@ pub use endpoint::{Endpoint, Event, Transmit};
 pub use error::{CertificateProblem, ConnectError, TlsError};
 pub use rustls;
 pub use shard::Misdirected;
+pub use smoq_tape as tape;
 pub use tls::{ClientTls, ServerTls, Trust, fingerprint};
 
 #[cfg(test)]

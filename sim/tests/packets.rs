@@ -149,7 +149,7 @@ impl Net {
         }
     }
 
-    fn node(&mut self, host: u8) -> (&mut smoq_core::Node, smoq_core::Time) {
+    fn node(&mut self, host: u8) -> (&mut smoq_tape::Recorder, smoq_core::Time) {
         let endpoint = self.hosts.get_mut(&address(host)).unwrap();
         let time = endpoint.time(self.now);
         (endpoint.node_mut(), time)
@@ -167,7 +167,7 @@ fn server() -> ServerConfig {
 
 /// Reads all there is, and says how many bytes that was, and how many groups were cut off.
 fn read(
-    node: &mut smoq_core::Node,
+    node: &mut smoq_tape::Recorder,
     now: smoq_core::Time,
     reader: Id<Reader>,
     open: &mut Vec<Id<smoq_core::GroupReader>>,
