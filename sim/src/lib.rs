@@ -1,18 +1,21 @@
 //! Deterministic simulation of smoq nodes: production code over a virtual network in virtual time.
 //!
 //! [`World`] runs honest nodes against each other over streams that are cut, delayed and reordered by
+//! a seed. [`Bench`] puts one node in front of scripted peers that say whatever a test wants.
 //! Every node is a [`Recorder`], so that what went into it can be replayed.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod link;
 mod rng;
+mod scripted;
 mod viewer;
 mod world;
 
 pub use bench::{Bench, Peer, PeerId, Sent};
 pub use link::LinkConfig;
 pub use rng::Rng;
+pub use scripted::Scripted;
 pub use smoq_tape::Recorder;
 pub use viewer::{GroupLog, Viewer};
 pub use world::{Connection, NodeId, World};
