@@ -7,6 +7,7 @@ mod executor;
 #[cfg(feature = "h3")]
 mod http;
 mod log;
+mod record;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -24,9 +25,12 @@ use smoq_quic::{ServerTls, TlsError, TransportOptions, fingerprint};
 use smoq_tokio::{ListenError, Server, ServerOptions, Url};
 use thiserror::Error;
 
+use record::Writers;
+
 pub use certificate::{CertificateError, Identity, development_certificate};
 pub use executor::Executor;
 pub use log::Log;
+pub use record::{Record, RecordError};
 
 /// The UDP port of a relay that is told no other.
 pub const DEFAULT_PORT: u16 = 4443;
@@ -66,6 +70,8 @@ pub struct Config {
     pub shards: Option<NonZeroU8>,
     /// What runs it.
     pub executor: Executor,
+    /// Whether to record what goes into its nodes, to replay it.
+    pub record: Option<Record>,
 }
 
 /// Why a relay does not start.
@@ -77,6 +83,9 @@ pub enum BindError {
     /// The certificate does not work.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// No file to record to.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// No socket.
     #[error("{0}; stop what listens there, or choose another address or port with --listen")]
     Listen(#[from] ListenError),
@@ -94,6 +103,7 @@ pub struct Relay {
     server: Server,
     fingerprint: [u8; 32],
     door: SideDoor,
+    writers: Writers,
 }
 
 /// Tells browsers the fingerprint of the certificate, until it is dropped.
@@ -162,7 +172,7 @@ impl Relay {
         config: Config,
         change: impl FnOnce(&mut ServerOptions),
     ) -> Result<Self, BindError> {
-        let Config { listen, certificate, limits, transport, shards, executor } = config;
+        let Config { listen, certificate, limits, transport, shards, executor, record } = config;
         let shards = shards.unwrap_or_else(|| executor.default_shards());
         let identity = match &certificate {
             CertificateSource::Development => Identity::development()?,
@@ -184,6 +194,11 @@ impl Relay {
         let node = smoq_core::Config { hop: random_hop(), seed: random(), limits };
         let mut options =
             ServerOptions { transport, node, ..ServerOptions::new(addresses[0], tls) };
+        let mut writers = Writers::default();
+        if let Some(record) = record {
+            let (recordings, threads) = record::start(&record, shards.get())?;
+            (options.record, writers) = (Some(recordings), threads);
+        }
         change(&mut options);
         let bind = |listen: &SocketAddr| {
             let options = ServerOptions { listen: *listen, ..options.clone() };
@@ -191,7 +206,7 @@ impl Relay {
         };
         let first = bind(&addresses[0]);
         let (server, door) = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;
-        Ok(Self { server, fingerprint, door })
+        Ok(Self { server, fingerprint, door, writers })
     }
 
     /// Where it listens, with the port that was chosen.
@@ -230,11 +245,15 @@ impl Relay {
                 () = &mut shutdown => break,
                 event = self.server.next() => match event {
                     Some(event) => log.event(&event, self.server.missed()),
-                    None => return Err(Stopped),
+                    None => {
+                        self.writers.join();
+                        return Err(Stopped);
+                    }
                 },
             }
         }
         self.server.shutdown(SessionCode::NO_ERROR, "the relay shuts down").await;
+        self.writers.join();
         Ok(())
     }
 }
