@@ -1,7 +1,7 @@
 //! Purity of core: no clock, lock, thread, waker, randomness or std, neither in its text nor in what
-//! it depends on. The same of the text of tape, and of signal, its server aside; of HTTP/3: no std. And no executor in
-//! the crates that must run on any, none but its own in the crate of one, and no HTTP/3 in what is built
-//! without it.
+//! it depends on. The same of the text of tape, and of signal, its server aside; of HTTP/3: no std. And no
+//! executor in the crates that must run on any, none but its own in the crate of one, and no HTTP/3 in
+//! what is built without it.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
