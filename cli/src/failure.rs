@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, process::ExitCode};
 
-use smoq_quic::{CertificateProblem, ConnectError as QuicError};
+use smoq_quic::{CertificateProblem, ConnectError as QuicError, tape::ReplayError};
 use smoq_tokio::{ConnectError, Error, Reason, SubscribeError, core::PathError};
 use thiserror::Error as ThisError;
 
@@ -46,6 +46,22 @@ pub(crate) enum Failure {
     DemoSilence(usize),
     #[error("cannot write {path}: {source}; choose another file with --output")]
     Write { path: PathBuf, source: io::Error },
+    #[error("cannot read {path}: {source}")]
+    Recording { path: PathBuf, source: io::Error },
+    #[error("cannot replay {path}: {error}")]
+    Replay { path: PathBuf, error: ReplayError },
+    #[error("{done} inputs were replayed; {error}")]
+    Damaged { done: u64, error: ReplayError },
+    #[error(
+        "input {number} is the first that is not as recorded, or of which something else has come: {line}"
+    )]
+    Different { number: u64, line: String },
+    #[error("the recordings are alike as far as one of them is good: {0}")]
+    Compare(ReplayError),
+    #[error("the recordings differ at input {number}")]
+    Differ { number: u64 },
+    #[error("input {number} makes the node panic: please report it, with the recording")]
+    Panic { number: u64 },
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -18,6 +18,7 @@ mod pace;
 mod publish;
 mod relay;
 mod reorder;
+mod replay;
 mod runtime;
 mod signal;
 mod subscribe;
@@ -73,6 +74,7 @@ enum Command {
     Bench(bench::Args),
     Signal(signal::Args),
     Generate(generate::Args),
+    Replay(replay::Args),
 }
 
 fn main() -> ExitCode {
@@ -105,6 +107,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Bench(args) => bench::run(args).await,
             Command::Signal(args) => signal::run(args).await,
             Command::Generate(args) => generate::run(args),
+            Command::Replay(args) => replay::run(args),
         }
     });
     // A thread may still wait for standard input; nobody waits for it.

@@ -1,9 +1,9 @@
 //! `smoq relay`
 
-use std::{num::NonZeroU8, time::Duration};
+use std::{num::NonZeroU8, path::PathBuf, time::Duration};
 
 use smoq_core::Limits;
-use smoq_relay::{Config, Relay};
+use smoq_relay::{Config, Record, Relay};
 
 use crate::{
     failure::Failure,
@@ -38,6 +38,14 @@ pub(crate) struct Args {
     /// When it is to stop, ask clients to connect anew (GOAWAY) and serve them so many seconds more
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     drain: u16,
+    /// Record everything that goes into the relay, payload and tokens included, for `smoq replay`; each
+    /// shard after the first has a file of its own, with its number behind the name. What an earlier relay
+    /// has recorded there is kept as FILE.old
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// MiB at which the recording of a shard ends; the relay goes on
+    #[arg(long, value_name = "MIB", default_value_t = 256, requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
+    record_limit: u32,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -52,7 +60,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     let limits = Limits { store_bytes: (args.store as usize) << 20, ..Limits::default() };
     let drain = Duration::from_secs(args.drain.into());
-    let config = Config { shards: args.shards, drain, ..args.listen.config(limits) };
+    let limit = u64::from(args.record_limit) << 20;
+    let record = args.record.map(|file| Record { file, limit });
+    let config = Config { shards: args.shards, drain, record, ..args.listen.config(limits) };
     let certificate = config.certificate.clone();
     let relay = Relay::bind(config)?;
     announce(&relay, "", &certificate);

@@ -61,6 +61,25 @@ pub enum NextFrame {
     Failed(StreamCode),
 }
 
+/// Where [`Frames`] takes groups from: a [`Node`], or what stands in for one.
+pub trait Groups {
+    /// [`Node::next_group`].
+    fn next_group(&mut self, now: Time, reader: Id<Reader>) -> Result<NextGroup, Misuse>;
+
+    /// [`Node::read`].
+    fn read(&mut self, group: Id<GroupReader>, max: usize) -> Result<Read, Misuse>;
+}
+
+impl Groups for Node {
+    fn next_group(&mut self, now: Time, reader: Id<Reader>) -> Result<NextGroup, Misuse> {
+        self.next_group(now, reader)
+    }
+
+    fn read(&mut self, group: Id<GroupReader>, max: usize) -> Result<Read, Misuse> {
+        self.read(group, max)
+    }
+}
+
 #[derive(Debug)]
 struct OpenGroup {
     id: Id<GroupReader>,
@@ -81,7 +100,7 @@ impl Frames {
     }
 
     /// What comes next. Fails with [`Misuse::Stale`] after [`Node::unsubscribe`].
-    pub fn next(&mut self, node: &mut Node, now: Time) -> Result<NextFrame, Misuse> {
+    pub fn next(&mut self, node: &mut impl Groups, now: Time) -> Result<NextFrame, Misuse> {
         loop {
             for index in 0..self.groups.len() {
                 let Some(next) = self.groups[index].next(node)? else { continue };
@@ -107,7 +126,7 @@ impl Frames {
 
 impl OpenGroup {
     /// The next frame, or the end of the group; `None` if there is nothing yet.
-    fn next(&mut self, node: &mut Node) -> Result<Option<NextFrame>, Misuse> {
+    fn next(&mut self, node: &mut impl Groups) -> Result<Option<NextFrame>, Misuse> {
         let group = self.sequence;
         loop {
             let chunk = match node.read(self.id, WHOLE)? {

@@ -29,7 +29,7 @@ pub use event::{
     Announced, Backlog, Closed, ClosedBy, Command, Dir, Event, FrameChunk, NextGroup, Read, Send,
     StreamId,
 };
-pub use frames::{Frame, Frames, NextFrame};
+pub use frames::{Frame, Frames, Groups, NextFrame};
 pub use id::Id;
 pub use limits::Limits;
 pub use link::{Batch, Heard, Link};

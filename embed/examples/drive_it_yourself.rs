@@ -34,7 +34,7 @@ pub(crate) fn watch(relay: SocketAddr, pin: &str, name: &str, out: &mut impl Wri
                 Event::Core(Core::Closed { closed, .. }) if closed.by != ClosedBy::Local => {
                     return Err(closed.reason.into());
                 }
-                Event::Connected { .. } | Event::Core(_) => {}
+                Event::Connected { .. } | Event::Core(_) | Event::Link(_) => {}
             }
         }
         // 2. What we want.

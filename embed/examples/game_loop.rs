@@ -91,7 +91,7 @@ impl Player {
                 Event::ConnectFailed { error, .. } => return Err(error.into()),
                 Event::Core(Core::Closed { closed, .. }) => return Err(closed.reason.into()),
                 // All other ones say when to look, and a game looks in each frame.
-                Event::Connected { .. } | Event::Core(_) => {}
+                Event::Connected { .. } | Event::Core(_) | Event::Link(_) => {}
             }
         }
         let (time, node) = (self.endpoint.time(now), self.endpoint.node_mut());

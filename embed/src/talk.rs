@@ -72,7 +72,7 @@ impl Talk {
                         endpoint.close_all(now, SessionCode::NO_ERROR, "done");
                     }
                 }
-                Event::Connected { .. } | Event::Core(_) => {}
+                Event::Connected { .. } | Event::Core(_) | Event::Link(_) => {}
             }
         }
         Ok(acted)

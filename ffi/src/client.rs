@@ -9,11 +9,13 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use smoq_core::{
-    Announced, Event as Core, Frames, Id, NextFrame, Node, Path, Reader, Start, SubscribeOptions,
-    Time, Watcher,
+    Announced, Event as Core, Frames, Id, NextFrame, Path, Reader, Start, SubscribeOptions, Time,
+    Watcher,
     wire::{GroupOrder, SessionCode},
 };
-use smoq_quic::{ClientTls, Endpoint, EndpointConfig, Event, Target, TransportOptions, Trust};
+use smoq_quic::{
+    ClientTls, Endpoint, EndpointConfig, Event, Target, TransportOptions, Trust, tape::Recorder,
+};
 
 use crate::{
     error::{Error, text_for_c},
@@ -83,7 +85,7 @@ impl Client {
     }
 
     /// The node, and `now` as it counts.
-    pub(crate) fn node(&mut self, now: u64) -> Result<(&mut Node, Time), Error> {
+    pub(crate) fn node(&mut self, now: u64) -> Result<(&mut Recorder, Time), Error> {
         let now = self.at(now)?;
         let time = self.endpoint.time(now);
         Ok((self.endpoint.node_mut(), time))
@@ -154,8 +156,10 @@ impl Client {
                     self.watcher = Some(watcher);
                     continue;
                 }
+                Event::Core(Core::Goaway { uri, .. }) => self.event(SmoqEventKind::Goaway, &uri),
                 // A broken rule that costs the session is followed by its end.
                 Event::Connected { .. }
+                | Event::Link(_)
                 | Event::Core(Core::Request { .. } | Core::Violation { .. }) => continue,
             };
             return Ok(Some(event));

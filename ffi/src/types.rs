@@ -103,6 +103,9 @@ pub enum SmoqEventKind {
     Wanted,
     /// Nobody does any more.
     Unwanted,
+    /// The server is about to go: `text` is the URI where it says to connect to, empty for the same place.
+    /// It says so without proof. What runs goes on; what is asked from now on fails.
+    Goaway,
 }
 
 /// What happened, and to what. Fields that the kind does not name are 0 or empty.

@@ -23,6 +23,9 @@ pub struct EndpointConfig {
     /// Which shard of a server it is, if that has several. All of them have the same `seed` then, or a
     /// peer whose address changes is told by the wrong one that its connection does not exist.
     pub shard: Option<Shard>,
+    /// Whether to record what goes into the node, and how many bytes at most. What was recorded is taken
+    /// out by [`Recorder::take_recording`](smoq_tape::Recorder::take_recording).
+    pub record: Option<u64>,
 }
 
 /// One of several endpoints that serve one address, each on a socket of its own (SO_REUSEPORT).

@@ -12,10 +12,10 @@ use quinn_proto::{
     crypto::rustls::HandshakeData,
 };
 use smoq_core::{
-    Closed, ClosedBy, Dir, Id, Node, Session, StreamId, Time, Version,
-    binding::pump,
+    Closed, ClosedBy, Dir, Id, Session, StreamId, Time, Version,
     wire::{SessionCode, StreamCode},
 };
+use smoq_tape::Recorder;
 
 use crate::{
     ConnectId, codes,
@@ -291,14 +291,14 @@ impl Connection {
         &mut self,
         now: Instant,
         time: Time,
-        node: &mut Node,
+        node: &mut Recorder,
         scratch: &mut Vec<Bytes>,
         max_segments: usize,
         buf: &mut Vec<u8>,
     ) -> Option<quic::Transmit> {
         loop {
             if let Some(session) = self.session().filter(|_| self.hungry) {
-                pump(node, time, session, &mut self.transport(now), scratch);
+                node.pump(time, session, &mut self.transport(now), scratch);
                 self.hungry = self.room() == 0;
             }
             if let Some(transmit) = self.quic.poll_transmit(now, max_segments, buf) {

@@ -43,6 +43,7 @@ pub use error::{CertificateProblem, ConnectError, TlsError};
 pub use fingerprint::{fingerprint, parse_fingerprint};
 pub use rustls;
 pub use shard::Misdirected;
+pub use smoq_tape as tape;
 pub use tls::{ClientTls, ServerTls, Trust};
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Who is told what happened to the streams of a connection.
 
 use bytes::Bytes;
-use smoq_core::{Dir, Id, Node, Session, StreamId, Time, wire::StreamCode};
+use smoq_core::{Dir, Id, Session, StreamId, Time, wire::StreamCode};
+use smoq_tape::Recorder;
 
 /// Is told what happened to the streams of a connection.
 pub(crate) trait Listener {
@@ -21,7 +22,7 @@ pub(crate) trait Listener {
 
 /// A session of a node, at a time.
 pub(crate) struct Ear<'a> {
-    pub(crate) node: &'a mut Node,
+    pub(crate) node: &'a mut Recorder,
     pub(crate) session: Id<Session>,
     pub(crate) time: Time,
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use smoq_core::{Batch, Id, Link, Node, Session, Side, Time};
+use smoq_core::{Batch, Id, Link, Session, Side, Time};
+use smoq_tape::Recorder;
 
 use crate::{Shard, crypto::CID_BYTES};
 
@@ -112,27 +113,27 @@ impl Links {
 
     pub(crate) fn handle(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         session: Id<Session>,
         batch: Batch,
     ) {
         if let Some(entry) = self.links.get_mut(&session) {
-            entry.link.handle(node, now, session, batch);
+            entry.link.hear(batch, |heard| node.hear(now, session, heard));
             self.wake(session);
         }
     }
 
     pub(crate) fn poll(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         scratch: &mut Vec<Bytes>,
     ) -> Option<(Id<Session>, Batch)> {
         while let Some(session) = self.queue.pop_front() {
             let Some(entry) = self.links.get_mut(&session) else { continue };
             entry.queued = false;
-            entry.link.pump(node, now, session, scratch);
+            node.pump(now, session, &mut entry.link, scratch);
             if let Some(batch) = entry.link.take() {
                 return Some((session, batch));
             }

@@ -7,6 +7,7 @@ mod executor;
 #[cfg(feature = "h3")]
 mod http;
 mod log;
+mod record;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -25,9 +26,12 @@ use smoq_quic::{ServerTls, TlsError, TransportOptions, fingerprint};
 use smoq_tokio::{ListenError, Server, ServerOptions, Url};
 use thiserror::Error;
 
+use record::Writers;
+
 pub use certificate::{CertificateError, Identity, development_certificate};
 pub use executor::Executor;
 pub use log::Log;
+pub use record::{Record, RecordError};
 
 /// The UDP port of a relay that is told no other.
 pub const DEFAULT_PORT: u16 = 4443;
@@ -70,6 +74,8 @@ pub struct Config {
     /// How long peers may take to move when it is to stop: they are asked to connect anew (GOAWAY), and
     /// what is left after this time is closed. Zero closes at once.
     pub drain: Duration,
+    /// Whether to record what goes into its nodes, to replay it.
+    pub record: Option<Record>,
 }
 
 /// Why a relay does not start.
@@ -81,6 +87,9 @@ pub enum BindError {
     /// The certificate does not work.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// No file to record to.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// No socket.
     #[error("{0}; stop what listens there, or choose another address or port with --listen")]
     Listen(#[from] ListenError),
@@ -99,6 +108,7 @@ pub struct Relay {
     fingerprint: [u8; 32],
     door: SideDoor,
     drain: Duration,
+    writers: Writers,
 }
 
 /// Tells browsers the fingerprint of the certificate, until it is dropped.
@@ -167,7 +177,8 @@ impl Relay {
         config: Config,
         change: impl FnOnce(&mut ServerOptions),
     ) -> Result<Self, BindError> {
-        let Config { listen, certificate, limits, transport, shards, executor, drain } = config;
+        let Config { listen, certificate, limits, transport, shards, executor, drain, record } =
+            config;
         let shards = shards.unwrap_or_else(|| executor.default_shards());
         let identity = match &certificate {
             CertificateSource::Development => Identity::development()?,
@@ -189,6 +200,11 @@ impl Relay {
         let node = smoq_core::Config { hop: random_hop(), seed: random(), limits };
         let mut options =
             ServerOptions { transport, node, ..ServerOptions::new(addresses[0], tls) };
+        let mut writers = Writers::default();
+        if let Some(record) = record {
+            let (recordings, threads) = record::start(&record, shards.get())?;
+            (options.record, writers) = (Some(recordings), threads);
+        }
         change(&mut options);
         let bind = |listen: &SocketAddr| {
             let options = ServerOptions { listen: *listen, ..options.clone() };
@@ -196,7 +212,7 @@ impl Relay {
         };
         let first = bind(&addresses[0]);
         let (server, door) = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;
-        Ok(Self { server, fingerprint, door, drain })
+        Ok(Self { server, fingerprint, door, drain, writers })
     }
 
     /// Where it listens, with the port that was chosen.
@@ -228,6 +244,13 @@ impl Relay {
     /// Relays, and logs what happens, until `shutdown` is done. Returns when the peers were told; fails
     /// when it stopped by itself.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
+        let writers = std::mem::take(&mut self.writers);
+        let result = self.serve(shutdown).await;
+        writers.join();
+        result
+    }
+
+    async fn serve(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
         let mut log = Log::default();
         self.log_until(&mut log, shutdown, |_| false).await?;
         // It fails only if the server has stopped, which the next event tells.

@@ -17,6 +17,7 @@ use crate::{
     op::{Op, Ops},
     origin::Origin,
     random::random,
+    record::Sink,
     runtime::{Runtime, Timer},
     slot::{Near, slot},
     udp,
@@ -104,7 +105,8 @@ pub async fn connect<R: Runtime>(
     let (ops, receiver) = mailbox(CAPACITY);
     let (near, far) = slot(ConnectionState::default());
     let role = Role::Client { far, port: url.port() };
-    runtime.spawn(Driver::new(endpoint, socket, timer, receiver, role, Shards::default()));
+    let (shards, sink) = (Shards::default(), Sink::default());
+    runtime.spawn(Driver::new(endpoint, socket, timer, receiver, role, shards, sink));
     let (remote, version) = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
     let path_in_names = url.carrier() == Carrier::Raw
         && !version.has_setup()

@@ -19,6 +19,7 @@ mod op;
 mod origin;
 mod publish;
 mod random;
+mod record;
 mod runtime;
 mod server;
 mod slot;
@@ -34,9 +35,9 @@ mod url;
 pub mod exports {
     pub use crate::{
         Announcements, Broadcast, ClientOptions, ConnectError, Connection, Error, Frame,
-        GroupError, GroupReader, GroupWriter, ListenError, Origin, Reason, Runtime, Server,
-        ServerEvent, ServerOptions, SessionId, SubscribeError, Subscription, TrackWriter, TryError,
-        Url, UrlError, core, quic,
+        GroupError, GroupReader, GroupWriter, ListenError, Origin, Reason, Recordings, Runtime,
+        Server, ServerEvent, ServerOptions, SessionId, SubscribeError, Subscription, TrackWriter,
+        TryError, Url, UrlError, core, quic,
     };
 }
 
@@ -45,6 +46,7 @@ pub use error::{ConnectError, Error, GroupError, ListenError, Reason, SubscribeE
 pub use events::{ServerEvent, SessionId};
 pub use origin::{Announcements, Origin};
 pub use publish::{Broadcast, GroupWriter, TrackWriter};
+pub use record::Recordings;
 pub use runtime::{Runtime, Socket, Timer};
 pub use server::{Server, ServerOptions};
 pub use smoq_core as core;

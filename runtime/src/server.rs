@@ -25,6 +25,7 @@ use crate::{
     origin::Origin,
     publish::answer,
     random::random,
+    record::{Recordings, Sink},
     runtime::{Runtime, Timer},
     slot::{Near, slot},
     udp,
@@ -46,6 +47,8 @@ pub struct ServerOptions {
     /// The server's node. Its seed and its hop have to differ from those of other nodes; a relay that
     /// restarts had better keep its hop.
     pub node: smoq_core::Config,
+    /// Where to record what goes into the nodes; `None` records nothing.
+    pub record: Option<Recordings>,
 }
 
 impl ServerOptions {
@@ -59,6 +62,7 @@ impl ServerOptions {
             discover: Discover::Everything,
             transport: TransportOptions::default(),
             node: smoq_core::Config { hop, seed: random(), ..smoq_core::Config::default() },
+            record: None,
         }
     }
 }
@@ -114,6 +118,8 @@ impl Server {
         })?;
         let timers: Vec<_> = runtimes.iter().map(Runtime::timer).collect();
         let now = timers[0].now();
+        let senders = options.record.as_ref().map_or_else(Vec::new, |record| record.to.clone());
+        let mut sinks = senders.into_iter();
         let sockets = udp::bind_shared(address, runtimes.len()).map_err(failed)?;
         let local_addr = sockets[0].local_addr().map_err(failed)?;
         let mut endpoints: Vec<_> =
@@ -134,7 +140,8 @@ impl Server {
             let keep = if index == 0 { mailboxes[1..].to_vec() } else { Vec::new() };
             let others = Shards::new(index, peers, keep);
             let role = Role::server(far, index);
-            runtime.spawn(Driver::new(endpoint, socket, timer, receiver, role, others));
+            let sink = Sink::new(sinks.next());
+            runtime.spawn(Driver::new(endpoint, socket, timer, receiver, role, others, sink));
         }
         Ok(Self { shards, turn: 0, local_addr })
     }
@@ -276,7 +283,8 @@ impl Server {
 
 /// How the endpoint of each shard is made. Hops and seeds differ, secrets that peers meet are the same.
 fn configs(options: ServerOptions, count: u8) -> impl Iterator<Item = EndpointConfig> {
-    let ServerOptions { listen: _, tls, admission, mut discover, transport, mut node } = options;
+    let ServerOptions { listen: _, tls, admission, mut discover, transport, mut node, record } =
+        options;
     let seed = Some(random_seed());
     if count > 1 {
         discover = Discover::Everything;
@@ -292,7 +300,10 @@ fn configs(options: ServerOptions, count: u8) -> impl Iterator<Item = EndpointCo
             ..node.clone()
         };
         let shard = (count > 1).then_some(Shard { index, count });
-        EndpointConfig { node, server: Some(server), transport: transport.clone(), seed, shard }
+        let wanted = record.as_ref().filter(|record| usize::from(index) < record.to.len());
+        let record = wanted.map(|record| record.limit);
+        let (server, transport) = (Some(server), transport.clone());
+        EndpointConfig { node, server, transport, seed, shard, record }
     })
 }
 

@@ -2,20 +2,20 @@
 //!
 //! [`World`] runs honest nodes against each other over streams that are cut, delayed and reordered by
 //! a seed. [`Bench`] puts one node in front of scripted peers that say whatever a test wants.
-//! [`Recorder`] writes down what goes into a node and comes out of it, so that it can be replayed.
+//! Every node is a [`Recorder`], so that what went into it can be replayed.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod link;
-mod record;
 mod rng;
-mod text;
+mod scripted;
 mod viewer;
 mod world;
 
 pub use bench::{Bench, Peer, PeerId, Sent};
 pub use link::LinkConfig;
-pub use record::{Recorder, ReplayError, first_difference, replay};
 pub use rng::Rng;
+pub use scripted::Scripted;
+pub use smoq_tape::Recorder;
 pub use viewer::{GroupLog, Viewer};
 pub use world::{Connection, NodeId, World};

@@ -98,8 +98,11 @@ impl World {
 
     /// Adds a node.
     pub fn node(&mut self, config: Config) -> NodeId {
-        let recorder =
-            if self.record { Recorder::recording(config) } else { Recorder::silent(config) };
+        let recorder = if self.record {
+            Recorder::recording(config, u64::MAX)
+        } else {
+            Recorder::silent(config)
+        };
         self.hosts.push(Host { recorder, events: Vec::new(), sessions: BTreeMap::new() });
         NodeId(self.hosts.len() - 1)
     }

@@ -13,13 +13,14 @@ use bytes::{Bytes, BytesMut};
 use common::{from, path, relay_config};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber};
 use smoq_core::{
-    Config, Id, Limits, NextGroup, Read, Reader, Stats, Version,
+    Config, Discover, Id, Limits, NextGroup, Read, Reader, Stats, Version,
     wire::{SessionCode, TrackInfo},
 };
 use smoq_quic::{
     ClientTls, Endpoint, EndpointConfig, Event, ServerConfig, ServerTls, Target, TransportOptions,
     Trust,
 };
+use smoq_sim::Scripted;
 
 const PUBLISHER: u8 = 1;
 const RELAY: u8 = 2;
@@ -84,7 +85,7 @@ impl Net {
     }
 
     fn dial(&mut self, from: u8, to: u8, version: Version) {
-        let mut target = Target::new(vec![address(to)], "relay", "/");
+        let mut target = Target::new(vec![address(to)], "relay", "");
         target.versions = vec![version];
         let tls = ClientTls::new(Trust::Insecure).unwrap();
         let endpoint = self.hosts.get_mut(&address(from)).unwrap();
@@ -149,7 +150,7 @@ impl Net {
         }
     }
 
-    fn node(&mut self, host: u8) -> (&mut smoq_core::Node, smoq_core::Time) {
+    fn node(&mut self, host: u8) -> (&mut smoq_tape::Recorder, smoq_core::Time) {
         let endpoint = self.hosts.get_mut(&address(host)).unwrap();
         let time = endpoint.time(self.now);
         (endpoint.node_mut(), time)
@@ -167,7 +168,7 @@ fn server() -> ServerConfig {
 
 /// Reads all there is, and says how many bytes that was, and how many groups were cut off.
 fn read(
-    node: &mut smoq_core::Node,
+    node: &mut smoq_tape::Recorder,
     now: smoq_core::Time,
     reader: Id<Reader>,
     open: &mut Vec<Id<smoq_core::GroupReader>>,
@@ -385,4 +386,39 @@ fn nobody_notices_who_does_not_keep_up() {
     assert!(with.largest_store <= without.largest_store + SIZE, "{}", with.largest_store);
     assert_eq!((with.stats.sessions, with.stats.subscriptions), (100, 99));
     assert_eq!(with.stats.groups, without.stats.groups);
+}
+
+/// The scripted session over real QUIC: how anybody who drives an endpoint can compare.
+#[test]
+fn the_streams_of_a_session_are_those_of_every_driver() {
+    let mut found = String::new();
+    for version in Version::ALL {
+        let mut net = Net::new();
+        net.host(VIEWER, Scripted::config(false), None);
+        let server = ServerConfig { discover: Discover::OnDemand, ..server() };
+        let (server, record) = (Some(server), Some(u64::MAX));
+        let config = EndpointConfig {
+            node: Scripted::config(true),
+            server,
+            record,
+            ..EndpointConfig::default()
+        };
+        net.hosts.insert(address(RELAY), Endpoint::new(config, net.now));
+        net.line(VIEWER, RELAY, Duration::from_millis(10), 125_000_000, 1 << 20);
+        let mut sides = [(VIEWER, false), (RELAY, true)].map(|(host, server)| {
+            let (node, now) = net.node(host);
+            (host, Scripted::new(node, now, server))
+        });
+        net.dial(VIEWER, RELAY, version);
+        while !sides.iter_mut().fold(true, |done, (host, side)| {
+            let (node, now) = net.node(*host);
+            side.poll(node, now) && done
+        }) {
+            net.step();
+        }
+        let recording = net.node(RELAY).0.take_recording();
+        let streams = smoq_tape::streams(recording.into()).unwrap();
+        found.push_str(&format!("{version}\n{streams}"));
+    }
+    assert_eq!(found, include_str!("../../runtime/tests/suite/session.txt"));
 }

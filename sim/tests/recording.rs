@@ -1,12 +1,14 @@
-//! What goes into a node, written to a file and replayed, gives the same outputs, bit for bit.
+//! What goes into a node, recorded and replayed, gives the same outputs, bit for bit.
 
 mod common;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::time::Duration;
 
+use bytes::Bytes;
 use common::*;
 use smoq_core::{Config, Limits, SubscribeOptions, Version, wire::StreamCode};
-use smoq_sim::{NodeId, ReplayError, Viewer, World, first_difference, replay};
+use smoq_sim::{NodeId, Recorder, Viewer, World};
+use smoq_tape::{Ending, Input, Replay, ReplayError, Step, Timeline, first_difference};
 
 /// A relay with a lot to do: mixed versions, groups cut off, late joiners, small limits, losses.
 fn busy_world(seed: u64) -> (World, Vec<NodeId>) {
@@ -62,23 +64,38 @@ fn busy_world(seed: u64) -> (World, Vec<NodeId>) {
     (world, nodes.collect())
 }
 
-fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+fn recording(world: &World, node: NodeId) -> Bytes {
+    Bytes::copy_from_slice(world[node].recorded())
+}
+
+/// All steps, and how the recording ends.
+fn run(mut replay: Replay) -> Result<(Vec<Step>, Ending), ReplayError> {
+    let mut steps = Vec::new();
+    while let Some(step) = replay.step()? {
+        steps.push(step);
+    }
+    Ok((steps, replay.ending().unwrap()))
+}
+
+fn replayed(recording: &Bytes) -> (Vec<Step>, Ending) {
+    run(Replay::new(recording.clone()).unwrap()).unwrap()
+}
+
+/// The number of the first step that is not what was recorded.
+fn first_other(steps: &[Step]) -> Option<u64> {
+    steps.iter().find(|step| step.same == Some(false)).map(|step| step.number)
 }
 
 #[test]
 fn a_recording_replays_bit_for_bit() {
     let (world, nodes) = busy_world(1);
     for (index, node) in nodes.into_iter().enumerate() {
-        let name = file(&format!("node{index}.tape"));
-        fs::write(&name, world[node].tape()).unwrap();
-        let tape = fs::read_to_string(&name).unwrap();
-        assert!(tape.lines().count() > 100, "node {index} was not busy");
-        let again = replay(&tape).unwrap();
-        let line = first_difference(&tape, &again);
-        assert_eq!(line, None, "{:?}", line.map(|line| again.lines().nth(line - 1)));
-        assert_eq!(tape, again);
-        fs::remove_file(name).unwrap();
+        let (steps, ending) = replayed(&recording(&world, node));
+        assert!(steps.len() > 100, "node {index} was not busy");
+        assert_eq!(ending, Ending::Stopped);
+        for step in steps {
+            assert_eq!(step.same, Some(true), "node {index}: {}", step.line());
+        }
     }
 }
 
@@ -86,46 +103,137 @@ fn a_recording_replays_bit_for_bit() {
 fn the_same_seed_gives_the_same_world() {
     let tapes = |seed| {
         let (world, nodes) = busy_world(seed);
-        nodes.into_iter().map(|node| world[node].tape().to_owned()).collect::<Vec<_>>()
+        nodes.into_iter().map(|node| recording(&world, node)).collect::<Vec<_>>()
     };
     assert_eq!(tapes(2), tapes(2));
     assert_ne!(tapes(2), tapes(3));
 }
 
 #[test]
-fn a_changed_input_is_noticed() {
+fn every_changed_byte_is_noticed() {
     let (world, nodes) = busy_world(4);
-    let tape = world[nodes[0]].tape();
-    let (mut noticed, mut tried) = (0, 0);
-    let inputs = tape.match_indices("> handle_recv").map(|(at, _)| at);
-    for at in inputs.step_by(7) {
-        let end = at + tape[at..].find('\n').unwrap();
-        let data = at + tape[at..end].rfind(" x").unwrap() + 2;
-        if tape.as_bytes()[data] == b' ' {
-            continue;
-        }
-        let mut changed = tape.to_owned();
-        let digit = if tape.as_bytes()[data] == b'2' { "3" } else { "2" };
-        changed.replace_range(data..data + 1, digit);
-        let again = replay(&changed).unwrap();
-        noticed += usize::from(first_difference(&changed, &again).is_some());
-        tried += 1;
+    let good = recording(&world, nodes[0]);
+    let inputs = replayed(&good).0.len();
+    for at in (0..good.len()).step_by(good.len() / 60) {
+        let mut changed = good.to_vec();
+        changed[at] ^= 1 << (at % 8);
+        let Ok(replay) = Replay::new(changed.into()) else { continue };
+        let Ok((steps, ending)) = run(replay) else { continue };
+        let cut = ending == Ending::Cut && steps.len() < inputs;
+        assert!(cut || first_other(&steps).is_some(), "byte {at} of {}", good.len());
     }
-    // Payload that was given up before anybody got it may change unseen.
-    assert!(tried > 10 && noticed * 10 >= tried * 8, "{noticed} of {tried}");
-    let line = tape.lines().position(|line| line.starts_with("> handle_acked")).unwrap();
-    let without: Vec<&str> =
-        tape.lines().enumerate().filter(|(at, _)| *at != line).map(|(_, line)| line).collect();
-    let without = without.join("\n");
-    assert!(first_difference(&without, &replay(&without).unwrap()).is_some());
+}
+
+#[test]
+fn a_changed_input_is_the_first_difference() {
+    let (world, nodes) = busy_world(4);
+    let good = recording(&world, nodes[0]);
+    let (steps, _) = replayed(&good);
+    let late = steps.iter().rev().find_map(|step| match &step.input {
+        Input::HandleRecv { data, .. } if data.len() > 100 => Some((step.number, data.clone())),
+        _ => None,
+    });
+    let (number, payload) = late.unwrap();
+    let at = payload.as_ptr() as usize - good.as_ptr() as usize + payload.len() / 2;
+    let mut changed = good.to_vec();
+    changed[at] ^= 0xff;
+    let changed = Bytes::from(changed);
+    assert_eq!(first_other(&replayed(&changed).0), Some(number));
+    let [mut one, mut other] = [good, changed].map(|bytes| Replay::new(bytes).unwrap());
+    let difference = first_difference(&mut one, &mut other, None).unwrap().unwrap();
+    assert_eq!(difference.number, number);
+    assert_ne!(difference.one.unwrap().line(), difference.other.unwrap().line());
+}
+
+#[test]
+fn a_node_made_in_another_way_is_noticed() {
+    let (world, nodes) = busy_world(4);
+    let good = recording(&world, nodes[0]);
+    let small = || Replay::with(good.clone(), |config| config.limits.store_bytes = 20_000).unwrap();
+    let number = first_other(&run(small()).unwrap().0).unwrap();
+    let mut whole = Replay::new(good.clone()).unwrap();
+    let difference = first_difference(&mut whole, &mut small(), None).unwrap().unwrap();
+    assert_eq!(difference.number, number);
+    let [mut one, mut other] = [(); 2].map(|()| Replay::new(good.clone()).unwrap());
+    assert_eq!(first_difference(&mut one, &mut other, None), Ok(None));
+}
+
+#[test]
+fn a_recording_is_good_as_far_as_it_goes() {
+    let (world, nodes) = busy_world(5);
+    let good = recording(&world, nodes[1]);
+    let (whole, _) = replayed(&good);
+    let mut before = 0;
+    for length in (good.len() / 2..good.len()).step_by(97) {
+        let Ok(replay) = Replay::new(good.slice(..length)) else { panic!("{length}") };
+        let (steps, _) = run(replay).unwrap();
+        assert!(steps.len() >= before && steps.len() <= whole.len());
+        before = steps.len();
+        assert_eq!(first_other(&steps), None, "cut at {length}");
+        let alike = |(a, b): (&Step, &Step)| a.output == b.output;
+        assert!(steps.iter().zip(&whole).all(alike));
+    }
+    let length = good.len() - 1;
+    let (steps, ending) = replayed(&good.slice(..length));
+    assert_eq!((steps.len(), ending), (whole.len(), Ending::Stopped));
+    assert_eq!(steps.last().unwrap().same, None, "its output was not recorded");
+}
+
+#[test]
+fn a_recording_is_bounded() {
+    const LIMIT: u64 = 10_000;
+    let mut node = Recorder::recording(Config::default(), LIMIT);
+    let mut bytes = Vec::new();
+    for micros in 0..10_000 {
+        node.handle_timeout(smoq_core::Time::from_micros(micros));
+        if micros % 100 == 0 {
+            bytes.extend(node.take_recording());
+        }
+    }
+    bytes.extend(node.take_recording());
+    assert!(!node.is_recording() && node.recorded().is_empty());
+    assert!((LIMIT..LIMIT + 100).contains(&(bytes.len() as u64)), "{}", bytes.len());
+    let (steps, ending) = replayed(&bytes.into());
+    assert_eq!((first_other(&steps), ending), (None, Ending::Ended));
+}
+
+#[test]
+fn the_story_is_told_by_name() {
+    let (world, nodes) = busy_world(6);
+    let mut timeline = Timeline::new(false);
+    let (steps, _) = replayed(&recording(&world, nodes[0]));
+    let lines: Vec<_> = steps.iter().flat_map(|step| timeline.note(step)).collect();
+    let story = lines.join("\n");
+    for text in [
+        "a peer connects by moq-lite-06 over QUIC",
+        "is up",
+        r#"<- sets up for path "/room/é?jwt=a b""#,
+        r#"<- announces "cam0""#,
+        r#"-> announces "room/é/cam0""#,
+        r#"-> subscribes to "video" of "cam0""#,
+        r#"<- subscribes to "video" of "room/é/cam0""#,
+        r#"subscription to "video" of "room/é/none": reset"#,
+        "is closed by the transport",
+    ] {
+        assert!(story.contains(text), "{text} is not in\n{story}");
+    }
+    assert!(!story.contains("begins group"));
+    let mut timeline = Timeline::new(true);
+    let story: Vec<_> = steps.iter().flat_map(|step| timeline.note(step)).collect();
+    assert!(story.iter().any(|line| line.contains(r#"<- begins group 0 of "video" of "cam0""#)));
 }
 
 #[test]
 fn what_is_no_recording_is_refused() {
-    assert_eq!(replay(""), Err(ReplayError::Beginning));
-    assert_eq!(replay("> new 1 2"), Err(ReplayError::Beginning));
-    let good = smoq_sim::Recorder::recording(Config::default()).tape().to_owned();
-    for line in ["> fly 1", "> handle_timeout", "> handle_timeout x", "> handle_timeout 1 2"] {
-        assert_eq!(replay(&format!("{good}{line}")), Err(ReplayError::Input(2)), "{line}");
+    let open = |bytes: &[u8]| Replay::new(Bytes::copy_from_slice(bytes)).err();
+    let good = Recorder::recording(Config::default(), u64::MAX).recorded().to_vec();
+    assert_eq!(open(&good), None);
+    assert_eq!(open(b""), Some(ReplayError::NoRecording));
+    assert_eq!(open(b"smoq tape 2\n"), Some(ReplayError::Format));
+    assert_eq!(open(&good[..good.len() - 1]), Some(ReplayError::Beginning));
+    for record in [&[1, 0, 0, 0, 200][..], &[1, 0, 0, 0, 28], &[3, 0, 0, 0, 28, 1, 1]] {
+        let bytes = [&good, record].concat();
+        let error = ReplayError::Input { number: 1, offset: good.len() as u64 };
+        assert_eq!(run(Replay::new(bytes.into()).unwrap()), Err(error), "{record:?}");
     }
 }

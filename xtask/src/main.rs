@@ -43,7 +43,7 @@ const TASKS: &[Task] = &[
     Task { name: "clean", help: "remove everything that was built, interop included", run: clean },
     Task {
         name: "purity",
-        help: "core and signal have no clock, lock, thread, randomness or std",
+        help: "core, signal and tape have no clock, lock, thread, randomness or std",
         run: purity::run,
     },
     Task {

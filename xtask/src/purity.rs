@@ -1,7 +1,7 @@
 //! Purity of core: no clock, lock, thread, waker, randomness or std, neither in its text nor in what
-//! it depends on. The same of the text of signal, its server aside; of HTTP/3: no std. And no executor in
-//! the crates that must run on any, none but its own in the crate of one, and no HTTP/3 in what is built
-//! without it.
+//! it depends on. The same of the text of tape, and of signal, its server aside; of HTTP/3: no std. And no
+//! executor in the crates that must run on any, none but its own in the crate of one, and no HTTP/3 in
+//! what is built without it.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,10 @@ const BARE_TARGETS: &[&str] =
 pub(crate) fn run() -> Outcome {
     names_nothing_impure("core", None)?;
     names_nothing_impure("signal", Some("server"))?;
-    BARE.iter().chain(&["smoq-signal"]).try_for_each(|package| links_no_std(package))?;
+    names_nothing_impure("tape", None)?;
+    BARE.iter()
+        .chain(&["smoq-signal", "smoq-tape"])
+        .try_for_each(|package| links_no_std(package))?;
     builds_for_a_bare_target()?;
     BARE.iter()
         .try_for_each(|package| only_known_crates(package, &tree(package, "--all-features")?))?;

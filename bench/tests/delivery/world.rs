@@ -9,10 +9,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use smoq_core::{
-    Group, GroupReader, Id, NextGroup, Node, Path, Read, Reader, SubscribeOptions, Time, Track,
+    Group, GroupReader, Id, NextGroup, Path, Read, Reader, SubscribeOptions, Time, Track,
     wire::{Hop, TrackInfo},
 };
-use smoq_quic::{ClientTls, Endpoint, EndpointConfig, ServerConfig, ServerTls, Target, Trust};
+use smoq_quic::{
+    ClientTls, Endpoint, EndpointConfig, ServerConfig, ServerTls, Target, Trust, tape::Recorder,
+};
 
 /// Time of each datagram on its way.
 const LATENCY: Duration = Duration::from_millis(2);
@@ -137,7 +139,7 @@ impl World {
         }
     }
 
-    fn publisher(&mut self) -> (&mut Node, Time) {
+    fn publisher(&mut self) -> (&mut Recorder, Time) {
         let publisher = &mut self.endpoints[PUBLISHER];
         let time = publisher.time(self.now);
         (publisher.node_mut(), time)
@@ -198,7 +200,7 @@ impl World {
 
 impl Reading {
     /// Reads what there is, and says how many frames ended.
-    fn read(&mut self, node: &mut Node, now: Time) -> u64 {
+    fn read(&mut self, node: &mut Recorder, now: Time) -> u64 {
         let mut ended = 0;
         loop {
             let Some(group) = self.group else {

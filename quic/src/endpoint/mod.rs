@@ -18,6 +18,7 @@ use smoq_core::{
     Admission, Carrier, Discover, Id, Misuse, Node, Session, Time, Version,
     wire::{Goaway, SessionCode},
 };
+use smoq_tape::Recorder;
 
 use crate::{
     ClientTls, ConnectError, ConnectId, ConnectionStats, EndpointConfig, Misdirected, ServerConfig,
@@ -102,7 +103,7 @@ struct Accept {
 
 /// A [`Node`] and its QUIC connections. See the crate's documentation for how to drive it.
 pub struct Endpoint {
-    node: Node,
+    node: Recorder,
     quic: quic::Endpoint,
     epoch: Instant,
     options: TransportOptions,
@@ -140,7 +141,10 @@ impl Endpoint {
         let ids = secrets.local_ids();
         quic.cid_generator(move || Box::new(ids.clone())).rng_seed(Some(secrets.rng()));
         let mut endpoint = Self {
-            node: Node::new(config.node),
+            node: match config.record {
+                Some(limit) => Recorder::recording(config.node, limit),
+                None => Recorder::silent(config.node),
+            },
             quic: quic::Endpoint::new(Arc::new(quic), None, config.transport.mtu_discovery, None),
             epoch: now,
             transport: config.transport.build(),
@@ -192,8 +196,9 @@ impl Endpoint {
         &self.node
     }
 
-    /// The node, to act on. What it wants to send is found by [`Endpoint::poll_transmit`].
-    pub fn node_mut(&mut self) -> &mut Node {
+    /// The node, to act on: a [`Recorder`] has the methods of one. What it wants to send is found by
+    /// [`Endpoint::poll_transmit`].
+    pub fn node_mut(&mut self) -> &mut Recorder {
         &mut self.node
     }
 

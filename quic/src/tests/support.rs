@@ -10,9 +10,10 @@ use bytes::BytesMut;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use smoq_core::{
-    Carrier, ClosedBy, Event as Core, Id, Node, Session, Side, Time, Version,
+    Carrier, ClosedBy, Event as Core, Id, Session, Side, Time, Version,
     wire::{Hop, SessionCode},
 };
+use smoq_tape::Recorder;
 
 use crate::{
     ClientTls, ConnectError, ConnectId, Endpoint, EndpointConfig, Event, ServerConfig, ServerTls,
@@ -210,7 +211,7 @@ impl World {
         self.hosts.get_mut(&at).expect("a host")
     }
 
-    pub(super) fn node(&mut self, at: SocketAddr) -> (&mut Node, Time) {
+    pub(super) fn node(&mut self, at: SocketAddr) -> (&mut Recorder, Time) {
         let now = self.now;
         let endpoint = &mut self.host(at).endpoint;
         let time = endpoint.time(now);

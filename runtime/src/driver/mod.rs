@@ -29,6 +29,7 @@ pub(crate) use self::{
 use crate::{
     mailbox::{Capacity, Receiver},
     op::Op,
+    record::Sink,
     runtime::{Socket, Timer},
     udp::Report,
 };
@@ -57,6 +58,7 @@ pub(crate) struct Driver<S, T> {
     readers: Readers,
     role: Role,
     shards: Shards,
+    sink: Sink,
     /// All connections were closed: what is left is to tell the peers.
     closing: bool,
 }
@@ -69,6 +71,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
         ops: Receiver<Op>,
         role: Role,
         shards: Shards,
+        sink: Sink,
     ) -> Self {
         Self {
             endpoint,
@@ -81,6 +84,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             readers: Readers::default(),
             role,
             shards,
+            sink,
             closing: false,
         }
     }
@@ -269,6 +273,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
         self.shards.flush(now, &mut self.endpoint);
         again |= self.events(cx, now);
         self.writers.check_drains(self.endpoint.node());
+        self.sink.flush(&mut self.endpoint);
         let mut retry = None;
         match flush {
             Flush::Idle if self.closing && self.endpoint.is_idle() => return Poll::Ready(()),
@@ -311,6 +316,13 @@ impl<S: Socket, T: Timer> Future for Driver<S, T> {
     }
 }
 
+impl<S, T> Drop for Driver<S, T> {
+    /// A recording has to have its end above all where that is a panic.
+    fn drop(&mut self) {
+        self.sink.finish(&mut self.endpoint);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{
@@ -348,8 +360,9 @@ mod tests {
         let (_near, far) = slot(ConnectionState::default());
         let role = Role::Client { far, port: 2 };
         let endpoint = dialing(Instant::now());
+        let (shards, sink) = (Shards::default(), Sink::default());
         let mut driver =
-            Driver::new(endpoint, socket, FakeTimer::default(), receiver, role, Shards::default());
+            Driver::new(endpoint, socket, FakeTimer::default(), receiver, role, shards, sink);
         for turn in 1..=3 {
             assert!(driver.turn(cx).is_pending());
             assert_eq!(driver.io.socket.receives, turn, "it still receives");
@@ -391,6 +404,7 @@ mod tests {
             receiver,
             Role::server(far, 0),
             Shards::new(0, vec![peer], Vec::new()),
+            Sink::default(),
         );
         assert!(driver.turn(cx).is_pending());
         assert!(!driver.closing);

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use smoq_core::{
-    Announced, GroupReader, Id, NextGroup, Node, Path, Read, Reader, SubscribeOptions, Time,
-    Watcher, wire::StreamCode,
+    Announced, GroupReader, Id, NextGroup, Path, Read, Reader, SubscribeOptions, Time, Watcher,
+    wire::StreamCode,
 };
+use smoq_quic::tape::Recorder;
 
 use crate::{
     error::{Error, GroupError, Reason, SubscribeError},
@@ -60,7 +61,7 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn watch(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         key: Key,
         prefix: &Path,
@@ -71,14 +72,14 @@ impl Readers {
         self.watches.insert(key, WatchEntry { id, far, appetite: Appetite::Fed });
     }
 
-    pub(super) fn more_announced(&mut self, node: &mut Node, key: Key) {
+    pub(super) fn more_announced(&mut self, node: &mut Recorder, key: Key) {
         if let Some(watch) = self.watches.get_mut(&key) {
             watch.appetite = Appetite::Hungry;
             watch.feed(node, self.lost.as_ref());
         }
     }
 
-    pub(super) fn announced(&mut self, node: &mut Node, watcher: Id<Watcher>) {
+    pub(super) fn announced(&mut self, node: &mut Recorder, watcher: Id<Watcher>) {
         let key = self.watch_keys.get(&watcher);
         if let Some(watch) = key.and_then(|key| self.watches.get_mut(key))
             && watch.appetite == Appetite::Hungry
@@ -88,7 +89,7 @@ impl Readers {
     }
 
     /// The only connection is over.
-    pub(super) fn lose(&mut self, node: &mut Node, reason: &Reason) {
+    pub(super) fn lose(&mut self, node: &mut Recorder, reason: &Reason) {
         self.lost = Some(reason.clone());
         for watch in self.watches.values_mut() {
             if watch.appetite == Appetite::Hungry {
@@ -97,7 +98,7 @@ impl Readers {
         }
     }
 
-    pub(super) fn unwatch(&mut self, node: &mut Node, now: Time, key: Key) {
+    pub(super) fn unwatch(&mut self, node: &mut Recorder, now: Time, key: Key) {
         if let Some(watch) = self.watches.remove(&key) {
             self.watch_keys.remove(&watch.id);
             let _ = node.unwatch(now, watch.id);
@@ -107,7 +108,7 @@ impl Readers {
     #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
     pub(super) fn subscribe(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         key: Key,
         path: &Path,
@@ -129,7 +130,7 @@ impl Readers {
 
     pub(super) fn update(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         key: Key,
         options: SubscribeOptions,
@@ -140,20 +141,20 @@ impl Readers {
         }
     }
 
-    pub(super) fn more_groups(&mut self, node: &mut Node, now: Time, key: Key) {
+    pub(super) fn more_groups(&mut self, node: &mut Recorder, now: Time, key: Key) {
         if let Some(subscription) = self.subscriptions.get_mut(&key) {
             subscription.appetite = Appetite::Hungry;
             subscription.feed(node, now, &mut self.next_group);
         }
     }
 
-    pub(super) fn more_chunks(&mut self, node: &mut Node, key: Key, group: Key) {
+    pub(super) fn more_chunks(&mut self, node: &mut Recorder, key: Key, group: Key) {
         if let Some(subscription) = self.subscriptions.get_mut(&key) {
             subscription.feed_group(node, group);
         }
     }
 
-    pub(super) fn readable(&mut self, node: &mut Node, now: Time, reader: Id<Reader>) {
+    pub(super) fn readable(&mut self, node: &mut Recorder, now: Time, reader: Id<Reader>) {
         let key = self.subscription_keys.get(&reader);
         let Some(subscription) = key.and_then(|key| self.subscriptions.get_mut(key)) else {
             return;
@@ -168,7 +169,7 @@ impl Readers {
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, node: &mut Node, now: Time, key: Key) {
+    pub(super) fn unsubscribe(&mut self, node: &mut Recorder, now: Time, key: Key) {
         let Some(subscription) = self.subscriptions.get_mut(&key) else {
             return;
         };
@@ -181,14 +182,14 @@ impl Readers {
         self.end_if_unused(node, now, key);
     }
 
-    pub(super) fn drop_group(&mut self, node: &mut Node, now: Time, key: Key, group: Key) {
+    pub(super) fn drop_group(&mut self, node: &mut Recorder, now: Time, key: Key, group: Key) {
         if let Some(subscription) = self.subscriptions.get_mut(&key) {
             subscription.drop_group(node, now, group);
             self.end_if_unused(node, now, key);
         }
     }
 
-    fn end_if_unused(&mut self, node: &mut Node, now: Time, key: Key) {
+    fn end_if_unused(&mut self, node: &mut Recorder, now: Time, key: Key) {
         let unused = |entry: &SubscriptionEntry| entry.orphan && entry.groups.is_empty();
         if self.subscriptions.get(&key).is_some_and(unused)
             && let Some(subscription) = self.subscriptions.remove(&key)
@@ -200,7 +201,7 @@ impl Readers {
 }
 
 impl WatchEntry {
-    fn feed(&mut self, node: &mut Node, lost: Option<&Reason>) {
+    fn feed(&mut self, node: &mut Recorder, lost: Option<&Reason>) {
         let room = ANNOUNCED_AHEAD.saturating_sub(self.far.with(|state| state.queue.len()));
         let mut news: VecDeque<Announced> = VecDeque::new();
         while news.len() < room {
@@ -228,7 +229,7 @@ impl WatchEntry {
 
 impl SubscriptionEntry {
     /// Takes the next group, and what is known of the track, out of the node.
-    fn feed(&mut self, node: &mut Node, now: Time, next_key: &mut Key) {
+    fn feed(&mut self, node: &mut Recorder, now: Time, next_key: &mut Key) {
         let known = self.far.with(|state| state.info.is_some());
         let info = if known { None } else { node.track_info(self.id).ok().flatten() };
         let mut next = None;
@@ -260,7 +261,7 @@ impl SubscriptionEntry {
     }
 
     /// Takes chunks of one group out of the node, as many as its inbox has room for.
-    fn feed_group(&mut self, node: &mut Node, key: Key) {
+    fn feed_group(&mut self, node: &mut Recorder, key: Key) {
         let Some(group) = self.groups.get_mut(&key) else {
             return;
         };
@@ -290,7 +291,7 @@ impl SubscriptionEntry {
         group.far.update(|inbox| inbox.add(chunks.into_iter(), end, full));
     }
 
-    fn drop_group(&mut self, node: &mut Node, now: Time, key: Key) {
+    fn drop_group(&mut self, node: &mut Recorder, now: Time, key: Key) {
         if let Some(group) = self.groups.remove(&key) {
             // One that was read to its end is stale already.
             let _ = node.skip_group(now, group.id);

@@ -6,6 +6,7 @@ use smoq_core::{
     Broadcast, Group, Id, Misuse, Node, Path, Time, Track,
     wire::{StreamCode, TrackInfo},
 };
+use smoq_quic::tape::Recorder;
 
 use crate::{
     error::{Error, Reason},
@@ -47,7 +48,7 @@ impl Writers {
 
     pub(super) fn create(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         key: Key,
         path: &Path,
@@ -60,13 +61,13 @@ impl Writers {
         far.update(|answer| *answer = Some(result));
     }
 
-    pub(super) fn announce(&self, node: &mut Node, now: Time, key: Key, far: &Far<Answer<()>>) {
+    pub(super) fn announce(&self, node: &mut Recorder, now: Time, key: Key, far: &Far<Answer<()>>) {
         let broadcast = self.broadcasts.get(&key).ok_or(Misuse::Stale);
         let result = self.check().and_then(|()| Ok(node.announce(now, *broadcast?)?));
         far.update(|answer| *answer = Some(result));
     }
 
-    pub(super) fn unpublish(&mut self, node: &mut Node, now: Time, key: Key) {
+    pub(super) fn unpublish(&mut self, node: &mut Recorder, now: Time, key: Key) {
         if let Some(id) = self.broadcasts.remove(&key) {
             let _ = node.unpublish(now, id);
         }
@@ -75,7 +76,7 @@ impl Writers {
     #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
     pub(super) fn track(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         key: Key,
         broadcast: Key,
@@ -93,7 +94,7 @@ impl Writers {
         }
     }
 
-    pub(super) fn finish_track(&mut self, node: &mut Node, now: Time, key: Key) {
+    pub(super) fn finish_track(&mut self, node: &mut Recorder, now: Time, key: Key) {
         let Some(track) = self.tracks.get(&key) else {
             return;
         };
@@ -104,7 +105,7 @@ impl Writers {
 
     pub(super) fn drop_track(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         key: Key,
         abort: Option<StreamCode>,
@@ -121,7 +122,7 @@ impl Writers {
 
     pub(super) fn group(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         key: Key,
         track: Key,
@@ -142,10 +143,10 @@ impl Writers {
     /// Writes to a group. A group with a frame that was refused must not end as if it were whole.
     pub(super) fn write(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         key: Key,
-        write: impl FnOnce(&mut Node, Id<Group>) -> Result<(), Misuse>,
+        write: impl FnOnce(&mut Recorder, Id<Group>) -> Result<(), Misuse>,
     ) {
         let Some(group) = self.groups.get(&key) else {
             return;
@@ -162,7 +163,7 @@ impl Writers {
 
     pub(super) fn drop_group(
         &mut self,
-        node: &mut Node,
+        node: &mut Recorder,
         now: Time,
         key: Key,
         abort: Option<StreamCode>,

@@ -10,6 +10,7 @@ mod faulty;
 mod flow;
 mod hardship;
 mod media;
+mod same_bytes;
 mod shards;
 pub(crate) mod tools;
 
@@ -19,6 +20,7 @@ pub(crate) use faulty::*;
 pub(crate) use flow::*;
 pub(crate) use hardship::*;
 pub(crate) use media::*;
+pub(crate) use same_bytes::*;
 pub(crate) use shards::*;
 pub(crate) use tools::{Raw, Web, within};
 
@@ -64,6 +66,7 @@ macro_rules! suite {
             a_shutdown_ends_every_shard
             the_last_handle_ends_every_shard
             a_shard_that_fails_ends_the_server
+            a_session_has_the_same_bytes_everywhere
             late_timers_lose_nothing
             a_socket_that_would_block_loses_nothing
             whatever_is_cancelled_leaves_nothing_behind

@@ -9,7 +9,8 @@ use std::{
 
 use bytes::BytesMut;
 use quinn_proto::{self as quic, DatagramEvent};
-use smoq_core::{Carrier, Config, Node, Time, Version, binding::Transport};
+use smoq_core::{Carrier, Config, Time, Version, binding::Transport};
+use smoq_tape::Recorder;
 
 use super::{Credit, End, Harness, Log};
 use crate::{
@@ -65,7 +66,7 @@ pub(super) struct Pair<K> {
     /// Ends that have a session of HTTP/3.
     sessions: usize,
     /// Nothing of it is asked: the connections have no session.
-    node: Node,
+    node: Recorder,
 }
 
 impl<K: Kind> Harness for Pair<K> {
@@ -99,7 +100,7 @@ impl<K: Kind> Harness for Pair<K> {
             connection: None,
             log: Log::default(),
         });
-        let node = Node::new(Config::default());
+        let node = Recorder::silent(Config::default());
         let mut pair =
             Self { kind: PhantomData, now, sides, flights: VecDeque::new(), sessions: 0, node };
         let tls = ClientTls::new(Trust::Insecure).unwrap();
