@@ -6,6 +6,7 @@ mod bench;
 mod client;
 mod demo;
 mod echo;
+mod explore;
 mod failure;
 mod generate;
 mod input;
@@ -20,6 +21,7 @@ mod relay;
 mod reorder;
 mod runtime;
 mod signal;
+mod sim;
 mod subscribe;
 mod terminal;
 
@@ -73,6 +75,8 @@ enum Command {
     Bench(bench::Args),
     Signal(signal::Args),
     Generate(generate::Args),
+    Sim(sim::Args),
+    Explore(explore::Args),
 }
 
 fn main() -> ExitCode {
@@ -105,6 +109,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Bench(args) => bench::run(args).await,
             Command::Signal(args) => signal::run(args).await,
             Command::Generate(args) => generate::run(args),
+            Command::Sim(args) => sim::run_worlds(args),
+            Command::Explore(args) => explore::run(args),
         }
     });
     // A thread may still wait for standard input; nobody waits for it.

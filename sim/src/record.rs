@@ -275,9 +275,9 @@ impl<T: Transport> Transport for Tap<'_, T> {
 }
 
 /// FNV-1a: the digest only has to notice differences.
-const FNV: u64 = 0xcbf2_9ce4_8422_2325;
+pub(crate) const FNV: u64 = 0xcbf2_9ce4_8422_2325;
 
-fn fnv(hash: u64, byte: u8) -> u64 {
+pub(crate) fn fnv(hash: u64, byte: u8) -> u64 {
     (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A broadcast of the application. Outside, only its id is seen.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Broadcast {
     path: Path,
     tracks: BTreeMap<Arc<str>, Id<Track>>,
