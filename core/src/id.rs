@@ -62,9 +62,11 @@ impl<T> hash::Hash for Id<T> {
     }
 }
 
+/// The same with what it names, as in `Track#7v2`.
 impl<T> fmt::Debug for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        let kind = core::any::type_name::<T>();
+        write!(f, "{}#{self}", kind.rsplit(':').next().unwrap_or(kind))
     }
 }
 
