@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// What the three nodes speak; all versions one after the other if not given
     #[arg(long, value_name = "VERSION")]
     moq_version: Option<Version>,
-    /// The second group is cut off
+    /// The last group is cut off
     #[arg(long)]
     cut_off: bool,
     /// The viewer leaves at some time
@@ -38,6 +38,12 @@ pub(crate) struct Args {
     /// The publisher dies and comes back
     #[arg(long)]
     restart: bool,
+    /// One group instead of two
+    #[arg(long)]
+    one_group: bool,
+    /// That a stream has arrived becomes known some time later
+    #[arg(long)]
+    late_acks: bool,
     /// Steps from the beginning
     #[arg(long, default_value_t = 1000)]
     depth: usize,
@@ -57,8 +63,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let planted = args.bug.and_then(Planted::bug);
     let versions = args.moq_version.map_or(Version::ALL.to_vec(), |version| vec![version]);
     for version in versions {
-        let Args { cut_off, unsubscribe, restart, depth, states, .. } = args;
-        let scenario = Scenario { version, cut_off, unsubscribe, restart };
+        let Args { cut_off, unsubscribe, restart, one_group, late_acks, depth, states, .. } = args;
+        let scenario = Scenario { version, cut_off, unsubscribe, restart, one_group, late_acks };
         let begun = Instant::now();
         let found = explore(&scenario, planted, Bounds { depth, states });
         let whole = if found.complete { "all of them" } else { "as far as the bounds go" };

@@ -74,7 +74,7 @@ pub(crate) fn bug(text: &str) -> Result<Planted, String> {
 
 /// Lists the bugs that can be planted.
 pub(crate) fn list(out: &mut impl Write) -> io::Result<()> {
-    Bug::ALL.iter().try_for_each(|bug| writeln!(out, "{:<20} {}", bug.name(), bug.what()))
+    Bug::ALL.iter().try_for_each(|bug| writeln!(out, "{:<20} {}", bug.name(), bug.what().trim()))
 }
 
 pub(crate) fn run_worlds(args: Args) -> Result<(), Failure> {

@@ -239,7 +239,7 @@ impl Viewer {
         let now = world.now();
         let reader = world.node(self.node).subscribe(now, &path(name), TRACK, options);
         let reader = reader.expect("the name is short");
-        let delivery = Delivery::new(world.ledger(), name);
+        let delivery = Delivery::default();
         let (path, open) = (name.to_owned(), BTreeMap::new());
         self.seats.insert(seat, Seat { path, reader, delivery, open, over: None });
     }
@@ -271,17 +271,18 @@ impl Viewer {
         seat.delivery.has_since(ledger, since)
     }
 
-    /// Fails unless each seat has ended in good order and got every group of a broadcast from its first
-    /// one on, whole or cut off.
+    /// Fails unless each seat has ended in good order and got every complete group of a broadcast, from
+    /// the first that came on, or the newest. One that was cut off may be gone before it was heard of.
     pub(crate) fn has_all(&self, instance: &Instance) -> Result<(), Broken> {
         for seat in self.seats.values() {
             let fine = seat.over == Some(Ok(()));
             Invariant::Answered.holds(fine, || format!("the viewer's end is {:?}", seat.over))?;
             let groups = &seat.delivery.groups;
-            let first = groups.keys().next().copied().unwrap_or(0);
+            let first = groups.keys().next().or(instance.groups.keys().next_back()).copied();
             let got = |group: &u64| groups.get(group).is_some_and(|got| got.end.is_some());
-            let missing = instance.groups.range(first..).map(|(group, _)| group);
-            let missing = missing.copied().find(|group| !got(group));
+            let complete = instance.groups.range(first.unwrap_or(0)..);
+            let mut complete = complete.filter(|(_, written)| written.end == Some(Ok(())));
+            let missing = complete.find(|(group, _)| !got(group)).map(|(group, _)| group);
             Invariant::Accounting
                 .holds(missing.is_none(), || format!("the viewer did not get group {missing:?}"))?;
         }
@@ -321,7 +322,7 @@ impl Seat {
             match world.node(node).next_group(now, self.reader).expect("it has subscribed") {
                 NextGroup::Group { id, sequence } => {
                     self.open.insert(sequence, id);
-                    self.delivery.renew(world.ledger(), &self.path);
+                    self.delivery.begin(world.ledger(), &self.path);
                     self.delivery.open(world.ledger(), sequence, 0)?;
                 }
                 NextGroup::Pending => break,

@@ -130,6 +130,8 @@ pub(crate) struct End {
     /// Nothing leaves this end: its peer does not read, or the cable is cut.
     pub(crate) stalled: bool,
     pub(crate) closed: bool,
+    /// When it is to be looked at again, if that is scheduled.
+    pub(crate) resumes: Option<Time>,
     opened: [u64; 2],
     credit: [u64; 2],
     /// Streams of the peer seen so far, of each kind.
@@ -168,6 +170,7 @@ impl End {
             side,
             stalled: false,
             closed: false,
+            resumes: None,
             opened: [0; 2],
             accepted: [0; 2],
             sending: BTreeMap::new(),

@@ -358,13 +358,18 @@ impl World {
             let Some(signal) = signal else { continue };
             self.schedule(time, Happening::Arrives(other, signal));
         }
-        for time in busy.into_iter().chain(refused) {
+        let resumes = busy.into_iter().chain(refused).min();
+        let side = self.end(end);
+        if let Some(time) = resumes.filter(|time| side.resumes.is_none_or(|due| *time < due)) {
+            side.resumes = Some(time);
             self.schedule(time, Happening::Resumes(end));
         }
     }
 
     fn resume(&mut self, end: EndId) {
         let (node, session) = self.links[end.0].hosts[end.1];
+        let now = self.now;
+        self.end(end).resumes.take_if(|due| *due <= now);
         if self.end(end).closed {
             return;
         }

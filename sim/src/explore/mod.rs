@@ -21,12 +21,16 @@ use crate::{Broken, Bug};
 pub struct Scenario {
     /// What everybody speaks.
     pub version: Version,
-    /// The second group is cut off instead of completed.
+    /// The last group is cut off instead of completed.
     pub cut_off: bool,
     /// The viewer leaves some time after it has subscribed.
     pub unsubscribe: bool,
     /// The publisher's node dies inside its first group, comes back and publishes anew.
     pub restart: bool,
+    /// One group instead of two.
+    pub one_group: bool,
+    /// That a stream has arrived becomes known some time later, not at once.
+    pub late_acks: bool,
 }
 
 /// How far to go.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Broken, Bug, Invariant, NodeId, Recorder,
     actors::{Ending, Publisher, Stage, Viewer, live},
-    invariants::{Ledger, Who, empty, honest_peer},
+    invariants::{Ledger, Who, empty, honest_peer, unwatched},
     link::{Ack, Signal},
     tap::Tap,
     world::BEGINNING,
@@ -229,9 +229,18 @@ impl State {
 
     /// Takes a step, and lets the nodes do what follows at once.
     pub(super) fn take(&mut self, step: Step) -> Result<(), Broken> {
+        let mut also = None;
         let touched = match step {
             Step::Act(actor) => self.act(actor)?,
-            Step::Arrive(link, from, stream) => self.arrive(link, from, stream),
+            Step::Arrive(link, from, stream) => {
+                let ends =
+                    self.cables[link].0[from].pipes.get(&stream).is_some_and(|pipe| pipe.fin);
+                let node = self.arrive(link, from, stream);
+                if ends && !self.scenario.late_acks {
+                    also = Some(self.acked(link, from, stream));
+                }
+                node
+            }
             Step::Stop(link, from, stream) => {
                 let (node, session) = self.receiver(link, from);
                 if let Some(code) = self.sender(link, from).stops.remove(&stream) {
@@ -241,11 +250,8 @@ impl State {
                 node
             }
             Step::Ack(link, from, stream) => {
-                let (node, session) = self.receiver(link, from);
                 self.sender(link, from).acks.remove(&stream);
-                let now = self.now;
-                self.node(node).handle_acked(now, session, stream);
-                node
+                self.acked(link, 1 - from, stream)
             }
             Step::Close(link, from) => {
                 let close = self.sender(link, from).close.take();
@@ -257,16 +263,12 @@ impl State {
                 self.over(link, end, Closed { by, code, reason: "timed out".into() })
             }
         };
-        self.pump(touched)?;
-        match step {
-            Step::Act(_) => (0..self.cables.len()).for_each(|cable| self.print_cable(cable)),
-            Step::Arrive(link, ..)
-            | Step::Stop(link, ..)
-            | Step::Ack(link, ..)
-            | Step::Close(link, _)
-            | Step::Lose(link, _) => self.print_cable(link),
+        for node in [Some(touched), also].into_iter().flatten() {
+            self.pump(node)?;
+            self.print(node.0);
         }
-        self.print(touched.0);
+        // What a node hears on one cable it may tell on others.
+        (0..self.cables.len()).for_each(|cable| self.print_cable(cable));
         Ok(())
     }
 
@@ -292,7 +294,7 @@ impl State {
                 Signal::Reset { stream, code }
             }
             None => {
-                if pipe.fin {
+                if pipe.fin && self.scenario.late_acks {
                     self.sender(link, 1 - from).acks.insert(stream);
                 }
                 let data = pipe.data.freeze();
@@ -302,6 +304,16 @@ impl State {
             }
         };
         self.tap.arrives((link, 1 - from), &signal);
+        node
+    }
+
+    /// The end that sent a stream knows that it has arrived.
+    fn acked(&mut self, link: usize, sender: usize, stream: StreamId) -> NodeId {
+        let (now, end) = (self.now, &self.cables[link].0[sender]);
+        let (node, session, gone) = (end.node, end.session, end.closed);
+        if !gone {
+            self.node(node).handle_acked(now, session, stream);
+        }
         node
     }
 
@@ -415,9 +427,11 @@ impl State {
         }
         viewer.leave(&mut self);
         self.viewer = viewer;
+        self.pump(VIEWER)?;
+        self.settle()?;
+        self.nodes.iter().try_for_each(|node| unwatched(&node.stats()))?;
         publisher.unpublish(&mut self);
         self.publisher = publisher;
-        self.pump(VIEWER)?;
         self.pump(PUBLISHER)?;
         self.settle()?;
         for (at, name) in NAMES.iter().enumerate() {
@@ -452,13 +466,19 @@ impl Scenario {
     /// What the publisher and the viewer do, each in its order.
     fn deeds(&self) -> [&'static [Deed]; 2] {
         use Deed::{Begin, CutOff, End, Finish, Publish, Restart, Subscribe, Unsubscribe};
-        let publisher: &[Deed] = match (self.cut_off, self.restart) {
-            (false, false) => &[Publish, Begin, End, Begin, End, Finish],
-            (true, false) => &[Publish, Begin, End, Begin, CutOff, Finish],
-            (_, true) => &[Publish, Begin, Restart, Publish, Begin, End, Finish],
+        let publisher: &[Deed] = match (self.restart, self.one_group, self.cut_off) {
+            (false, false, false) => &[Publish, Begin, End, Begin, End, Finish],
+            (false, false, true) => &[Publish, Begin, End, Begin, CutOff, Finish],
+            (false, true, false) => &[Publish, Begin, End, Finish],
+            (false, true, true) => &[Publish, Begin, CutOff, Finish],
+            (true, ..) => &[Publish, Begin, Restart, Publish, Begin, End, Finish],
         };
-        let viewer: &[Deed] =
-            if self.unsubscribe { &[Subscribe, Unsubscribe] } else { &[Subscribe] };
-        [publisher, viewer]
+        if self.unsubscribe {
+            // The track goes on, so that it is the viewer who ends the subscription.
+            let goes_on = publisher.strip_suffix(&[Finish]).unwrap_or(publisher);
+            [goes_on, &[Subscribe, Unsubscribe]]
+        } else {
+            [publisher, &[Subscribe]]
+        }
     }
 }

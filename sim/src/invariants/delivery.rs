@@ -32,18 +32,13 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// A delivery of a path, of whichever instance.
-    pub(crate) fn new(ledger: &Ledger, path: &str) -> Self {
-        Self { candidates: ledger.of(path), groups: BTreeMap::new() }
-    }
-
     /// The broadcast that it is, if only one remains.
     pub(crate) fn instance(&self) -> Option<usize> {
         <[usize; 1]>::try_from(self.candidates.as_slice()).ok().map(|[instance]| instance)
     }
 
-    /// More broadcasts of its path may have begun before the first group came.
-    pub(crate) fn renew(&mut self, ledger: &Ledger, path: &str) {
+    /// A group comes: before the first one it can be of any broadcast of its path.
+    pub(crate) fn begin(&mut self, ledger: &Ledger, path: &str) {
         if self.groups.is_empty() {
             self.candidates = ledger.of(path);
         }

@@ -9,7 +9,7 @@ use std::fmt;
 
 pub(crate) use delivery::Delivery;
 pub(crate) use ledger::{Instance, Ledger};
-pub(crate) use node::{bounded, empty, honest_peer};
+pub(crate) use node::{bounded, empty, honest_peer, unwatched};
 pub(crate) use wire::{Spy, Who, acyclic};
 
 macro_rules! invariants {
@@ -48,7 +48,7 @@ invariants! {
     /// No hop is twice in an announcement, and no node forwards one that has been with it. Once the
     /// network is quiet, nobody is served in a circle.
     LoopFreedom = "loop freedom",
-    /// A node has at most one subscription to a track on a session.
+    /// A node has at most one subscription to a track on a session, and none when nobody watches it.
     FanIn = "fan-in",
     /// A group is given up for lack of room only if there is a newer one.
     Expiry = "expiry",

@@ -18,6 +18,12 @@ pub(crate) fn bounded(
     Invariant::Bounds.holds(fine, || format!("{stats:?} is beyond {limits:?}"))
 }
 
+/// Nobody watches any more, so nobody is served.
+pub(crate) fn unwatched(stats: &Stats) -> Result<(), Broken> {
+    let none = stats.subscriptions == 0;
+    Invariant::FanIn.holds(none, || format!("nobody watches, and there are {stats:?}"))
+}
+
 /// Nothing is held any more; the sessions left are counted by the caller.
 pub(crate) fn empty(stats: &Stats, sessions: usize) -> Result<(), Broken> {
     let held = [stats.tracks, stats.groups, stats.store_bytes, stats.routes, stats.subscriptions];

@@ -106,7 +106,7 @@ impl Spy {
                 stream.purpose = Purpose::Subscription(subscribe.id);
                 // What it said on the way out may be overtaken by its request to stop.
                 let live = !stream.over[1 - side];
-                self.subscribes(ledger, side, subscribe, live)
+                self.subscribes(side, subscribe, live)
             }
             Item::Ask(_) => {
                 stream.purpose = Purpose::Announcements(Announced::default());
@@ -260,20 +260,14 @@ impl Spy {
         })
     }
 
-    fn subscribes(
-        &mut self,
-        ledger: &Ledger,
-        side: usize,
-        subscribe: &Subscribe,
-        live: bool,
-    ) -> Result<(), Broken> {
+    fn subscribes(&mut self, side: usize, subscribe: &Subscribe, live: bool) -> Result<(), Broken> {
         let Subscribe { id, broadcast, track, params } = subscribe;
         let path = broadcast.as_str().to_owned();
         let made = &mut self.subscriptions[side];
         let same = |sub: &Subscription| sub.live && sub.path == path && sub.track == *track;
         let twice = live && made.values().any(same);
         let subscription = Subscription {
-            delivery: Delivery::new(ledger, &path),
+            delivery: Delivery::default(),
             path,
             track: track.clone(),
             asked: (params.start.unwrap_or(0), params.end),
@@ -307,7 +301,7 @@ impl Subscription {
         let inside = sequence >= from && to.is_none_or(|to| sequence <= to);
         Invariant::NoInvention
             .holds(inside, || format!("group {sequence} is none of {from} to {to:?}, as asked"))?;
-        self.delivery.renew(ledger, &self.path);
+        self.delivery.begin(ledger, &self.path);
         self.delivery.open(ledger, sequence, first)?;
         self.is_between()
     }

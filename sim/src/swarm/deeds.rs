@@ -25,6 +25,7 @@ impl Run<'_> {
             Due::Dial(link) => self.dial(link),
             Due::Restart(host) => self.restart(host),
             Due::Retry(at) => {
+                self.retrying.remove(&at);
                 let viewer = &mut self.viewers[at];
                 let lost: Vec<_> = viewer
                     .over()
@@ -98,6 +99,10 @@ impl Run<'_> {
                     self.restarts += 1;
                     let (node, config) = (self.hosts[host], self.config(host));
                     self.world.crash(node, config);
+                    for dialed in &mut self.links {
+                        dialed.knows[0] &= dialed.client != host;
+                        dialed.knows[1] &= dialed.server != host;
+                    }
                     if let Some(at) = self.publisher_at(host) {
                         self.publishers[at].crashed();
                     }

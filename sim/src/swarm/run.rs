@@ -6,7 +6,7 @@ use std::{
 };
 
 use smoq_core::{
-    Admission, Carrier, Config, Discover, Event, Grant, SessionConfig, Time, Version,
+    Admission, Carrier, Config, Discover, Event, Grant, Limits, SessionConfig, Time, Version,
     wire::{Hop, SessionCode},
 };
 
@@ -14,7 +14,7 @@ use super::plan::{CHAOS, Client, Plan, Room};
 use crate::{
     Broken, Bug, Connection, Invariant, NodeId, World,
     actors::{Ending, Publisher, Viewer, live, path},
-    invariants::{bounded, empty, honest_peer},
+    invariants::{bounded, empty, honest_peer, unwatched},
     tap::Tap,
     world::BEGINNING,
 };
@@ -44,6 +44,8 @@ pub(super) struct Dialed {
     pub(super) server: usize,
     version: Version,
     pub(super) connection: Option<Connection>,
+    /// Whether the node at each end is still the one that had this connection.
+    pub(super) knows: [bool; 2],
 }
 
 /// What is due at some time.
@@ -66,10 +68,13 @@ pub(super) struct Run<'a> {
     pub(super) publishers: Vec<Publisher>,
     pub(super) viewers: Vec<Viewer>,
     pub(super) down: BTreeSet<usize>,
+    /// Viewers that will ask again.
+    pub(super) retrying: BTreeSet<usize>,
     due: BTreeMap<(Time, u64), Due>,
     sequence: u64,
     pub(super) restarts: u64,
     pub(super) healed: bool,
+    limits: Limits,
 }
 
 /// Carries a plan out; with a bug planted into what honest nodes say, and every event told, if wanted.
@@ -103,10 +108,12 @@ impl<'a> Run<'a> {
             publishers: Vec::new(),
             viewers: Vec::new(),
             down: BTreeSet::new(),
+            retrying: BTreeSet::new(),
             due: BTreeMap::new(),
             sequence: 0,
             restarts: 0,
             healed: false,
+            limits: plan.room.limits(),
         };
         for relay in 0..plan.relays {
             run.host(format!("relay{relay}"), false);
@@ -163,7 +170,7 @@ impl<'a> Run<'a> {
     }
 
     fn link(&mut self, client: usize, server: usize, version: Version) {
-        self.links.push(Dialed { client, server, version, connection: None });
+        self.links.push(Dialed { client, server, version, connection: None, knows: [false; 2] });
     }
 
     pub(super) fn tap(&mut self) -> &mut Tap {
@@ -213,7 +220,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn dial(&mut self, link: usize) {
-        let Dialed { client, server, version, connection } = self.links[link].clone();
+        let Dialed { client, server, version, connection, .. } = self.links[link].clone();
         let up = connection.is_some_and(|connection| !self.world.is_over(connection));
         if up || self.down.contains(&client) || self.down.contains(&server) {
             return;
@@ -230,6 +237,7 @@ impl<'a> Run<'a> {
         let config = self.plan.link.clone();
         let made = self.world.connect_with(nodes[0], nodes[1], [ours, theirs], config);
         self.links[link].connection = Some(made);
+        self.links[link].knows = [true; 2];
         self.say(|names| format!("{} dials {}", names[&nodes[0]], names[&nodes[1]]));
     }
 
@@ -255,6 +263,11 @@ impl<'a> Run<'a> {
             self.is_alive(since)?;
         }
         self.leave();
+        self.until(CHAOS + 28_000)?;
+        self.is_unwatched()?;
+        for publisher in &mut self.publishers {
+            publisher.unpublish(&mut self.world);
+        }
         self.until(CHAOS + 32_000)?;
         self.is_empty()
     }
@@ -277,7 +290,7 @@ impl<'a> Run<'a> {
                     self.viewers[at].subscribe(&mut self.world, path, &name(path), live());
                 }
             }
-            self.after(AGAIN, Due::Retry(at));
+            self.retry_later(at);
         }
     }
 
@@ -301,14 +314,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Everybody stops what it does; the hostile one is thrown out.
+    /// Every viewer leaves; the hostile one is thrown out.
     fn leave(&mut self) {
-        self.say(|_| "everybody leaves".into());
+        self.say(|_| "every viewer leaves".into());
         for viewer in &mut self.viewers {
             viewer.leave(&mut self.world);
-        }
-        for publisher in &mut self.publishers {
-            publisher.unpublish(&mut self.world);
         }
         if self.plan.hostile.is_some() {
             let last = self.links.last_mut().expect("the hostile one has a link");
@@ -319,9 +329,22 @@ impl<'a> Run<'a> {
         self.due.clear();
     }
 
+    /// Nobody is served.
+    fn is_unwatched(&self) -> Result<(), Broken> {
+        (0..self.honest()).try_for_each(|host| {
+            let stats = self.world[self.hosts[host]].stats();
+            unwatched(&stats).map_err(|broken| self.at_host(host, broken))
+        })
+    }
+
+    /// How many hosts are honest: the first ones.
+    fn honest(&self) -> usize {
+        self.hosts.len() - usize::from(self.plan.hostile.is_some())
+    }
+
     /// Nothing is held, nothing happens, and nothing at all is left when the sessions are closed.
     fn is_empty(&mut self) -> Result<(), Broken> {
-        let honest = self.hosts.len() - usize::from(self.plan.hostile.is_some());
+        let honest = self.honest();
         for host in 0..honest {
             let stats = self.world[self.hosts[host]].stats();
             empty(&stats, stats.sessions).map_err(|broken| self.at_host(host, broken))?;
@@ -358,8 +381,10 @@ impl<'a> Run<'a> {
         loop {
             let next = self.due.first_key_value().map(|((time, _), _)| *time);
             let to = next.unwrap_or(until).min(until);
-            while self.world.step(to, false) {
+            if self.world.step(to, false) {
+                // Something may be due earlier now.
                 self.judge()?;
+                continue;
             }
             self.world.pass(to);
             self.judge()?;
@@ -375,7 +400,6 @@ impl<'a> Run<'a> {
     }
 
     fn judge(&mut self) -> Result<(), Broken> {
-        let limits = self.plan.room.limits();
         for host in 0..self.hosts.len() {
             let node = self.hosts[host];
             let events = self.world.events(node);
@@ -393,7 +417,7 @@ impl<'a> Run<'a> {
                 let stats = self.world[node].stats();
                 let own = self.plan.paths + 1;
                 let sessions = self.links.len() + 2;
-                bounded(&stats, &limits, sessions, own)
+                bounded(&stats, &self.limits, sessions, own)
                     .map_err(|broken| self.at_host(host, broken))?;
             }
         }
@@ -419,12 +443,12 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.say(|names| format!("{}: {event:?}", names[&node]));
-        let of = |dialed: &&Dialed| {
-            let made = dialed.connection;
-            dialed.client == host && made.is_some_and(|made| made.client == session)
-                || dialed.server == host && made.is_some_and(|made| made.server == session)
+        let of = |dialed: &Dialed| {
+            let Some(made) = dialed.connection else { return false };
+            dialed.knows[0] && dialed.client == host && made.client == session
+                || dialed.knows[1] && dialed.server == host && made.server == session
         };
-        let at = self.links.iter().position(|dialed| of(&dialed));
+        let at = self.links.iter().position(of);
         let hostile = at.is_none_or(|at| self.is_hostile(self.links[at].client));
         if let (Event::Closed { .. }, Some(at)) = (event, at)
             && self.links[at].client == host
@@ -440,7 +464,8 @@ impl<'a> Run<'a> {
 
     /// A viewer that lost something asks again in a while.
     pub(super) fn retry_later(&mut self, at: usize) {
-        if self.viewers[at].over().any(|(_, fine)| !fine || self.healed) {
+        if self.viewers[at].over().any(|(_, fine)| !fine || self.healed) && self.retrying.insert(at)
+        {
             self.after(AGAIN, Due::Retry(at));
         }
     }
