@@ -339,6 +339,10 @@ impl World {
         if !side.closed {
             let host = &mut self.hosts[node.0];
             host.recorder.pump(self.now, session, side, &mut self.scratch);
+            if side.closed {
+                // Its last word may never leave.
+                self.schedule(self.now.after(IDLE), Happening::TimesOut((end.0, 1 - end.1)));
+            }
         }
         self.transmit(end);
     }

@@ -157,6 +157,8 @@ impl Node {
             return Err(Misuse::DuplicateGroup(sequence));
         }
         let group = self.store.add_group(track, sequence, 0).ok_or(Misuse::Stale)?;
+        // An empty group costs something too.
+        self.group_grew(group, track);
         self.advance_track(track);
         Ok((group, sequence))
     }
