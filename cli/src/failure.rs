@@ -44,6 +44,8 @@ pub(crate) enum Failure {
     BenchEnd,
     #[error("subscriber {0} got nothing")]
     DemoSilence(usize),
+    #[error("{broken}; {replay}")]
+    Broken { broken: smoq_sim::Broken, replay: String },
     #[error("cannot write {path}: {source}; choose another file with --output")]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot read {path}: {source}")]

@@ -6,6 +6,7 @@ mod bench;
 mod client;
 mod demo;
 mod echo;
+mod explore;
 mod failure;
 mod generate;
 mod input;
@@ -21,6 +22,7 @@ mod reorder;
 mod replay;
 mod runtime;
 mod signal;
+mod sim;
 mod subscribe;
 mod terminal;
 
@@ -75,6 +77,8 @@ enum Command {
     Signal(signal::Args),
     Generate(generate::Args),
     Replay(replay::Args),
+    Sim(sim::Args),
+    Explore(explore::Args),
 }
 
 fn main() -> ExitCode {
@@ -108,6 +112,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Signal(args) => signal::run(args).await,
             Command::Generate(args) => generate::run(args),
             Command::Replay(args) => replay::run(args),
+            Command::Sim(args) => sim::run_worlds(args),
+            Command::Explore(args) => explore::run(args),
         }
     });
     // A thread may still wait for standard input; nobody waits for it.

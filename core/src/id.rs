@@ -73,9 +73,11 @@ impl<T> hash::Hash for Id<T> {
     }
 }
 
+/// The same with what it names, as in `Track#7v2`.
 impl<T> fmt::Debug for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        let kind = core::any::type_name::<T>();
+        write!(f, "{}#{self}", kind.rsplit(':').next().unwrap_or(kind))
     }
 }
 
@@ -155,6 +157,13 @@ impl<T> Arena<T> {
         let mut ids = Vec::with_capacity(self.len());
         ids.extend(self.iter().map(|(id, _)| id));
         ids
+    }
+}
+
+/// What is there, by id.
+impl<T: fmt::Debug> fmt::Debug for Arena<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 

@@ -93,7 +93,7 @@ impl Viewer {
 }
 
 /// All routes of a node.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Routes {
     by_path: BTreeMap<Path, Vec<Route>>,
     epoch: u64,

@@ -3,17 +3,28 @@
 //! [`World`] runs honest nodes against each other over streams that are cut, delayed and reordered by
 //! a seed. [`Bench`] puts one node in front of scripted peers that say whatever a test wants.
 //! Every node is a [`Recorder`], so that what went into it can be replayed.
+//! [`swarm`] draws worlds with faults from seeds, and judges them by the [`Invariant`]s.
 #![forbid(unsafe_code)]
 
+mod actors;
 mod bench;
+mod dissect;
+pub mod explore;
+mod fnv;
+mod invariants;
 mod link;
+mod meddle;
 mod rng;
 mod scripted;
+pub mod swarm;
+mod tap;
 mod viewer;
 mod world;
 
 pub use bench::{Bench, Peer, PeerId, Sent};
+pub use invariants::{Broken, Invariant};
 pub use link::LinkConfig;
+pub use meddle::Bug;
 pub use rng::Rng;
 pub use scripted::Scripted;
 pub use smoq_tape::Recorder;

@@ -59,6 +59,8 @@ pub(crate) enum Signal {
         stream: StreamId,
         data: Bytes,
         fin: bool,
+        /// What the sender's transport gets acknowledged, whatever was done to it on its way.
+        sent: Ack,
     },
     Reset {
         stream: StreamId,
@@ -70,8 +72,7 @@ pub(crate) enum Signal {
     },
     Ack {
         stream: StreamId,
-        bytes: usize,
-        fin: bool,
+        ack: Ack,
     },
     /// One more stream of this kind may be opened.
     Credit(Dir),
@@ -79,6 +80,13 @@ pub(crate) enum Signal {
         code: SessionCode,
         reason: String,
     },
+}
+
+/// How much of a stream has arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ack {
+    pub(crate) bytes: usize,
+    pub(crate) fin: bool,
 }
 
 /// What an acknowledgement means for a stream.
@@ -122,6 +130,8 @@ pub(crate) struct End {
     /// Nothing leaves this end: its peer does not read, or the cable is cut.
     pub(crate) stalled: bool,
     pub(crate) closed: bool,
+    /// When it is to be looked at again, if that is scheduled.
+    pub(crate) resumes: Option<Time>,
     opened: [u64; 2],
     credit: [u64; 2],
     /// Streams of the peer seen so far, of each kind.
@@ -160,6 +170,7 @@ impl End {
             side,
             stalled: false,
             closed: false,
+            resumes: None,
             opened: [0; 2],
             accepted: [0; 2],
             sending: BTreeMap::new(),
@@ -201,6 +212,17 @@ impl End {
         !stopped
     }
 
+    /// The streams on which this end still sends.
+    pub(crate) fn sending(&self) -> impl Iterator<Item = StreamId> {
+        self.sending.keys().copied()
+    }
+
+    /// The machine has gone: nothing comes from here any more, no word of goodbye either.
+    pub(crate) fn die(&mut self) {
+        self.closed = true;
+        self.urgent.clear();
+    }
+
     /// Whether this end still sends on a stream.
     pub(crate) fn sends(&self, stream: StreamId) -> bool {
         self.sending.contains_key(&stream)
@@ -208,7 +230,8 @@ impl End {
 
     /// The peer has `bytes` more of a stream. Pieces may arrive out of order over streams, never
     /// within one, so that FIN is the last to be acknowledged.
-    pub(crate) fn acked(&mut self, stream: StreamId, bytes: usize, fin: bool) -> Acked {
+    pub(crate) fn acked(&mut self, stream: StreamId, ack: Ack) -> Acked {
+        let Ack { bytes, fin } = ack;
         self.in_use -= bytes;
         let Some(sending) = self.sending.get_mut(&stream) else { return Acked::Nothing };
         sending.unacked -= bytes;
@@ -273,7 +296,8 @@ impl End {
             let jitter = self.rng.below(self.config.jitter.as_micros() as u64 + 1);
             let delay = self.config.latency + Duration::from_micros(jitter);
             sending.arrives = sending.arrives.max(self.busy.max(now).after(delay));
-            out.push((sending.arrives, Signal::Data { stream: *stream, data, fin }));
+            let sent = Ack { bytes: data.len(), fin };
+            out.push((sending.arrives, Signal::Data { stream: *stream, data, fin, sent }));
         }
         out
     }
@@ -322,7 +346,8 @@ impl Transport for End {
     }
 
     fn room(&self) -> usize {
-        self.config.window - self.in_use
+        // The window may have been made smaller since.
+        self.config.window.saturating_sub(self.in_use)
     }
 
     fn write(&mut self, stream: StreamId, chunks: &mut [Bytes]) -> usize {

@@ -8,17 +8,27 @@ use std::{
 
 use bytes::Bytes;
 use smoq_core::{
-    Carrier, Closed, ClosedBy, Config, Dir, Event, Id, Session, SessionConfig, Side, Time, Version,
+    Carrier, Closed, ClosedBy, Config, Dir, Event, Id, Session, SessionConfig, Side, StreamId,
+    Time, Version,
+    wire::{SessionCode, StreamCode},
 };
 
 use crate::{
     LinkConfig, Recorder, Rng,
+    invariants::Who,
     link::{Acked, End, Signal},
+    tap::Tap,
 };
+
+/// The time at which every world begins.
+pub(crate) const BEGINNING: Time = Time::from_millis(1_000_000);
+
+/// How long an end waits for a peer that has died, as QUIC's idle timeout does.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// A node of a world.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct NodeId(usize);
+pub struct NodeId(pub(crate) usize);
 
 /// A connection between two nodes: where it ends, and the session there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +47,8 @@ enum Happening {
     Arrives(EndId, Signal),
     /// A busy link is free again, or a stream refused by chance takes bytes.
     Resumes(EndId),
+    /// An end has not heard of its peer for too long.
+    TimesOut(EndId),
 }
 
 struct Host {
@@ -63,13 +75,14 @@ pub struct World {
     steps: u64,
     record: bool,
     scratch: Vec<Bytes>,
+    pub(crate) tap: Option<Tap>,
 }
 
 impl World {
     /// An empty world.
     pub fn new(seed: u64) -> Self {
         Self {
-            now: Time::from_millis(1_000_000),
+            now: BEGINNING,
             seed,
             hosts: Vec::new(),
             links: Vec::new(),
@@ -78,6 +91,7 @@ impl World {
             steps: 0,
             record: false,
             scratch: Vec::new(),
+            tap: None,
         }
     }
 
@@ -98,11 +112,7 @@ impl World {
 
     /// Adds a node.
     pub fn node(&mut self, config: Config) -> NodeId {
-        let recorder = if self.record {
-            Recorder::recording(config, u64::MAX)
-        } else {
-            Recorder::silent(config)
-        };
+        let recorder = self.recorder(config);
         self.hosts.push(Host { recorder, events: Vec::new(), sessions: BTreeMap::new() });
         NodeId(self.hosts.len() - 1)
     }
@@ -132,6 +142,13 @@ impl World {
     ) -> Connection {
         let at = self.links.len();
         let nodes = [client, server];
+        if let Some(tap) = &mut self.tap {
+            let who = |node: NodeId| {
+                let hop = self.hosts[node.0].recorder.config().hop;
+                Who { node, hop }
+            };
+            tap.connects(configs[0].version, nodes.map(who));
+        }
         let mut ends = [Side::Client, Side::Server].into_iter().enumerate().map(|(index, side)| {
             End::new(link.clone(), side, Rng::new(self.seed, (at * 2 + index) as u64))
         });
@@ -160,15 +177,87 @@ impl World {
     /// Lets both ends find that the connection is lost.
     pub fn cut(&mut self, connection: Connection) {
         for index in 0..2 {
-            let closed = Closed {
-                by: ClosedBy::Transport,
-                code: smoq_core::wire::SessionCode::INTERNAL,
-                reason: "timed out".into(),
-            };
-            let (node, session) = self.links[connection.link].hosts[index];
-            self.end((connection.link, index)).closed = true;
-            self.hosts[node.0].recorder.handle_closed(self.now, session, closed);
+            self.lose((connection.link, index));
         }
+    }
+
+    fn recorder(&self, config: Config) -> Recorder {
+        if self.record { Recorder::recording(config, u64::MAX) } else { Recorder::silent(config) }
+    }
+
+    /// Whether the connection is over at one of its ends.
+    pub fn is_over(&self, connection: Connection) -> bool {
+        self.links[connection.link].ends.iter().any(|end| end.closed)
+    }
+
+    /// Makes a node die without a word, and begin anew with nothing: all its ids are stale. Its peers
+    /// find out after some seconds.
+    pub fn crash(&mut self, node: NodeId, config: Config) {
+        for link in 0..self.links.len() {
+            for side in 0..2 {
+                if self.links[link].hosts[side].0 == node && !self.links[link].ends[side].closed {
+                    self.end((link, side)).die();
+                    self.schedule(self.now.after(IDLE), Happening::TimesOut((link, 1 - side)));
+                    if let Some(tap) = &mut self.tap {
+                        tap.closes(link);
+                    }
+                }
+            }
+        }
+        let recorder = self.recorder(config);
+        self.hosts[node.0] = Host { recorder, events: Vec::new(), sessions: BTreeMap::new() };
+    }
+
+    /// Sets how many unacknowledged bytes an end may have: a full socket has room for few.
+    pub(crate) fn squeeze(&mut self, connection: Connection, side: Side, window: usize) {
+        let end = (connection.link, usize::from(side == Side::Server));
+        self.end(end).config.window = window;
+        self.pump(end);
+    }
+
+    /// Breaks one of the streams that an end sends on: the receiver sees a reset, the sender is told to
+    /// stop. `pick` says which. Only streams whose loss a session survives.
+    pub(crate) fn break_stream(&mut self, connection: Connection, pick: u64, code: StreamCode) {
+        let link = connection.link;
+        let tap = self.tap.as_ref();
+        let breakable = |stream: &StreamId| tap.is_none_or(|tap| tap.breakable(link, *stream));
+        let streams: Vec<(usize, StreamId)> = (0..2)
+            .flat_map(|side| {
+                let end = &self.links[link].ends[side];
+                end.sending().filter(move |_| !end.closed).map(move |stream| (side, stream))
+            })
+            .filter(|(_, stream)| breakable(stream))
+            .collect();
+        if streams.is_empty() {
+            return;
+        }
+        let (side, stream) = streams[(pick % streams.len() as u64) as usize];
+        if let Some(tap) = &mut self.tap {
+            tap.breaks(self.now, (link, side), stream, code);
+        }
+        self.schedule(self.now, Happening::Arrives((link, side), Signal::Stop { stream, code }));
+        self.schedule(
+            self.now,
+            Happening::Arrives((link, 1 - side), Signal::Reset { stream, code }),
+        );
+    }
+
+    fn lose(&mut self, at: EndId) {
+        let (node, session) = self.links[at.0].hosts[at.1];
+        if let Some(tap) = &mut self.tap {
+            tap.closes(at.0);
+        }
+        let end = self.end(at);
+        if end.closed {
+            return;
+        }
+        end.closed = true;
+        let closed = Closed {
+            by: ClosedBy::Transport,
+            code: SessionCode::INTERNAL,
+            reason: "timed out".into(),
+        };
+        self.hosts[node.0].recorder.handle_closed(self.now, session, closed);
     }
 
     /// What happened at a node since this was asked last.
@@ -186,12 +275,17 @@ impl World {
     pub fn run_for(&mut self, duration: Duration) {
         let until = self.now.after(duration);
         while self.step(until, false) {}
+        self.pass(until);
+    }
+
+    /// Lets the time pass in which nothing happens.
+    pub(crate) fn pass(&mut self, until: Time) {
         self.now = until;
         self.settle();
     }
 
-    /// Lets the next thing happen, if that is not after `until`.
-    fn step(&mut self, until: Time, ignore_timers: bool) -> bool {
+    /// Lets the next thing happen, if that is not after `until`. Says whether there was one.
+    pub(crate) fn step(&mut self, until: Time, ignore_timers: bool) -> bool {
         self.settle();
         let next = self.queue.first_key_value().map(|((time, _), _)| *time);
         let timers = self.hosts.iter().enumerate();
@@ -212,6 +306,7 @@ impl World {
                 match happening {
                     Happening::Arrives(end, signal) => self.arrive(end, signal),
                     Happening::Resumes(end) => self.resume(end),
+                    Happening::TimesOut(end) => self.lose(end),
                 }
                 true
             }
@@ -246,6 +341,10 @@ impl World {
         if !side.closed {
             let host = &mut self.hosts[node.0];
             host.recorder.pump(self.now, session, side, &mut self.scratch);
+            if side.closed {
+                // Its last word may never leave.
+                self.schedule(self.now.after(IDLE), Happening::TimesOut((end.0, 1 - end.1)));
+            }
         }
         self.transmit(end);
     }
@@ -258,15 +357,28 @@ impl World {
         let refused = side.has_refused().then(|| now.after(Duration::from_millis(1)));
         let other = (end.0, 1 - end.1);
         for (time, signal) in signals {
+            let signal = match &mut self.tap {
+                Some(tap) => tap.departs(now, end, signal),
+                None => Some(signal),
+            };
+            let Some(signal) = signal else { continue };
             self.schedule(time, Happening::Arrives(other, signal));
         }
-        for time in busy.into_iter().chain(refused) {
+        let resumes = busy.into_iter().chain(refused).min();
+        let side = self.end(end);
+        if let Some(time) = resumes.filter(|time| side.resumes.is_none_or(|due| *time < due)) {
+            side.resumes = Some(time);
             self.schedule(time, Happening::Resumes(end));
         }
     }
 
     fn resume(&mut self, end: EndId) {
         let (node, session) = self.links[end.0].hosts[end.1];
+        let now = self.now;
+        self.end(end).resumes.take_if(|due| *due <= now);
+        if self.end(end).closed {
+            return;
+        }
         for stream in self.end(end).writable() {
             self.hosts[node.0].recorder.handle_writable(self.now, session, stream);
         }
@@ -281,6 +393,9 @@ impl World {
         if end.closed {
             return;
         }
+        if let Some(tap) = &mut self.tap {
+            tap.arrives(at, &signal);
+        }
         if let Signal::Data { stream, .. } | Signal::Reset { stream, .. } = &signal {
             for stream in end.accept(*stream) {
                 let dir = if stream.0 & 2 == 0 { Dir::Bi } else { Dir::Uni };
@@ -288,8 +403,8 @@ impl World {
             }
         }
         match signal {
-            Signal::Data { stream, data, fin } => {
-                let ack = Signal::Ack { stream, bytes: data.len(), fin };
+            Signal::Data { stream, data, fin, sent } => {
+                let ack = Signal::Ack { stream, ack: sent };
                 if end.receives(stream, fin) {
                     recorder.handle_recv(now, session, stream, data, fin);
                 }
@@ -305,7 +420,7 @@ impl World {
                     recorder.handle_stopped(now, session, stream, code);
                 }
             }
-            Signal::Ack { stream, bytes, fin } => match end.acked(stream, bytes, fin) {
+            Signal::Ack { stream, ack } => match end.acked(stream, ack) {
                 Acked::Nothing => {}
                 Acked::Writable => recorder.handle_writable(now, session, stream),
                 Acked::All => recorder.handle_acked(now, session, stream),

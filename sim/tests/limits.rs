@@ -374,3 +374,15 @@ fn a_reader_that_stops_reading_costs_nobody_else() {
         assert!(quiet, "{version}");
     }
 }
+
+#[test]
+fn groups_without_frames_fill_no_store() {
+    let limits = Limits { store_bytes: 20_000, ..Limits::default() };
+    let (mut bench, track) = node(limits.clone());
+    let now = bench.now();
+    for _ in 0..200 {
+        bench.node.create_group(now, track, None).unwrap();
+        let held = bench.node.stats().store_bytes;
+        assert!(held <= limits.store_bytes, "{held}");
+    }
+}

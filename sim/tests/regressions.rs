@@ -550,3 +550,22 @@ fn the_end_of_a_session_is_told_before_what_it_ends() {
         assert!(events.contains(&Event::Announced { watcher }), "{version}: {events:?}");
     }
 }
+
+#[test]
+fn a_track_that_is_never_described_fails_although_all_of_it_came() {
+    for version in [Version::Lite05, Version::Lite06] {
+        let mut bench = Bench::new(Config::default());
+        let server = bench.server(version);
+        let now = bench.now();
+        let reader = bench.node.subscribe(now, &path("cam"), "video", from(0)).unwrap();
+        bench.run();
+        let stream = bench.requests(server, 2)[0];
+        respond(&mut bench, server, stream, &SubscribeResponse::Start { group: 0 });
+        respond(&mut bench, server, stream, &SubscribeResponse::End { group: 1 });
+        send_group(&mut bench, server, 0, 0, b"frame");
+        bench.pass(Duration::from_secs(12));
+        let now = bench.now();
+        let next = bench.node.next_group(now, reader).unwrap();
+        assert_eq!(next, NextGroup::Failed(StreamCode::CONTROL_TIMEOUT), "{version}");
+    }
+}

@@ -6,7 +6,7 @@ use super::{Changes, Node};
 use crate::{Announced, Event, Id, Misuse, Path, Time, route::Viewer};
 
 /// Somebody who watches what is announced below a prefix. Outside, only its id is seen.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Watcher {
     pub(crate) prefix: Path,
     /// What it knows: which announcement of each path.

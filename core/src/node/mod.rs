@@ -82,8 +82,9 @@ pub struct Stats {
 ///
 /// Any input may be followed by any other, and outputs may be drained whenever it suits: being late
 /// costs latency, never correctness. Nothing that a peer sends makes it panic. A node holds no locks
-/// and no references: it can be cloned, moved and dropped at any time.
-#[derive(Clone)]
+/// and no references: it can be cloned, moved and dropped at any time. Its debug output is all of its
+/// state: two nodes with the same one behave alike.
+#[derive(Clone, Debug)]
 pub struct Node {
     pub(crate) config: Config,
     /// The newest time seen.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A broadcast of the application. Outside, only its id is seen.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Broadcast {
     path: Path,
     tracks: BTreeMap<Arc<str>, Id<Track>>,
@@ -157,6 +157,8 @@ impl Node {
             return Err(Misuse::DuplicateGroup(sequence));
         }
         let group = self.store.add_group(track, sequence, 0).ok_or(Misuse::Stale)?;
+        // An empty group costs something too.
+        self.group_grew(group, track);
         self.advance_track(track);
         Ok((group, sequence))
     }

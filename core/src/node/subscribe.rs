@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A subscription of the application. Outside, only its id is seen.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Reader {
     id: Option<Id<Reader>>,
     sub: Option<Id<Sub>>,
@@ -22,7 +22,7 @@ pub struct Reader {
 }
 
 /// A group that the application reads. Outside, only its id is seen.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct GroupReader {
     reader: Id<Reader>,
     group: Id<Group>,

@@ -244,7 +244,9 @@ impl Node {
         if over {
             track.end.get_or_insert(track.next_sequence());
         }
-        let complete = track.end.is_some_and(|end| track.next_sequence() >= end)
+        // Without its description nobody can read it.
+        let complete = track.info.is_some()
+            && track.end.is_some_and(|end| track.next_sequence() >= end)
             && track.from(0).all(|(_, id)| {
                 self.store.groups.get(id).is_some_and(|group| group.end == Some(GroupEnd::Complete))
             });

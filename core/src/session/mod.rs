@@ -161,7 +161,7 @@ pub(crate) struct Offer {
 }
 
 /// A session inside a node. Outside, only its id is seen.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Session {
     pub(crate) config: SessionConfig,
     pub(crate) state: State,

@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 use crate::{Id, Limits, Time, id::Arena};
 
 /// All groups of a node, and what they cost.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Store {
     pub(crate) groups: Arena<Group>,
     pub(crate) tracks: Arena<Track>,

@@ -1,0 +1,184 @@
+//! The bytes of a stream as messages, and back.
+
+use bytes::{Bytes, BytesMut};
+use smoq_core::{
+    Dir, Version,
+    wire::{
+        Announce, AnnounceOk, AnnounceRequest, BidiType, DecodeError, FrameHeader, GroupHeader,
+        Message, Setup, Subscribe, SubscribeParams, SubscribeResponse, Track, TrackInfo, UniType,
+        varint,
+    },
+};
+
+/// Longer messages are errors.
+const LIMIT: usize = 1 << 20;
+
+/// A part of what is said on a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Item {
+    /// The number that a stream begins with.
+    Opens(u64),
+    Setup(Setup),
+    Ask(AnnounceRequest),
+    Greeting(AnnounceOk),
+    Announce(Announce),
+    Subscribe(Subscribe),
+    Update(SubscribeParams),
+    Answer(SubscribeResponse),
+    Track(Track),
+    TrackInfo(TrackInfo),
+    Group(GroupHeader),
+    Frame(FrameHeader),
+    Payload(Bytes),
+    /// What nobody understands.
+    Raw(Bytes),
+}
+
+/// What comes next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Expect {
+    Type(Dir),
+    Setup,
+    Ask,
+    Greeting,
+    Announce,
+    Subscribe,
+    Update,
+    Answer,
+    Track,
+    TrackInfo,
+    Group,
+    Frame,
+    Payload(u64),
+    Anything,
+}
+
+/// One direction of a stream, read as it goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Half {
+    expect: Expect,
+    buffer: BytesMut,
+}
+
+impl Half {
+    /// What its opener says.
+    pub(crate) fn opener(dir: Dir) -> Self {
+        Self { expect: Expect::Type(dir), buffer: BytesMut::new() }
+    }
+
+    /// What is answered on a stream that began with this number.
+    pub(crate) fn answer(kind: u64, version: Version) -> Self {
+        let expect = match BidiType::from_varint(kind, version) {
+            Some(BidiType::Announce) if version.has_announce_ok() => Expect::Greeting,
+            Some(BidiType::Announce) => Expect::Announce,
+            Some(BidiType::Subscribe) => Expect::Answer,
+            Some(BidiType::Track) => Expect::TrackInfo,
+            Some(BidiType::Fetch | BidiType::Probe | BidiType::Goaway) | None => Expect::Anything,
+        };
+        Self { expect, buffer: BytesMut::new() }
+    }
+
+    /// Reads on.
+    pub(crate) fn push(&mut self, data: &[u8], version: Version) -> Result<Vec<Item>, DecodeError> {
+        self.buffer.extend_from_slice(data);
+        let mut items = Vec::new();
+        while let Some((item, used, next)) = self.take(version)? {
+            _ = self.buffer.split_to(used);
+            self.expect = next;
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    /// What has come and is not understood yet.
+    pub(crate) fn rest(&mut self) -> Bytes {
+        self.buffer.split().freeze()
+    }
+
+    fn take(&self, version: Version) -> Result<Option<(Item, usize, Expect)>, DecodeError> {
+        let bytes = &self.buffer[..];
+        let message =
+            |found: Option<(Item, usize)>, next| found.map(|(item, used)| (item, used, next));
+        Ok(match self.expect {
+            _ if bytes.is_empty() => None,
+            Expect::Type(dir) => varint::decode(bytes)
+                .map(|(kind, used)| (Item::Opens(kind), used, first(kind, dir, version))),
+            Expect::Setup => message(one(bytes, version, Item::Setup)?, Expect::Anything),
+            Expect::Ask => message(one(bytes, version, Item::Ask)?, Expect::Anything),
+            Expect::Greeting => message(one(bytes, version, Item::Greeting)?, Expect::Announce),
+            Expect::Announce => {
+                let found = Announce::take(bytes, LIMIT, version)?;
+                found.map(|(announce, used)| (Item::Announce(announce), used, Expect::Announce))
+            }
+            Expect::Subscribe => message(one(bytes, version, Item::Subscribe)?, Expect::Update),
+            Expect::Update => message(one(bytes, version, Item::Update)?, Expect::Update),
+            Expect::Answer => {
+                let found = SubscribeResponse::take(bytes, LIMIT, version)?;
+                found.map(|(answer, used)| (Item::Answer(answer), used, Expect::Answer))
+            }
+            Expect::Track => message(one(bytes, version, Item::Track)?, Expect::Anything),
+            Expect::TrackInfo => message(one(bytes, version, Item::TrackInfo)?, Expect::Anything),
+            Expect::Group => message(one(bytes, version, Item::Group)?, Expect::Frame),
+            Expect::Frame => FrameHeader::take(bytes, version).map(|(frame, used)| {
+                let next =
+                    if frame.size == 0 { Expect::Frame } else { Expect::Payload(frame.size) };
+                (Item::Frame(frame), used, next)
+            }),
+            Expect::Payload(missing) => {
+                let some = bytes.len().min(usize::try_from(missing).unwrap_or(usize::MAX));
+                let left = missing - some as u64;
+                let next = if left == 0 { Expect::Frame } else { Expect::Payload(left) };
+                Some((Item::Payload(Bytes::copy_from_slice(&bytes[..some])), some, next))
+            }
+            Expect::Anything => {
+                Some((Item::Raw(Bytes::copy_from_slice(bytes)), bytes.len(), Expect::Anything))
+            }
+        })
+    }
+}
+
+/// What follows the number that a stream begins with.
+fn first(kind: u64, dir: Dir, version: Version) -> Expect {
+    match dir {
+        Dir::Uni => match UniType::from_varint(kind, version) {
+            Some(UniType::Group) => Expect::Group,
+            Some(UniType::Setup) => Expect::Setup,
+            None => Expect::Anything,
+        },
+        Dir::Bi => match BidiType::from_varint(kind, version) {
+            Some(BidiType::Announce) => Expect::Ask,
+            Some(BidiType::Subscribe) => Expect::Subscribe,
+            Some(BidiType::Track) => Expect::Track,
+            Some(BidiType::Fetch | BidiType::Probe | BidiType::Goaway) | None => Expect::Anything,
+        },
+    }
+}
+
+fn one<M: Message>(
+    bytes: &[u8],
+    version: Version,
+    item: impl Fn(M) -> Item,
+) -> Result<Option<(Item, usize)>, DecodeError> {
+    Ok(M::take(bytes, LIMIT, version)?.map(|(message, used)| (item(message), used)))
+}
+
+impl Item {
+    /// Writes it as it was read.
+    pub(crate) fn encode(&self, out: &mut BytesMut, version: Version) {
+        match self {
+            Self::Opens(kind) => varint::encode(*kind, out),
+            Self::Setup(message) => message.encode(out, version),
+            Self::Ask(message) => message.encode(out, version),
+            Self::Greeting(message) => message.encode(out, version),
+            Self::Announce(message) => message.encode(out, version),
+            Self::Subscribe(message) => message.encode(out, version),
+            Self::Update(message) => message.encode(out, version),
+            Self::Answer(message) => message.encode(out, version),
+            Self::Track(message) => message.encode(out, version),
+            Self::TrackInfo(message) => message.encode(out, version),
+            Self::Group(message) => message.encode(out, version),
+            Self::Frame(message) => message.encode(out, version),
+            Self::Payload(bytes) | Self::Raw(bytes) => out.extend_from_slice(bytes),
+        }
+    }
+}
