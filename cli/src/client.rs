@@ -122,7 +122,7 @@ impl ConnectArgs {
     }
 }
 
-fn roots_in(file: &Path) -> Result<RootCertStore, Failure> {
+pub(crate) fn roots_in(file: &Path) -> Result<RootCertStore, Failure> {
     let failed = |error: String| Failure::Roots { path: file.to_owned(), error };
     let mut roots = RootCertStore::empty();
     let certificates =

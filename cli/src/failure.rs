@@ -46,6 +46,15 @@ pub(crate) enum Failure {
     DemoSilence(usize),
     #[error("cannot write {path}: {source}; choose another file with --output")]
     Write { path: PathBuf, source: io::Error },
+    #[cfg(feature = "p2p")]
+    #[error("cannot connect to the hub at {url}: {error}; `smoq signal` starts one")]
+    NoHub { url: String, error: String },
+    #[cfg(feature = "p2p")]
+    #[error("the hub does not take this peer: {0}; choose another id with --name")]
+    NotRegistered(String),
+    #[cfg(feature = "p2p")]
+    #[error("cannot find the STUN server {server}: {source}; it is HOST:PORT")]
+    Stun { server: String, source: io::Error },
     #[error(transparent)]
     Io(#[from] io::Error),
 }
