@@ -349,6 +349,8 @@ impl Peer {
                 }
                 self.listen_to_calls(now);
             }
+            // Told once, and not again each time that it cannot be made anew.
+            ClientEvent::Disconnected if !self.registered => return,
             ClientEvent::Disconnected
             | ClientEvent::NotRegistered { .. }
             | ClientEvent::Replaced => self.registered = false,

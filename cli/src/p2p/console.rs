@@ -45,13 +45,13 @@ impl Screen {
 /// Begins to read. On a terminal the first line is asked for with this prompt.
 pub(super) fn open(prompt: String) -> (Screen, mpsc::Receiver<Typed>) {
     let (sender, receiver) = mpsc::channel(1);
-    if io::stdin().is_terminal() && io::stdout().is_terminal() {
-        if let Ok(mut editor) = DefaultEditor::new() {
-            if let Ok(printer) = editor.create_external_printer() {
-                thread::spawn(move || edit(editor, prompt, &sender));
-                return (Screen::Above(Box::new(printer)), receiver);
-            }
-        }
+    if io::stdin().is_terminal()
+        && io::stdout().is_terminal()
+        && let Ok(mut editor) = DefaultEditor::new()
+        && let Ok(printer) = editor.create_external_printer()
+    {
+        thread::spawn(move || edit(editor, prompt, &sender));
+        return (Screen::Above(Box::new(printer)), receiver);
     }
     thread::spawn(move || read(&sender));
     (Screen::Plain, receiver)

@@ -30,6 +30,8 @@ use crate::failure::Failure;
 
 /// Datagrams that wait to be looked at.
 const QUEUE: usize = 1024;
+/// Datagrams that are looked at before anything else gets its turn.
+const BATCH: usize = 64;
 /// Bytes of a datagram. WebRTC's are shorter.
 const MOST_DATAGRAM: usize = 2048;
 /// How long `quit` waits for what was sent before.
@@ -148,7 +150,8 @@ impl Session {
                 Some(datagram) = self.datagrams.recv() => self.handle_datagram(&datagram),
                 typed = typed => self.handle_typed(typed),
             }
-            while let Ok(datagram) = self.datagrams.try_recv() {
+            for _ in 0..BATCH {
+                let Ok(datagram) = self.datagrams.try_recv() else { break };
                 self.handle_datagram(&datagram);
                 self.drain().await;
             }

@@ -52,6 +52,10 @@ pub(crate) struct World {
     pub(crate) hub: Hub,
     /// Datagrams lost, of a hundred.
     pub(crate) loss: u64,
+    /// Datagrams that arrive with a wrong byte in them, of a hundred.
+    pub(crate) corruption: u64,
+    /// What peers have said to the hub.
+    pub(crate) said: Vec<String>,
     /// Whether datagrams between peers arrive at all.
     pub(crate) blocked: bool,
     /// Whether datagrams and messages take more or less time, so that they overtake each other.
@@ -71,6 +75,8 @@ impl World {
             nodes: Vec::new(),
             hub: Hub::new(config),
             loss: 0,
+            corruption: 0,
+            said: Vec::new(),
             blocked: false,
             jitter: false,
             on_the_way: BTreeMap::new(),
@@ -313,6 +319,7 @@ impl World {
                 self.nodes[node].peer.handle_hub_connected(now);
             }
             Output::Send(text) => {
+                self.said.push(text.clone());
                 if let Some(conn) = self.nodes[node].conn {
                     self.post(Parcel::ToHub { conn, text });
                 }
@@ -322,10 +329,14 @@ impl World {
                     self.hub.handle_disconnect(now, conn);
                 }
             }
-            Output::Transmit { socket, to, datagram } => {
+            Output::Transmit { socket, to, mut datagram } => {
                 let Node { socket: own, outside, .. } = &self.nodes[node];
                 assert_eq!(socket, *own, "it has only one socket");
                 let from = outside.unwrap_or(socket);
+                if self.roll() % 100 < self.corruption {
+                    let place = self.roll() as usize % datagram.len();
+                    datagram[place] ^= (self.roll() as u8).max(1);
+                }
                 let is_lost =
                     self.roll() % 100 < self.loss || (self.blocked && to != STUN.parse().unwrap());
                 if !is_lost {
