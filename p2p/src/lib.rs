@@ -6,7 +6,7 @@
 //! there is none. The sessions themselves (ICE, DTLS, SCTP) are [`str0m`]'s. Whoever embeds it has the
 //! sockets, and the cryptography: any `CryptoProvider` of str0m.
 //!
-//! [`file`] has what is said on a channel that carries a file.
+//! [`mod@file`] has what is said on a channel that carries a file.
 #![forbid(unsafe_code)]
 
 mod call;
