@@ -2,10 +2,11 @@
 # Real input over real sockets: what comes out of `smoq subscribe --all` is what went into
 # `smoq publish`, byte for byte.
 #
-#   scripts/media.sh [live] [file]      both parts by default
+#   scripts/media.sh [live] [file] [samples]      all parts by default
 #
 # live: 30 s of MPEG-TS from ffmpeg to two lossless subscribers, and to one that joins while it runs.
 # file: 100 MB to a lossless subscriber, then to one whose reader takes half of that speed.
+# samples: what `smoq generate` makes is what ffmpeg takes it for.
 #
 # SMOQ_BIN names the binary; without it a release build is made. SECONDS_OF_MEDIA and MEGABYTES
 # change the amounts.
@@ -16,7 +17,8 @@ seconds=${SECONDS_OF_MEDIA:-30}
 megabytes=${MEGABYTES:-100}
 
 if [[ -z ${SMOQ_BIN:-} ]]; then
-    cargo build --release --locked --package smoq
+    # Without WebRTC, whose cryptography takes long to build, and which carries nothing here.
+    cargo build --release --locked --package smoq --no-default-features --features h3,smol
     SMOQ_BIN=${CARGO_TARGET_DIR:-target}/release/smoq
 fi
 smoq=$(realpath "$SMOQ_BIN")
@@ -126,9 +128,25 @@ file() {
     ((took > megabytes * half * 9 / 10)) || fail "the throttled reader took only $took us"
 }
 
+samples() {
+    local told
+    (
+        cd "$work"
+        "$smoq" generate audio
+        "$smoq" generate video --duration 1s
+        # Word for word what Conic's documents say.
+        ffmpeg -f rawvideo -vcodec rawvideo -s 640x480 -pix_fmt yuv420p -i bounce.yuv -c:v libx264 -pix_fmt yuv420p output.mp4
+    ) >"$work/samples.log" 2>&1 </dev/null || fail "a sample was not made, or ffmpeg does not take it"
+    told=$(ffprobe -loglevel error -count_frames -show_entries stream=width,height,nb_read_frames -of csv=p=0 "$work/output.mp4")
+    [[ $told == 640,480,30 ]] || fail "ffprobe finds $told in the video, not 30 pictures of 640x480"
+    told=$(ffprobe -loglevel error -show_entries stream=codec_name,sample_rate,channels,duration -of csv=p=0 "$work/sample.wav")
+    [[ $told == pcm_s16le,48000,2,5.000000 ]] || fail "ffprobe finds $told in the sound"
+    echo "media: samples: ffmpeg takes both"
+}
+
 parts=("$@")
-if ((${#parts[@]} == 0)); then parts=(live file); fi
-if [[ " ${parts[*]} " == *" live "* ]]; then
+if ((${#parts[@]} == 0)); then parts=(live file samples); fi
+if [[ " ${parts[*]} " =~ \ (live|samples)\  ]]; then
     command -v ffmpeg ffprobe >/dev/null || fail "ffmpeg is missing: apt-get install ffmpeg"
 fi
 
@@ -140,7 +158,8 @@ for part in "${parts[@]}"; do
     case $part in
     live) live ;;
     file) file ;;
-    *) fail "unknown part $part: live or file" ;;
+    samples) samples ;;
+    *) fail "unknown part $part: live, file or samples" ;;
     esac
 done
 kill -INT "$relay"

@@ -6,7 +6,7 @@ use std::{
 };
 
 use smoq_core::{Version, wire::SessionCode};
-use smoq_quic::{TlsError, Trust, parse_fingerprint, rustls::RootCertStore};
+use smoq_quic::{TlsError, Trust, parse_fingerprint, roots_from_pem, rustls::RootCertStore};
 use smoq_tokio::{ClientOptions, Connection, Url};
 
 use crate::{failure::Failure, interrupt::interrupted, runtime::RuntimeArgs, terminal::tell};
@@ -107,11 +107,9 @@ impl ConnectArgs {
             return Ok(Trust::Fingerprints(vec![fingerprint]));
         }
         if let Some(file) = &self.tls_root {
-            return roots_in(file);
+            return Ok(Trust::Roots(roots_in(file)?));
         }
-        let mut roots = RootCertStore::empty();
-        // A system without roots has nothing to add; the handshake tells that it trusts nobody.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut roots = system_roots();
         if is_loopback(url.host()) {
             roots.add_parsable_certificates(smoq_relay::development_certificate());
         }
@@ -119,10 +117,17 @@ impl ConnectArgs {
     }
 }
 
-fn roots_in(file: &Path) -> Result<Trust, Failure> {
+/// A system without roots has nothing to add; the handshake tells that it trusts nobody.
+pub(crate) fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+pub(crate) fn roots_in(file: &Path) -> Result<RootCertStore, Failure> {
     let failed = |error: String| Failure::Roots { path: file.to_owned(), error };
     let pem = fs::read(file).map_err(|error| failed(error.to_string()))?;
-    Trust::roots_from_pem(&pem).map_err(|error| match error {
+    roots_from_pem(&pem).map_err(|error| match error {
         TlsError::NoRoots => failed("there is no certificate in it".into()),
         error => failed(error.to_string()),
     })

@@ -64,6 +64,15 @@ pub(crate) enum Failure {
     Differ { number: u64 },
     #[error("input {number} makes the node panic: please report it, with the recording")]
     Panic { number: u64 },
+    #[cfg(feature = "p2p")]
+    #[error("cannot connect to the hub at {url}: {error}; `smoq signal` starts one")]
+    NoHub { url: String, error: String },
+    #[cfg(feature = "p2p")]
+    #[error("the hub does not take this peer: {0}; choose another id with --name")]
+    NotRegistered(String),
+    #[cfg(feature = "p2p")]
+    #[error("cannot find the STUN server {server}: {source}; it is HOST:PORT")]
+    Stun { server: String, source: io::Error },
     #[error(transparent)]
     Io(#[from] io::Error),
 }

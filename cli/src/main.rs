@@ -15,6 +15,8 @@ mod listen;
 mod log;
 mod ordered;
 mod output;
+#[cfg(feature = "p2p")]
+mod p2p;
 mod pace;
 mod publish;
 mod relay;
@@ -48,6 +50,8 @@ Examples:
       Send back what `smoq echo client` says
   smoq signal
       A WebRTC signalling hub on this machine; it prints its URL
+  smoq p2p --name ann
+      Talk to another peer at that hub, directly
 
 Exit status:
   0  done, or ended by Ctrl-C
@@ -75,6 +79,8 @@ enum Command {
     Echo(echo::Args),
     Bench(bench::Args),
     Signal(signal::Args),
+    #[cfg(feature = "p2p")]
+    P2p(p2p::Args),
     Generate(generate::Args),
     Replay(replay::Args),
     Sim(sim::Args),
@@ -110,6 +116,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Echo(args) => echo::run(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::Signal(args) => signal::run(args).await,
+            #[cfg(feature = "p2p")]
+            Command::P2p(args) => p2p::run(args).await,
             Command::Generate(args) => generate::run(args),
             Command::Replay(args) => replay::run(args),
             Command::Sim(args) => sim::run_worlds(args),

@@ -9,7 +9,9 @@ use std::{
 use smoq_relay::Identity;
 use smoq_signal::{
     Limits, Policies,
-    server::{AccessToken, BadOrigin, BadToken, Origin, Origins, Server, ServerConfig, tls},
+    server::{
+        AccessToken, BadOrigin, BadToken, IceServers, Origin, Origins, Server, ServerConfig, tls,
+    },
 };
 
 use crate::{failure::Failure, interrupt::interrupted};
@@ -20,9 +22,12 @@ Examples:
       For programs and pages on this machine
   smoq signal --listen '[::]:443' --tls-cert fullchain.pem --tls-key privkey.pem --origin https://app.example
       For everybody, and for the pages of one site
+  smoq signal --demo
+      With a page to try it in a browser
 
-When it accepts connections it prints one line: the URL for WebSocket clients. Beside /ws it answers
-/healthz, and /stats (JSON) and /metrics (Prometheus), which need the token if there is one.";
+When it accepts connections it prints one line: the URL for WebSocket clients; with --demo another one: the
+URL of the page. Beside /ws it answers /healthz, and /ice (STUN and TURN servers, JSON), /stats (JSON) and
+/metrics (Prometheus), which need the token if there is one.";
 
 /// Run a WebRTC signalling hub: peers find each other and exchange offers, answers and candidates
 #[derive(clap::Args)]
@@ -57,6 +62,20 @@ pub(crate) struct Args {
     /// come and go; raise it behind a proxy
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive())]
     connections_per_address: u32,
+    /// A STUN server that clients are told of at /ice, as in `stun:stun.example:3478`; may be given more
+    /// than once
+    #[arg(long, value_name = "URL")]
+    stun: Vec<String>,
+    /// A TURN server that clients are told of at /ice, as in `turn:turn.example:3478`, with credentials
+    /// that are good for an hour; may be given more than once
+    #[arg(long, value_name = "URL")]
+    turn: Vec<String>,
+    /// What the TURN servers share with the hub, to make and check credentials
+    #[arg(long, value_name = "SECRET", env = "SMOQ_TURN_SECRET", hide_env_values = true)]
+    turn_secret: Option<String>,
+    /// Serve a page at / to try the hub with
+    #[arg(long)]
+    demo: bool,
     /// Answer as the Go hub does: silent about errors, and anybody may speak in anybody's name
     #[arg(long)]
     go_compat: bool,
@@ -108,7 +127,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     let listed: Option<Vec<_>> = args.origin.into_iter().map(Pages::listed).collect();
     let origins = listed.map_or(Origins::Any, Origins::Own);
+    let ice = IceServers::new(args.stun, args.turn, args.turn_secret.as_deref());
     let config = ServerConfig {
+        ice: ice.map_err(|error| Failure::Usage(error.to_string()))?,
+        demo: args.demo,
         limits,
         policies,
         origins,
@@ -118,7 +140,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     let server = Server::bind(config).await?;
     // Nobody may be listening there; that is no reason not to serve.
-    let _ = writeln!(io::stdout(), "{}", server.url());
+    let lines = [Some(server.url()), server.demo_url()];
+    let _ = lines.iter().flatten().try_for_each(|line| writeln!(io::stdout(), "{line}"));
     server.run(stop).await?;
     Ok(())
 }

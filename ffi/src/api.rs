@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use smoq_core::{Id, Path, wire::TrackInfo};
-use smoq_quic::{Trust, parse_fingerprint};
+use smoq_quic::{Trust, parse_fingerprint, roots_from_pem};
 
 use crate::{
     client::Client,
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn smoq_client_new(
         };
         let trust = match (fingerprint, roots) {
             (Some(fingerprint), None) => Trust::Fingerprints(vec![parse_fingerprint(fingerprint)?]),
-            (None, Some(roots)) => Trust::roots_from_pem(roots.as_bytes())?,
+            (None, Some(roots)) => Trust::Roots(roots_from_pem(roots.as_bytes())?),
             (Some(_), Some(_)) | (None, None) => return Err(Error::Trust),
         };
         let new = Client::new(now, address.parse::<SocketAddr>()?, host, path, trust)?;

@@ -44,7 +44,7 @@ pub use fingerprint::{fingerprint, parse_fingerprint};
 pub use rustls;
 pub use shard::Misdirected;
 pub use smoq_tape as tape;
-pub use tls::{ClientTls, ServerTls, Trust};
+pub use tls::{ClientTls, ServerTls, Trust, roots_from_pem};
 
 #[cfg(test)]
 mod tests;

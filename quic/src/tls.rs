@@ -92,22 +92,20 @@ pub enum Trust {
     Insecure,
 }
 
-impl Trust {
-    /// The roots in a PEM text.
-    ///
-    /// # Errors
-    /// [`TlsError::Roots`] if one of them cannot be read, [`TlsError::NoRoots`] if there is none.
-    pub fn roots_from_pem(pem: &[u8]) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| TlsError::Roots(error.to_string()))?;
-            roots.add(certificate).map_err(|error| TlsError::Roots(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(TlsError::NoRoots);
-        }
-        Ok(Self::Roots(roots))
+/// The roots in a PEM text, for [`Trust::Roots`].
+///
+/// # Errors
+/// [`TlsError::Roots`] if one of them cannot be read, [`TlsError::NoRoots`] if there is none.
+pub fn roots_from_pem(pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| TlsError::Roots(error.to_string()))?;
+        roots.add(certificate).map_err(|error| TlsError::Roots(error.to_string()))?;
     }
+    if roots.is_empty() {
+        return Err(TlsError::NoRoots);
+    }
+    Ok(roots)
 }
 
 /// How a client meets a server. Cheap to clone; make it once and use it for all connections, which

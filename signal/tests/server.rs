@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::ServerName;
 use smoq_signal::{
     Limits, Rate,
-    server::{AccessToken, HubFailed, Origin, Origins, Server, ServerConfig, tls},
+    server::{AccessToken, HubFailed, IceServers, Origin, Origins, Server, ServerConfig, tls},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -202,6 +202,38 @@ async fn requests_are_answered() {
     server.reaches("connected_clients", 0).await;
     let metrics = server.get("/metrics").await;
     assert!(metrics.contains("smoq_signal_closed_total{reason=\"client\"} 1\n"), "{metrics}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_demo_is_there_if_it_is_asked_for() {
+    let server = Running::start(|config| config.demo = true).await;
+    let page = server.get("/").await;
+    assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("text/html"), "{page}");
+    assert!(page.contains("content-security-policy: default-src 'self'"), "{page}");
+    // What it loads is there, too.
+    let mut files = vec!["/demo.css", "/demo.js"];
+    assert!(files.iter().all(|file| page.contains(&format!("\"{}\"", &file[1..]))), "{page}");
+    let script = server.get("/demo.js").await;
+    files.extend(["/call.js", "/hub.js"]);
+    assert!(files[2..].iter().all(|file| script.contains(&format!("'.{file}'"))), "{script}");
+    for file in files {
+        assert!(server.get(file).await.starts_with("HTTP/1.1 200 "), "{file}");
+    }
+    assert!(server.get("/other.js").await.starts_with("HTTP/1.1 404 "));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn clients_are_told_of_servers_that_help() {
+    let token = AccessToken::new("correct-horse").unwrap();
+    let turn = vec!["turn:turn.example:3478".into()];
+    let ice = IceServers::new(vec![], turn, Some("swordfish")).unwrap();
+    let server = Running::start(|config| (config.token, config.ice) = (Some(token), ice)).await;
+    assert!(server.get("/ice").await.starts_with("HTTP/1.1 401 "));
+    let told = server.get("/ice?token=correct-horse").await;
+    assert!(told.contains(r#""urls":["turn:turn.example:3478"],"username":""#), "{told}");
+    assert!(told.contains("cache-control: no-store") && !told.contains("swordfish"), "{told}");
     server.stop().await;
 }
 

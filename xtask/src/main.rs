@@ -103,6 +103,7 @@ const MSRV_PACKAGES: &[&str] = &[
     "smoq-smol",
     "smoq-tokio",
     "smoq-signal",
+    "smoq-p2p",
 ];
 
 fn main() -> ExitCode {

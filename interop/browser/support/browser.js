@@ -14,18 +14,26 @@ const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
  * `/net.js` can be imported.
  */
 export function browserForTests() {
-    let browser, server;
+    let server;
+    const open = chromiumForTests([]);
+    before(async () => { server = await serve(); });
+    after(() => server?.close());
+    return t => open(t, `http://127.0.0.1:${server.address().port}/`);
+}
+
+/**
+ * Chromium for all tests of a file, started with these arguments. Gives back what opens a page for a test,
+ * at a URL.
+ */
+export function chromiumForTests(args) {
+    let browser;
     before(async () => {
-        server = await serve();
         // Without its sandbox, as Playwright has it unless told otherwise: root has none, and the pages
         // are ours.
-        browser = await chromium.launch({ executablePath: CHROMIUM, timeout: 90_000 });
+        browser = await chromium.launch({ executablePath: CHROMIUM, args, timeout: 90_000 });
     });
-    after(async () => {
-        await browser?.close();
-        server?.close();
-    });
-    return async t => {
+    after(() => browser?.close());
+    return async (t, url) => {
         const page = await browser.newPage();
         // The limit of the test is enough.
         page.setDefaultTimeout(0);
@@ -36,7 +44,7 @@ export function browserForTests() {
             await page.close();
             if (!t.passed) console.error(`page:\n${said.join('\n')}`);
         });
-        await page.goto(`http://127.0.0.1:${server.address().port}/`);
+        await page.goto(url);
         return page;
     };
 }

@@ -28,7 +28,7 @@ export class Smoq {
     /**
      * @param t the context of the test
      * @param args what follows the name of the program
-     * @param input all of its standard input
+     * @param input all of its standard input; `null` leaves that to `type`
      */
     constructor(t, args, input = new Uint8Array()) {
         const { RUST_LOG, ...env } = process.env;
@@ -36,7 +36,8 @@ export class Smoq {
         this.#child.stdout.on('data', chunk => this.#stdout.push(chunk));
         this.#child.stderr.setEncoding('utf8').on('data', text => { this.#stderr += text; });
         // A program that ends early does not read it, which its exit status tells.
-        this.#child.stdin.on('error', () => {}).end(input);
+        this.#child.stdin.on('error', () => {});
+        if (input) this.#child.stdin.end(input);
         this.#ended = once(this.#child, 'close').then(([code, signal]) => code ?? signal);
         this.#ended.catch(() => {});
         t.after(async () => {
@@ -47,11 +48,27 @@ export class Smoq {
     }
 
     /** Waits for the first line of its standard output. */
-    line() {
-        return this.#until(this.#child.stdout, 'a line of output', () => {
-            const [line, rest] = this.output().toString().split('\n');
-            return rest === undefined ? undefined : line;
+    async line() {
+        return (await this.lines(1))[0];
+    }
+
+    /** Waits for so many lines of its standard output; gives the first ones. */
+    lines(count) {
+        return this.#until(this.#child.stdout, `${count} lines of output`, () => {
+            const lines = this.#printed();
+            return lines.length < count ? undefined : lines.slice(0, count);
         });
+    }
+
+    /** Waits for a line of its standard output. */
+    printed(pattern) {
+        return this.#until(
+            this.#child.stdout, `${pattern} in the output`, () => this.#printed().find(line => pattern.test(line)));
+    }
+
+    /** Writes to its standard input. */
+    type(text) {
+        this.#child.stdin.write(text);
     }
 
     /** Waits for a line of its log. */
@@ -78,6 +95,10 @@ export class Smoq {
 
     interrupt() {
         this.#child.kill('SIGINT');
+    }
+
+    #printed() {
+        return this.output().toString().split('\n').slice(0, -1);
     }
 
     async #until(source, what, look) {

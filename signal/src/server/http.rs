@@ -1,15 +1,15 @@
 //! HTTP: who wants what, and the way to a WebSocket.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Mutex};
+use std::{convert::Infallible, net::SocketAddr, sync::Mutex, time::SystemTime};
 
 use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue,
-        SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
-        X_CONTENT_TYPE_OPTIONS,
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+        HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+        WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
     server::conn::http1,
     service::service_fn,
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
-use super::{OPENING, Shared, keeper::Line, socket};
+use super::{OPENING, Shared, demo, keeper::Line, socket};
 use crate::ConnectRefused;
 
 /// The head of a request is no longer than this.
@@ -70,12 +70,22 @@ async fn answer(
         token.is_none_or(|token| token.is_shown(request.uri(), request.headers()))
     };
     let path = request.uri().path();
-    if !matches!(path, "/ws" | "/healthz" | "/stats" | "/metrics") {
-        return plain(refuse(StatusCode::NOT_FOUND, "there is /ws, /healthz, /stats and /metrics"));
+    let file = if shared.demo { demo::file(path) } else { None };
+    if file.is_none() && !matches!(path, "/ws" | "/ice" | "/healthz" | "/stats" | "/metrics") {
+        return plain(refuse(
+            StatusCode::NOT_FOUND,
+            "there is /ws, /ice, /healthz, /stats and /metrics, and with --demo a page at /",
+        ));
     }
     if request.method() != Method::GET {
         let mut answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+        return plain(answer);
+    }
+    if let Some((kind, text)) = file {
+        let mut answer = page(kind, text.into());
+        let policy = HeaderValue::from_static(demo::CONTENT_SECURITY_POLICY);
+        answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         return plain(answer);
     }
     if path == "/healthz" {
@@ -90,6 +100,7 @@ async fn answer(
         return plain(answer);
     }
     match path {
+        "/ice" => return plain(page("application/json", shared.ice.json(SystemTime::now()))),
         "/stats" | "/metrics" => {
             let Some(metrics) = shared.hub.metrics().await else {
                 return plain(refuse(StatusCode::SERVICE_UNAVAILABLE, "the hub is gone"));

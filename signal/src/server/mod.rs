@@ -1,11 +1,14 @@
-//! A hub on the network: WebSocket at `/ws`, and `/healthz`, `/stats` and `/metrics` for whoever runs it.
+//! A hub on the network: WebSocket at `/ws`, STUN and TURN servers at `/ice`, `/healthz`, `/stats` and
+//! `/metrics` for whoever runs it, and a page to try it with.
 //!
 //! One task owns the [`Hub`](crate::Hub); each connection has a task of its own, which alone writes to
 //! its socket.
 
 mod access;
+mod demo;
 mod doors;
 mod http;
+mod ice;
 mod keeper;
 mod log;
 mod metrics;
@@ -28,6 +31,7 @@ use doors::Doors;
 use keeper::Keeper;
 
 pub use access::{AccessToken, BadOrigin, BadToken, Origin, Origins};
+pub use ice::{BadIceServers, IceServers};
 pub use tls::{TlsError, tls};
 
 /// How long a client may take for the TLS handshake, and for the head of its request.
@@ -56,6 +60,10 @@ pub struct ServerConfig {
     pub token: Option<AccessToken>,
     /// For `wss` and `https`; see [`tls`].
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What `/ice` tells clients.
+    pub ice: IceServers,
+    /// Whether `/` is a page to try the hub with.
+    pub demo: bool,
 }
 
 impl ServerConfig {
@@ -68,6 +76,8 @@ impl ServerConfig {
             origins: Origins::default(),
             token: None,
             tls: None,
+            ice: IceServers::default(),
+            demo: false,
         }
     }
 }
@@ -110,6 +120,8 @@ struct Shared {
     message_bytes: usize,
     origins: Origins,
     token: Option<AccessToken>,
+    ice: IceServers,
+    demo: bool,
 }
 
 impl Server {
@@ -129,11 +141,20 @@ impl Server {
 
     /// Where clients on the same machine connect.
     pub fn url(&self) -> String {
-        let scheme = if self.config.tls.is_some() { "wss" } else { "ws" };
+        format!("{}://{}/ws", if self.config.tls.is_some() { "wss" } else { "ws" }, self.host())
+    }
+
+    /// Where browsers on the same machine find the demo page, if there is one.
+    pub fn demo_url(&self) -> Option<String> {
+        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+        self.config.demo.then(|| format!("{scheme}://{}/", self.host()))
+    }
+
+    fn host(&self) -> String {
         if self.address.ip().is_unspecified() {
-            format!("{scheme}://localhost:{}/ws", self.address.port())
+            format!("localhost:{}", self.address.port())
         } else {
-            format!("{scheme}://{}/ws", self.address)
+            self.address.to_string()
         }
     }
 
@@ -151,11 +172,11 @@ impl Server {
         mut keeper: JoinHandle<()>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), HubFailed> {
-        let ServerConfig { limits, origins, token, tls, .. } = self.config;
+        let ServerConfig { limits, origins, token, tls, ice, demo, .. } = self.config;
         let mut doors = Doors::new(&limits);
         let tls = tls.map(TlsAcceptor::from);
-        let shared = Shared { hub, message_bytes: limits.message_bytes, origins, token };
-        let shared = Arc::new(shared);
+        let message_bytes = limits.message_bytes;
+        let shared = Arc::new(Shared { hub, message_bytes, origins, token, ice, demo });
         let mut warned: Option<Instant> = None;
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);

@@ -1,0 +1,89 @@
+//! Events and tables in words.
+
+use smoq_p2p::{
+    Channel, Event, Message, State, Stats, signal::ClientEvent, signal::wire::Presence,
+};
+
+/// What the screen says of an event, if anything.
+pub(super) fn event(event: &Event) -> Option<String> {
+    let text = match event {
+        Event::Hub(event) => return hub(event),
+        Event::State { peer, state } => format!("{peer}: {}", of_state(*state)),
+        Event::Ended { peer, end } => format!("{peer}: the call is over: {end}"),
+        Event::Opened { protocol, .. } | Event::Closed { protocol, .. } if !protocol.is_empty() => {
+            return None;
+        }
+        Event::Opened { peer, label, .. } => format!("{peer}: channel {label} is open"),
+        Event::Closed { peer, label, .. } => format!("{peer}: channel {label} is closed"),
+        Event::Message { peer, channel, label, message, protocol: _ } => {
+            let way = if channel.is_some() { "" } else { ", through the hub" };
+            match message {
+                Message::Text(text) => format!("[{peer} {label}{way}] {text}"),
+                Message::Binary(bytes) => format!("[{peer} {label}{way}] {} bytes", bytes.len()),
+            }
+        }
+        Event::Writable { .. } => return None,
+    };
+    Some(text)
+}
+
+fn hub(event: &ClientEvent) -> Option<String> {
+    let text = match event {
+        ClientEvent::Registered { id } => format!("id {id}"),
+        ClientEvent::NotRegistered { refused, again } => {
+            let then = if *again { "; it is tried again" } else { "" };
+            format!("the hub does not take this id: {}{then}", refused.message)
+        }
+        ClientEvent::Disconnected => "the hub is lost; it is tried again".into(),
+        ClientEvent::Replaced => {
+            "somebody else has this id now; calls go on, but no new ones can be made".into()
+        }
+        ClientEvent::Joined { peers, .. } if peers.is_empty() => "nobody else is here".into(),
+        ClientEvent::Joined { peers, .. } => format!("here: {}", peers.join(" ")),
+        ClientEvent::Presence { peer, state: Presence::Joined, .. } => format!("{peer} is here"),
+        ClientEvent::Presence { peer, state: Presence::Left, .. } => format!("{peer} has left"),
+        ClientEvent::Refused(refused) => format!("the hub refuses: {}", refused.message),
+        // They are for the machine, which never tells them.
+        ClientEvent::Description { .. }
+        | ClientEvent::Rollback { .. }
+        | ClientEvent::Candidate { .. }
+        | ClientEvent::Data { .. } => return None,
+    };
+    Some(text)
+}
+
+fn of_state(state: State) -> &'static str {
+    match state {
+        State::Calling => "calling",
+        State::Connecting => "looking for a direct way",
+        State::Direct => "connected directly",
+        State::Hub => "no direct way; messages go through the hub, files do not",
+    }
+}
+
+pub(super) fn call(peer: &str, state: State, channels: &[Channel]) -> String {
+    let channel = |it: &Channel| {
+        let open = if it.open { "" } else { " (not open yet)" };
+        let file = if it.protocol.is_empty() { "" } else { " (a file)" };
+        format!("{}{open}{file}", it.label)
+    };
+    let channels: Vec<_> = channels.iter().map(channel).collect();
+    format!("{peer}: {}; channels: {}", of_state(state), channels.join(", "))
+}
+
+pub(super) fn stats(peer: &str, stats: &Stats) -> String {
+    let path = match stats.path {
+        Some((here, there)) => format!("{here} to {there}"),
+        None => "none".into(),
+    };
+    let trip = stats.round_trip.map_or("unknown".into(), |trip| format!("{} ms", trip.as_millis()));
+    format!(
+        "{peer}: {}; messages sent {}, received {}; bytes sent {}, received {}; way {path}; round trip \
+         {trip}",
+        of_state(stats.state),
+        stats.messages_sent,
+        stats.messages_received,
+        stats.bytes_sent,
+        stats.bytes_received,
+    )
+}

@@ -1,0 +1,539 @@
+//! One call: a session of str0m, its channels, and how far it is.
+
+use std::{mem, net::SocketAddr, sync::Arc, time::Duration};
+
+use smoq_signal::{
+    Time,
+    wire::{self, Description, Payload, SdpType},
+};
+use str0m::{
+    Candidate, Event as RtcEvent, IceConnectionState, Input, Output as RtcOutput, Rtc, RtcError,
+    change::{SdpAnswer, SdpOffer, SdpPendingOffer},
+    channel::{Channel as SctpChannel, ChannelConfig, ChannelId as SctpId},
+    config::CryptoProvider,
+};
+
+use crate::{
+    channels::{Channels, Entry, MOST_CHANNELS, MOST_LABEL, check_length, check_message},
+    clock::Clock,
+    output::{Channel, ChannelId, End, Event, Message, SendError, State, Stats},
+};
+
+/// How long an offer may be without an answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a direct way is looked for, at the beginning and after it is lost, before the hub takes over.
+const DIRECT_PATIENCE: Duration = Duration::from_secs(15);
+/// How often str0m counts what it has sent.
+const STATS_PAUSE: Duration = Duration::from_secs(1);
+/// Candidates of the peer that are looked at.
+const MOST_CANDIDATES: usize = 64;
+/// Bytes of a description: many times what programs make for data channels.
+const MOST_DESCRIPTION: usize = 64 << 10;
+
+/// What a call wants its peer to do.
+pub(crate) enum Do {
+    Transmit { socket: SocketAddr, to: SocketAddr, datagram: Vec<u8> },
+    Signal(Payload),
+    ThroughHub { label: String, message: Message },
+    Event(Event),
+}
+
+pub(crate) struct Call {
+    peer: String,
+    clock: Clock,
+    /// Of the input that is handled. Set by the owner before each.
+    pub(crate) now: Time,
+    rtc: Rtc,
+    /// The offer that has no answer yet.
+    pending: Option<SdpPendingOffer>,
+    /// The fingerprint lines of the other side's description: whether a later one is of the same session.
+    fingerprints: Vec<String>,
+    state: State,
+    /// When the state is not waited for any more.
+    deadline: Option<Time>,
+    rtc_due: Option<Time>,
+    channels: Channels,
+    /// The next channel's id.
+    next_channel: u64,
+    /// Channels of the peer that are too many, to be closed.
+    unwanted: Vec<SctpId>,
+    candidates: usize,
+    stats: Stats,
+    todo: Vec<Do>,
+    end: Option<End>,
+}
+
+impl Call {
+    /// The `number` is of no other call.
+    pub(crate) fn new(
+        now: Time,
+        number: u32,
+        peer: &str,
+        clock: Clock,
+        crypto: &Arc<CryptoProvider>,
+        locals: &[Candidate],
+    ) -> Self {
+        let mut rtc = Rtc::builder()
+            .set_crypto_provider(crypto.clone())
+            .clear_codecs()
+            .set_stats_interval(Some(STATS_PAUSE))
+            .build(clock.instant(now));
+        for local in locals {
+            rtc.add_local_candidate(local.clone());
+        }
+        Self {
+            peer: peer.into(),
+            clock,
+            now,
+            rtc,
+            pending: None,
+            fingerprints: Vec::new(),
+            state: State::Connecting,
+            deadline: None,
+            rtc_due: None,
+            channels: Channels::default(),
+            next_channel: u64::from(number) << 32,
+            unwanted: Vec::new(),
+            candidates: 0,
+            stats: Stats {
+                state: State::Connecting,
+                messages_sent: 0,
+                messages_received: 0,
+                bytes_sent: 0,
+                bytes_received: 0,
+                round_trip: None,
+                path: None,
+            },
+            todo: Vec::new(),
+            end: None,
+        }
+    }
+
+    /// Calls. The session needs a first channel for that.
+    pub(crate) fn offer(&mut self, label: &str) {
+        let mut changes = self.rtc.sdp_api();
+        let sctp = changes.add_channel(label.into());
+        let Some((offer, pending)) = changes.apply() else {
+            return self.finish(End::BadDescription);
+        };
+        let entry = self.entry(Some(sctp), label, "");
+        self.channels.entries.push(entry);
+        self.pending = Some(pending);
+        self.describe(SdpType::Offer, serde_json::to_string(&offer));
+        self.enter(State::Calling, Some(ANSWER_PATIENCE));
+        self.run();
+    }
+
+    /// Whether an offer begins another session than this one.
+    pub(crate) fn is_other(&self, offer: &Description) -> bool {
+        self.pending.is_some() || fingerprints(&offer.json) != self.fingerprints
+    }
+
+    /// Takes over what an earlier session with the same peer had not done.
+    pub(crate) fn inherit(&mut self, earlier: Self) {
+        self.channels = earlier.channels.unopened();
+    }
+
+    /// Lets a message wait that the hub could not be given.
+    pub(crate) fn wait(&mut self, label: &str, message: Message) -> Result<(), SendError> {
+        self.channels.wait(label, message)
+    }
+
+    /// A message has gone through the hub.
+    pub(crate) fn count_sent(&mut self) {
+        self.stats.messages_sent += 1;
+    }
+
+    /// The peer calls, or asks for a change.
+    pub(crate) fn handle_offer(&mut self, offer: &Description) {
+        let fresh = self.fingerprints.is_empty();
+        let accepted =
+            read::<SdpOffer>(offer).and_then(|sdp| self.rtc.sdp_api().accept_offer(sdp).ok());
+        let Some(answer) = accepted else { return self.finish(End::BadDescription) };
+        self.describe(SdpType::Answer, serde_json::to_string(&answer));
+        if fresh {
+            self.agreed(offer);
+        }
+        self.run();
+    }
+
+    /// The peer answers.
+    pub(crate) fn handle_answer(&mut self, answer: &Description) {
+        let Some(pending) = self.pending.take() else { return };
+        let accepted =
+            read::<SdpAnswer>(answer).map(|sdp| self.rtc.sdp_api().accept_answer(pending, sdp));
+        match accepted {
+            Some(Ok(())) => {
+                self.agreed(answer);
+                self.run();
+            }
+            Some(Err(_)) | None => self.finish(End::BadDescription),
+        }
+    }
+
+    /// A candidate of the peer. Those that cannot be used are passed over: names of the local network, the
+    /// empty one at the end.
+    pub(crate) fn handle_candidate(&mut self, candidate: &wire::Candidate) {
+        let Ok(candidate) = Candidate::from_sdp_string(&candidate.candidate) else { return };
+        self.candidates += 1;
+        if self.candidates <= MOST_CANDIDATES {
+            self.rtc.add_remote_candidate(candidate);
+            self.run();
+        }
+    }
+
+    /// A candidate of this end that was found after the call began.
+    pub(crate) fn add_local(&mut self, candidate: &Candidate) {
+        let Some(added) = self.rtc.add_local_candidate(candidate.clone()) else { return };
+        let candidate = wire::Candidate {
+            candidate: added.to_sdp_string(),
+            sdp_m_line_index: Some(0),
+            ..Default::default()
+        };
+        self.todo.push(Do::Signal(Payload::Candidate(Some(candidate))));
+        self.run();
+    }
+
+    /// Whether a datagram is for this call.
+    pub(crate) fn accepts(&self, input: &Input<'_>) -> bool {
+        self.rtc.accepts(input)
+    }
+
+    pub(crate) fn handle_datagram(&mut self, input: Input<'_>) {
+        self.feed(input);
+        // It may have been an acknowledgement, which makes room.
+        for entry in &mut self.channels.entries {
+            if mem::take(&mut entry.blocked) {
+                self.todo.push(Do::Event(Event::Writable { channel: entry.id }));
+            }
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self) {
+        if self.rtc_due.is_some_and(|due| due <= self.now) {
+            self.feed(Input::Timeout(self.clock.instant(self.now)));
+        }
+        if self.deadline.is_none_or(|deadline| deadline > self.now) {
+            return;
+        }
+        match self.state {
+            State::Calling => self.finish(End::NoAnswer),
+            State::Connecting | State::Direct => {
+                self.enter(State::Hub, None);
+                self.send_waiting();
+            }
+            State::Hub => self.deadline = None,
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        [self.rtc_due, self.deadline].into_iter().flatten().min()
+    }
+
+    /// What is to be done, in order.
+    pub(crate) fn take_todo(&mut self) -> Vec<Do> {
+        mem::take(&mut self.todo)
+    }
+
+    /// Why it is over, if it is.
+    pub(crate) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Opens a channel; at once, or when the session is there.
+    pub(crate) fn open(&mut self, label: &str, protocol: &str) -> Result<ChannelId, SendError> {
+        check_length(label.len().max(protocol.len()), MOST_LABEL)?;
+        if self.channels.entries.len() >= MOST_CHANNELS {
+            return Err(SendError::TooManyChannels { most: MOST_CHANNELS });
+        }
+        let entry = self.entry(None, label, protocol);
+        let id = entry.id;
+        self.channels.entries.push(entry);
+        self.run();
+        Ok(id)
+    }
+
+    /// Closes a channel.
+    pub(crate) fn close_channel(&mut self, id: ChannelId) -> Result<(), SendError> {
+        let entry = self.channels.remove(id).ok_or(SendError::NoChannel)?;
+        if let Some(sctp) = entry.sctp {
+            self.rtc.direct_api().close_data_channel(sctp);
+            self.run();
+        }
+        Ok(())
+    }
+
+    /// Sends a message by whatever way there is, or keeps it until there is one.
+    pub(crate) fn send(&mut self, label: &str, message: Message) -> Result<(), SendError> {
+        if self.state != State::Hub && !self.channels.has_label(label) {
+            return Err(SendError::NoChannel);
+        }
+        self.channels.wait(label, message)?;
+        self.send_waiting();
+        Ok(())
+    }
+
+    /// Writes on an open channel, if it has room.
+    pub(crate) fn write(&mut self, id: ChannelId, message: &Message) -> Result<bool, SendError> {
+        check_message(message)?;
+        let entry =
+            self.channels.by_id(id).filter(|entry| entry.open).ok_or(SendError::NoChannel)?;
+        let taken = match entry.sctp.and_then(|sctp| self.rtc.channel(sctp)) {
+            Some(mut channel) => say(&mut channel, message)?,
+            None => return Err(SendError::NoChannel),
+        };
+        entry.blocked = !taken;
+        self.stats.messages_sent += u64::from(taken);
+        self.run();
+        Ok(taken)
+    }
+
+    /// A message of the peer came through the hub.
+    pub(crate) fn count_received(&mut self) {
+        self.stats.messages_received += 1;
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats { state: self.state, ..self.stats.clone() }
+    }
+
+    pub(crate) fn channels(&self) -> Vec<Channel> {
+        self.channels.list()
+    }
+
+    pub(crate) fn has(&self, channel: ChannelId) -> bool {
+        self.channels.has(channel)
+    }
+
+    /// Whether messages wait, or the other side has not acknowledged some.
+    pub(crate) fn has_unsent(&mut self) -> bool {
+        let rtc = &mut self.rtc;
+        let open = self.channels.entries.iter().filter_map(|entry| entry.sctp);
+        let mut unsent =
+            open.filter_map(|sctp| rtc.channel(sctp).map(|mut it| it.buffered_amount()));
+        self.state != State::Hub && unsent.any(|bytes| bytes > 0) || self.channels.has_waiting()
+    }
+
+    /// Says goodbye as far as there is a way to. Nothing but [`Self::take_todo`] may follow.
+    pub(crate) fn hang_up(&mut self) {
+        if self.rtc.close().is_ok() {
+            self.drain();
+        }
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        match self.rtc.handle_input(input) {
+            Ok(()) => self.run(),
+            Err(error) => self.broken(&error),
+        }
+    }
+
+    /// Lets str0m do what it has to, which it must after each change, and after each change that follows
+    /// from it.
+    fn run(&mut self) {
+        self.drain();
+        while let Some(sctp) = self.unwanted.pop() {
+            self.rtc.direct_api().close_data_channel(sctp);
+            self.drain();
+        }
+        while self.pending.is_none() && self.end.is_none() {
+            let new = self.channels.entries.iter_mut().find(|entry| entry.sctp.is_none());
+            let Some(entry) = new else { break };
+            let mut changes = self.rtc.sdp_api();
+            entry.sctp = Some(changes.add_channel_with_config(ChannelConfig {
+                label: entry.label.clone(),
+                protocol: entry.protocol.clone(),
+                ..Default::default()
+            }));
+            // A session without data channels, which would have to be agreed on anew.
+            if changes.apply().is_some() {
+                return self.finish(End::BadDescription);
+            }
+            self.drain();
+        }
+        self.send_waiting();
+    }
+
+    /// Sends what waits, as far as there is a way.
+    pub(crate) fn send_waiting(&mut self) {
+        if self.state == State::Hub {
+            let waiting = self.channels.take_waiting();
+            return self.todo.extend(
+                waiting.into_iter().map(|(label, message)| Do::ThroughHub { label, message }),
+            );
+        }
+        let mut full = Vec::new();
+        while let Some((sctp, place)) = self.channels.ready(&full) {
+            let Some(message) = self.channels.waiting(place) else { break };
+            let taken =
+                self.rtc.channel(sctp).is_some_and(|mut it| say(&mut it, message).unwrap_or(false));
+            if taken {
+                self.channels.forget(place);
+                self.stats.messages_sent += 1;
+                self.drain();
+            } else {
+                full.push(sctp);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(RtcOutput::Timeout(due)) => {
+                    // Whatever is due at once was done just now.
+                    let soon = self.now.after(Duration::from_millis(1));
+                    self.rtc_due = Some(self.clock.time(due).max(soon));
+                    return;
+                }
+                Ok(RtcOutput::Transmit(transmit)) => self.todo.push(Do::Transmit {
+                    socket: transmit.source,
+                    to: transmit.destination,
+                    datagram: transmit.contents.to_vec(),
+                }),
+                Ok(RtcOutput::Event(event)) => self.handle_event(event),
+                Err(error) => return self.broken(&error),
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: RtcEvent) {
+        match event {
+            RtcEvent::Connected => self.enter(State::Direct, None),
+            RtcEvent::IceConnectionStateChange(state) => self.handle_ice(state),
+            RtcEvent::ChannelOpen(sctp, label) => self.handle_open(sctp, label),
+            RtcEvent::ChannelData(data) => {
+                let Some(entry) = self.channels.by_sctp(data.id) else { return };
+                let message =
+                    if data.binary { Message::Binary(data.data) } else { Message::from(data.data) };
+                self.stats.messages_received += 1;
+                self.todo.push(Do::Event(Event::Message {
+                    peer: self.peer.clone(),
+                    channel: Some(entry.id),
+                    label: entry.label.clone(),
+                    protocol: entry.protocol.clone(),
+                    message,
+                }));
+            }
+            RtcEvent::ChannelClose(sctp) => {
+                let Some(id) = self.channels.by_sctp(sctp).map(|entry| entry.id) else { return };
+                let Some(entry) = self.channels.remove(id) else { return };
+                let Entry { label, protocol, .. } = entry;
+                let peer = self.peer.clone();
+                self.todo.push(Do::Event(Event::Closed { peer, channel: id, label, protocol }));
+            }
+            RtcEvent::PeerStats(stats) => {
+                self.stats.bytes_sent = stats.peer_bytes_tx;
+                self.stats.bytes_received = stats.peer_bytes_rx;
+                let pair = stats.selected_candidate_pair;
+                self.stats.path = pair.as_ref().map(|pair| (pair.local.addr, pair.remote.addr));
+                self.stats.round_trip = pair.and_then(|pair| pair.current_round_trip_time);
+            }
+            RtcEvent::Closed => self.finish(End::HungUp),
+            // The rest is about media, of which there is none.
+            _ => {}
+        }
+    }
+
+    fn handle_ice(&mut self, state: IceConnectionState) {
+        match (state, self.state) {
+            // Not lost yet: packets may only be late. What is lost in between is sent again.
+            (IceConnectionState::Disconnected, State::Direct) => {
+                self.deadline = Some(self.now.after(DIRECT_PATIENCE));
+            }
+            (IceConnectionState::Connected | IceConnectionState::Completed, State::Direct) => {
+                self.deadline = None;
+            }
+            (IceConnectionState::Connected | IceConnectionState::Completed, State::Hub)
+                if self.rtc.is_connected() =>
+            {
+                self.enter(State::Direct, None);
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_open(&mut self, sctp: SctpId, label: String) {
+        if self.channels.by_sctp(sctp).is_none() {
+            let channel = self.rtc.channel(sctp);
+            let protocol = channel.and_then(|it| it.config().map(|it| it.protocol.clone()));
+            let protocol = protocol.unwrap_or_default();
+            let is_long = label.len().max(protocol.len()) > MOST_LABEL;
+            if is_long || self.channels.entries.len() >= MOST_CHANNELS {
+                return self.unwanted.push(sctp);
+            }
+            let entry = self.entry(Some(sctp), &label, &protocol);
+            self.channels.entries.push(entry);
+        }
+        let Some(entry) = self.channels.open(sctp) else { return };
+        self.todo.push(Do::Event(Event::Opened {
+            peer: self.peer.clone(),
+            channel: entry.id,
+            label: entry.label.clone(),
+            protocol: entry.protocol.clone(),
+        }));
+    }
+
+    fn entry(&mut self, sctp: Option<SctpId>, label: &str, protocol: &str) -> Entry {
+        let id = ChannelId(self.next_channel);
+        self.next_channel += 1;
+        let (label, protocol) = (label.into(), protocol.into());
+        Entry { id, sctp, label, protocol, open: false, blocked: false }
+    }
+
+    fn agreed(&mut self, remote: &Description) {
+        self.fingerprints = fingerprints(&remote.json);
+        self.enter(State::Connecting, Some(DIRECT_PATIENCE));
+    }
+
+    fn describe(&mut self, kind: SdpType, json: Result<String, serde_json::Error>) {
+        let Ok(json) = json else { return self.finish(End::BadDescription) };
+        let description = Description { kind: Some(kind), json };
+        self.todo.push(Do::Signal(Payload::Sdp(Some(description))));
+    }
+
+    fn enter(&mut self, state: State, patience: Option<Duration>) {
+        self.deadline = patience.map(|patience| self.now.after(patience));
+        self.state = state;
+        self.todo.push(Do::Event(Event::State { peer: self.peer.clone(), state }));
+    }
+
+    fn broken(&mut self, error: &RtcError) {
+        self.finish(End::Broken(error.to_string()));
+    }
+
+    fn finish(&mut self, end: End) {
+        self.end.get_or_insert(end);
+    }
+}
+
+/// Whether there was room.
+fn say(channel: &mut SctpChannel<'_>, message: &Message) -> Result<bool, SendError> {
+    let is_binary = matches!(message, Message::Binary(_));
+    channel.write(is_binary, message.bytes()).map_err(|_| SendError::NoChannel)
+}
+
+fn read<T: serde_core::de::DeserializeOwned>(description: &Description) -> Option<T> {
+    if description.json.len() > MOST_DESCRIPTION {
+        return None;
+    }
+    serde_json::from_str(&description.json).ok()
+}
+
+/// The fingerprints in a description: those of the certificate, which is made anew for each session.
+fn fingerprints(json: &str) -> Vec<String> {
+    const NAME: &str = "a=fingerprint:";
+    let ends = |c: char| c == '\\' || c == '"' || c.is_control();
+    let mut found: Vec<_> = json
+        .split(NAME)
+        .skip(1)
+        .map(|rest| rest.split(ends).next().unwrap_or_default().to_ascii_lowercase())
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
