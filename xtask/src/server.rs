@@ -45,6 +45,15 @@ impl Server {
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
+
+    /// The memory that it has of the system, in KiB.
+    pub(crate) fn resident_kib(&self) -> Result<f64, String> {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
+        kib.ok_or_else(|| format!("{path} does not tell how much memory is resident"))
+    }
 }
 
 impl Drop for Server {

@@ -1,6 +1,6 @@
 //! Whether a relay's memory stays flat over many connections and many groups.
 
-use std::env;
+use std::{env, thread, time::Duration};
 
 use serde_json::Value;
 
@@ -15,8 +15,10 @@ const PARTS: u32 = 10;
 /// Groups a second, each of one message, to so many subscribers.
 const RATE: u32 = 4000;
 const SUBSCRIBERS: u32 = 4;
+/// How long the last connections of a part may take to be forgotten.
+const GONE: Duration = Duration::from_secs(5);
 /// How far the least of the later half may lie above the least of the earlier one. What is lost stays, so
-/// it shows in the least; what a sample has beyond that is connections that happen to be closing.
+/// it shows in the least.
 const GROWTH: f64 = 1.01;
 /// Parts that fill caches and the pools of the allocator.
 const WARM: usize = 2;
@@ -46,13 +48,13 @@ fn soak(load: &str) -> Outcome {
         let text = output(
             &release("smoq"),
             &format!(
-                "bench --json --insecure --moq-version moq-lite-06 --shape chat --pid {} {load} \
-                 moqt://127.0.0.1:{PORT}",
-                server.pid()
+                "bench --json --insecure --moq-version moq-lite-06 --shape chat {load} \
+                 moqt://127.0.0.1:{PORT}"
             ),
         )?;
         let run: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
-        let kib = run["server"]["resident_kib"].as_f64().ok_or("no memory was measured")?;
+        thread::sleep(GONE);
+        let kib = server.resident_kib()?;
         let (frames, expected) = (&run["frames"], &run["expected"]);
         println!("{part:>4}: {kib:.0} KiB, {frames} of {expected} frames of the end delivered");
         memory.push(kib);
