@@ -15,6 +15,14 @@ use crate::{
     state::{Answer, Backlog, GroupState, SubscriptionState, TrackState, WatchState},
 };
 
+/// Which part of a track is asked for.
+pub(crate) enum Part {
+    /// What a subscription gives.
+    Subscription(SubscribeOptions),
+    /// One group.
+    Group { sequence: u64, priority: u8 },
+}
+
 /// One message in the mailbox. Keys name handles, so that no handle waits for an id.
 pub(crate) enum Op {
     Create {
@@ -91,7 +99,7 @@ pub(crate) enum Op {
         subscription: Key,
         path: Path,
         track: String,
-        options: SubscribeOptions,
+        part: Part,
         far: Far<SubscriptionState>,
     },
     Update {

@@ -9,7 +9,7 @@ use smoq_core::{Announced, Path, SubscribeOptions};
 
 use crate::{
     error::Error,
-    op::{Op, Ops},
+    op::{Op, Ops, Part},
     publish::Broadcast,
     slot::{Near, slot},
     state::WatchState,
@@ -63,7 +63,25 @@ impl Origin {
         track: &str,
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
-        Subscription::subscribe(self.ops.clone(), path, track, options).await
+        let part = Part::Subscription(options);
+        Subscription::subscribe(self.ops.clone(), path, track, part).await
+    }
+
+    /// Asks for one group of a track: it comes as a subscription that ends after it. Taken from where
+    /// it is held on the way, else from the publisher; higher priorities go first. Peers up to
+    /// moq-lite-04 serve none.
+    ///
+    /// Waits only while the queue to the driver is full. That nobody has the group is told by
+    /// [`Subscription::next_group`].
+    pub async fn fetch(
+        &self,
+        path: &Path,
+        track: &str,
+        sequence: u64,
+        priority: u8,
+    ) -> Result<Subscription, Error> {
+        let part = Part::Group { sequence, priority };
+        Subscription::subscribe(self.ops.clone(), path, track, part).await
     }
 }
 

@@ -10,7 +10,7 @@ use smoq_core::{FrameChunk, Path, SubscribeOptions, wire::TrackInfo};
 
 use crate::{
     error::{Error, GroupError, SubscribeError},
-    op::{Op, Ops},
+    op::{Op, Ops, Part},
     slot::{Near, slot},
     state::{Inbox, NewGroup, SubscriptionState},
 };
@@ -31,11 +31,11 @@ impl Subscription {
         ops: Ops,
         path: &Path,
         track: &str,
-        options: SubscribeOptions,
+        part: Part,
     ) -> Result<Self, Error> {
         let (near, far) = slot(SubscriptionState::default());
         let (subscription, path, track) = (ops.key(), path.clone(), track.to_owned());
-        ops.send(Op::Subscribe { subscription, path, track, options, far }).await?;
+        ops.send(Op::Subscribe { subscription, path, track, part, far }).await?;
         Ok(Self { ops, near })
     }
 

@@ -152,6 +152,8 @@ inputs! {
     38 Goaway goaway(now: Time, session: Id<Session>, uri: &str => String) -> Result<(), Misuse>;
     39 HandlePaused handle_paused(now: Time, session: Id<Session>);
     40 HandleResumed handle_resumed(now: Time, session: Id<Session>);
+    41 Fetch fetch(now: Time, path: &Path => Path, track: &str => String, group: u64, priority: u8)
+        -> Result<Id<Reader>, Misuse>;
 }
 
 /// What came of an input, as far as somebody who tells the story wants to know it.

@@ -2,6 +2,7 @@
 
 mod changes;
 mod discover;
+mod fetch;
 mod publish;
 mod subs;
 mod subscribe;
@@ -62,7 +63,7 @@ pub struct Stats {
     pub groups_evicted: u64,
     /// Announced ways to broadcasts, local ones included.
     pub routes: usize,
-    /// Subscriptions served to peers, and readers of the application.
+    /// Subscriptions and fetches served to peers, and readers of the application.
     pub subscriptions: usize,
     /// Rules broken by peers, since the start.
     pub violations: u64,
@@ -264,12 +265,21 @@ impl Node {
                 let track = *track;
                 self.forget_asker(session_id, id, track);
             }
-            Kind::TrackOut(track) => {
+            Kind::TrackOut(track) | Kind::FetchOut(track) => {
                 let track = *track;
                 self.lose_feed_by(track, id, code);
             }
+            Kind::FetchIn(sub) => {
+                let sub = *sub;
+                self.forget_sub(sub);
+            }
             Kind::GroupIn(_) => self.close_group_in(session_id, id, GroupEnd::Reset(code)),
-            Kind::GroupOut(_) => self.close_group_out(session_id, id),
+            Kind::GroupOut(_) => {
+                if let Some(session) = self.sessions.get_mut(session_id) {
+                    session.reset(id, code);
+                }
+                self.close_group_out(session_id, id);
+            }
         }
         self.set_kind(session_id, id, Kind::Over);
     }

@@ -4,10 +4,10 @@ use core::cmp::Reverse;
 
 use super::{Node, Reader, Track};
 use crate::{
-    Event, Id, SubscribeOptions,
+    Event, Id, Start, SubscribeOptions,
     session::{Hungry, Session, Stream},
     store::{Selection, Source},
-    wire::SubscribeParams,
+    wire::{Fetch, SubscribeParams},
 };
 
 /// Who subscribed.
@@ -15,6 +15,8 @@ use crate::{
 pub(crate) enum Target {
     /// A peer, by a stream.
     Peer { session: Id<Session>, stream: Id<Stream>, subscribe: u64 },
+    /// A peer that wants one group on this stream.
+    Fetch { session: Id<Session>, stream: Id<Stream> },
     /// The application.
     Local(Id<Reader>),
 }
@@ -26,6 +28,8 @@ pub(crate) struct Sub {
     pub(crate) options: SubscribeOptions,
     pub(crate) selection: Selection,
     pub(crate) target: Target,
+    /// The track goes on for it. Not for a fetch, which wants one group.
+    pub(crate) live: bool,
     /// Counts the subscriptions of a session; older ones go first.
     pub(crate) age: u32,
     /// Group streams that are not acknowledged.
@@ -44,7 +48,20 @@ impl Sub {
     ) -> Self {
         let selection = Selection::new(options.start, options.max_age, options.end);
         let (first, last) = (None, None);
-        Self { track, options, selection, target, age, open: 0, first, last }
+        Self { track, options, selection, target, live: true, age, open: 0, first, last }
+    }
+
+    /// One that wants one group by itself.
+    pub(crate) fn fetch(
+        track: Id<Track>,
+        group: u64,
+        priority: u8,
+        age: u32,
+        target: Target,
+    ) -> Self {
+        let (start, end) = (Start::From(group), Some(group));
+        let options = SubscribeOptions { priority, start, end, ..SubscribeOptions::default() };
+        Self { live: false, ..Self::new(track, options, age, target) }
     }
 
     /// Its place among those of its session that have a group to open.
@@ -56,6 +73,12 @@ impl Sub {
     pub(crate) fn bound_frames(&mut self, params: &SubscribeParams) {
         self.first = params.start.map(|group| (group, params.frame_start));
         self.last = params.end.zip(params.frame_end);
+    }
+
+    /// Notes the frames that bound the group of a fetch.
+    pub(crate) fn bound_fetch(&mut self, fetch: &Fetch) {
+        self.first = Some((fetch.group, fetch.frame_start));
+        self.last = fetch.frame_end.map(|frame| (fetch.group, frame));
     }
 
     /// The first and last frame wanted of a group.
@@ -138,6 +161,7 @@ impl Node {
                     reader.signal(&mut self.events);
                 }
             }
+            Target::Fetch { .. } => self.advance_fetch(sub_id),
             Target::Peer { session: session_id, .. } => {
                 let track = self.store.tracks.get(sub.track);
                 let next = track.and_then(|track| sub.selection.next(&self.store, track));
@@ -155,7 +179,8 @@ impl Node {
     /// Tells the application when a track of its own gets its first subscriber or loses its last.
     pub(crate) fn tell_demand(&mut self, track_id: Id<Track>) {
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
-        let now = !track.subs.is_empty();
+        let live = |id: &Id<Sub>| self.subs.get(*id).is_some_and(|sub| sub.live);
+        let now = track.subs.iter().any(live);
         if let Source::Local { wanted, .. } = &mut track.source
             && *wanted != now
         {

@@ -2,7 +2,7 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use super::{Node, Sub, Target};
+use super::{Node, Sub, Target, Track};
 use crate::{
     Event, Id, Misuse, NextGroup, Path, Read, SubscribeOptions, Time,
     store::{Cursor, Ended, Follower, Form, Group, GroupEnd},
@@ -55,28 +55,36 @@ impl Node {
         if track.len() > MAX_TRACK_NAME {
             return Err(Misuse::TrackName);
         }
-        let open = Vec::new();
-        let failed = StreamCode::UNROUTABLE;
-        let reader = Reader { id: None, sub: None, failed, open, signalled: false };
-        let id = self.readers.insert(reader);
         let found = self.demand(path, track, None);
-        let Some(reader) = self.readers.get_mut(id) else { return Err(Misuse::Stale) };
-        reader.id = Some(id);
-        match found {
-            Err(code) => {
-                reader.failed = code;
-                reader.signal(&mut self.events);
-            }
-            Ok(track) => {
-                let sub = self.subs.insert(Sub::new(track, options, 0, Target::Local(id)));
-                reader.sub = Some(sub);
-                self.add_sub(sub);
-            }
-        }
-        Ok(id)
+        Ok(self
+            .add_reader(found, |track, reader| Sub::new(track, options, 0, Target::Local(reader))))
     }
 
-    /// Changes what a subscription wants, except where it starts. Fails with [`Misuse::Stale`].
+    /// Adds a reader of a track, or one that is told why there is none.
+    pub(super) fn add_reader(
+        &mut self,
+        found: Result<Id<Track>, StreamCode>,
+        sub: impl FnOnce(Id<Track>, Id<Reader>) -> Sub,
+    ) -> Id<Reader> {
+        let failed = found.err().unwrap_or(StreamCode::UNROUTABLE);
+        let open = Vec::new();
+        let id =
+            self.readers.insert(Reader { id: None, sub: None, failed, open, signalled: false });
+        let sub = found.ok().map(|track| self.subs.insert(sub(track, id)));
+        if let Some(reader) = self.readers.get_mut(id) {
+            (reader.id, reader.sub) = (Some(id), sub);
+            if sub.is_none() {
+                reader.signal(&mut self.events);
+            }
+        }
+        if let Some(sub) = sub {
+            self.add_sub(sub);
+        }
+        id
+    }
+
+    /// Changes what a subscription wants, except where it starts. A fetch wants what it wants. Fails
+    /// with [`Misuse::Stale`].
     pub fn update_subscription(
         &mut self,
         now: Time,
@@ -84,7 +92,9 @@ impl Node {
         options: SubscribeOptions,
     ) -> Result<(), Misuse> {
         self.advance(now);
-        if let Some(sub) = self.readers.get(reader).ok_or(Misuse::Stale)?.sub {
+        let sub = self.readers.get(reader).ok_or(Misuse::Stale)?.sub;
+        let live = |sub: &Id<Sub>| self.subs.get(*sub).is_some_and(|sub| sub.live);
+        if let Some(sub) = sub.filter(live) {
             self.change_sub(sub, options);
         }
         Ok(())
@@ -136,6 +146,15 @@ impl Node {
                 }
             }
             return Ok(NextGroup::Group { id, sequence });
+        }
+        if let Some(group) = sub.options.end.filter(|_| !sub.live) {
+            // Either it was taken, or it may still come, or why not is known.
+            let missing = sub.selection.lacks(group, group) || !ready;
+            return Ok(match sub.fails(track) {
+                _ if !missing => NextGroup::End,
+                Some(code) => NextGroup::Failed(code),
+                None => NextGroup::Pending,
+            });
         }
         Ok(match track.ended {
             Ended::Failed(code) => NextGroup::Failed(code),

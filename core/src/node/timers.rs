@@ -151,6 +151,13 @@ impl Node {
             }
             self.sweep.get_or_insert(self.now.after(TICK));
         }
+        if feed.fetches.is_some() && feed.tail.is_none() && track.info.is_some() {
+            if self.now.since(feed.since) >= limit {
+                return self.lose_feed(track_id, StreamCode::CONTROL_TIMEOUT);
+            }
+            self.sweep.get_or_insert(self.now.after(TICK));
+        }
+        let Some(feed) = self.store.tracks.get(track_id).and_then(Track::feed) else { return };
         if let Some(tail) = feed.tail {
             self.settle_feed(track_id);
             self.arm_at(tail);

@@ -96,7 +96,7 @@ impl Node {
     }
 
     /// Whether two sessions are with the same peer.
-    fn is_peer(&self, one: Id<Session>, other: Option<Id<Session>>) -> bool {
+    pub(super) fn is_peer(&self, one: Id<Session>, other: Option<Id<Session>>) -> bool {
         let hop = |id| self.sessions.get(id).filter(|session| session.hop_named).map(|s| s.hop);
         other.is_some_and(|other| one == other || hop(one).is_some() && hop(one) == hop(other))
     }
@@ -112,7 +112,7 @@ impl Node {
     /// The session to ask for a broadcast, and who published that, if it is known: the best that
     /// announces it, else, for the application, a server that this node dialed. A peer is not asked on
     /// behalf of another without a route: two nodes would ask each other for ever.
-    fn source_of(
+    pub(super) fn source_of(
         &self,
         path: &Path,
         from: Option<Id<Session>>,
@@ -130,7 +130,7 @@ impl Node {
         dialed.map(|(id, _)| (id, Hop::UNKNOWN)).ok_or(StreamCode::UNROUTABLE)
     }
 
-    fn request(&mut self, session_id: Id<Session>, request: Request) {
+    pub(super) fn request(&mut self, session_id: Id<Session>, request: Request) {
         if let Some(session) = self.sessions.get_mut(session_id) {
             session.requests.push_back(request);
         }
@@ -143,7 +143,8 @@ impl Node {
         let mut wanted: Option<SubscribeOptions> = None;
         let track = self.store.tracks.get(track_id);
         let subs = track.map(|track| track.subs.as_slice()).unwrap_or_default();
-        for options in subs.iter().filter_map(|id| Some(&self.subs.get(*id)?.options)) {
+        let live = subs.iter().filter_map(|id| self.subs.get(*id)).filter(|sub| sub.live);
+        for options in live.map(|sub| &sub.options) {
             wanted = Some(match wanted {
                 None => options.clone(),
                 Some(all) => SubscribeOptions {
@@ -178,13 +179,17 @@ impl Node {
                 self.remove_track(track_id);
             }
             Source::Peer(feed) if heard && running => {
-                let session_id = feed.session;
+                let (session_id, feed_fetches) = (feed.session, feed.fetches);
                 if !feed.requested {
                     feed.requested = true;
                     if self.is_leaving(session_id) {
                         return self.lose_feed(track_id, StreamCode::GOING_AWAY);
                     }
-                    return self.request(session_id, Request::Subscribe(track_id));
+                    let request = match feed_fetches {
+                        Some(_) => Request::Fetch(track_id),
+                        None => Request::Subscribe(track_id),
+                    };
+                    return self.request(session_id, request);
                 }
                 if let (Some(stream), Some(session)) =
                     (feed.stream, self.sessions.get_mut(session_id))
@@ -213,7 +218,9 @@ impl Node {
         (feed.requested, feed.tail) = (true, None);
         self.withdraw_request(session_id, &Request::Track(track_id));
         self.withdraw_request(session_id, &Request::Subscribe(track_id));
+        self.withdraw_request(session_id, &Request::Fetch(track_id));
         for id in [stream, asking].into_iter().flatten() {
+            self.close_group_in(session_id, id, GroupEnd::Reset(StreamCode::CANCEL));
             self.set_kind(session_id, id, Kind::Over);
             let Some(session) = self.sessions.get_mut(session_id) else { continue };
             // FIN unsubscribes; some peers notice only STOP_SENDING.

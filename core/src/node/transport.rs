@@ -64,6 +64,7 @@ impl Node {
             Request::Announce(prefix) => self.send_announce_request(session, stream, prefix),
             Request::Track(track) => self.send_track(session, stream, track),
             Request::Subscribe(track) => self.send_subscribe(session, stream, track),
+            Request::Fetch(track) => self.send_fetch(session, stream, track),
             Request::Goaway(uri) => self.send_goaway(session, stream, &Goaway { uri }),
         }
     }
@@ -127,7 +128,9 @@ impl Node {
         match stream.kind {
             Kind::GroupIn(_) => self.close_group_in(session, id, GroupEnd::Reset(code)),
             // A request is taken back.
-            Kind::SubscribeIn(_) => self.abandon(session, id, StreamCode::CANCEL),
+            Kind::SubscribeIn(_) | Kind::FetchIn(_) | Kind::GroupOut(_) => {
+                self.abandon(session, id, StreamCode::CANCEL);
+            }
             _ => self.abandon(session, id, code),
         }
         // What was to be said on it has no hearer who could make sense of it.
@@ -149,7 +152,11 @@ impl Node {
         let Some(stream) = state.streams.get(id) else { return };
         match stream.kind {
             // The publisher reads no more, but may go on answering.
-            Kind::SubscribeOut(_) | Kind::AnnounceIn(_) | Kind::TrackOut(_) => state.reap(id),
+            Kind::SubscribeOut(_)
+            | Kind::AnnounceIn(_)
+            | Kind::TrackOut(_)
+            | Kind::FetchOut(_)
+            | Kind::GroupIn(_) => state.reap(id),
             Kind::SubscribeIn(_) => {
                 self.abandon(session, id, StreamCode::CANCEL);
                 self.stop_receiving(session, id);
@@ -343,15 +350,30 @@ impl Node {
                 let track = *track;
                 self.read_track_info(session, id, track)
             }
-            Kind::AnnounceOut(_) | Kind::TrackIn(_) => self.read_end(session, id),
-            Kind::SetupOut | Kind::GroupIn(_) | Kind::GroupOut(_) | Kind::Over => Ok(()),
+            Kind::FetchOut(track) => {
+                let track = *track;
+                self.read_fetched(session, id, track)
+            }
+            Kind::AnnounceOut(_) | Kind::TrackIn(_) | Kind::FetchIn(_) | Kind::GroupOut(_) => {
+                self.read_end(session, id)
+            }
+            Kind::SetupOut | Kind::GroupIn(_) | Kind::Over => Ok(()),
         };
         match outcome {
             Ok(()) => {
                 let Some(state) = self.live(session) else { return };
                 let kind = state.streams.get(id).map(|stream| &stream.kind);
                 // What a request was followed by is for its new kind to judge.
-                if opening && matches!(kind, Some(Kind::AnnounceOut(_) | Kind::TrackIn(_))) {
+                let answering = matches!(
+                    kind,
+                    Some(
+                        Kind::AnnounceOut(_)
+                            | Kind::TrackIn(_)
+                            | Kind::FetchIn(_)
+                            | Kind::GroupOut(_)
+                    )
+                );
+                if opening && answering {
                     return self.process(session, id);
                 }
                 if let Some(stream) = state.streams.get_mut(id)
@@ -376,8 +398,8 @@ impl Node {
         }
         if stream.inbox_fin {
             stream.recv = Half::Done;
-            // No more interest in announcements. A track request is answered all the same: some
-            // peers end their side as soon as they have asked.
+            // No more interest in announcements. Requests for a track and for a group are answered all
+            // the same: some peers end their side as soon as they have asked.
             if let Kind::AnnounceOut(_) = stream.kind {
                 stream.kind = Kind::Over;
                 state.finish(id);

@@ -78,7 +78,7 @@ impl Node {
         }
         for request in requests {
             match request {
-                Request::Track(track) | Request::Subscribe(track) => {
+                Request::Track(track) | Request::Subscribe(track) | Request::Fetch(track) => {
                     self.lose_feed(track, StreamCode::GOING_AWAY);
                 }
                 Request::Announce(_) => {}

@@ -58,6 +58,17 @@ impl Node {
         let Some(group) = self.store.add_group(track_id, sequence, header.first_frame) else {
             return Ok(());
         };
+        self.begin_group_in(session_id, id, track_id, group)
+    }
+
+    /// A stream brings a group from here on. What is left in its inbox are frames.
+    pub(crate) fn begin_group_in(
+        &mut self,
+        session_id: Id<Session>,
+        id: Id<Stream>,
+        track_id: Id<Track>,
+        group: Id<Group>,
+    ) -> Result<(), Offence> {
         if let Some(feed) = self.store.tracks.get_mut(track_id).and_then(|track| track.feed_mut()) {
             feed.receiving += 1;
         }

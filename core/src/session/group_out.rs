@@ -8,7 +8,7 @@ use crate::{
     Dir, Id, Node, Session, StreamId,
     node::{Sub, Target},
     session::Stream,
-    store::{Ahead, Cursor, Follower, Group},
+    store::{Ahead, Cursor, Follower, Form, Group},
     wire::{GroupHeader, Message, StreamCode, UniType, varint},
 };
 
@@ -30,6 +30,18 @@ pub(crate) struct GroupOut {
 }
 
 impl GroupOut {
+    /// One without a header, in answer to FETCH.
+    pub(super) fn bare(
+        sub: Id<Sub>,
+        sequence: u64,
+        group: Id<Group>,
+        form: Form,
+        first: u64,
+        last: Option<u64>,
+    ) -> Self {
+        Self { sub, sequence, group, header: Bytes::new(), cursor: Cursor::new(form, first, last) }
+    }
+
     /// Bytes of the group that the transport has not taken.
     pub(crate) fn remaining(&self, group: &Group) -> usize {
         self.cursor.remaining(group)
@@ -153,6 +165,8 @@ impl Node {
         let Kind::GroupOut(GroupOut { sub: sub_id, group, .. }) = stream.kind else { return };
         stream.kind = Kind::Over;
         stream.send = Half::Done;
+        // On the stream of a fetch the peer may still be able to speak.
+        session.stop(id, StreamCode::CANCEL);
         session.reap(id);
         if let Some(group) = self.store.groups.get_mut(group) {
             let follower = Follower::Stream(session_id, id);
@@ -162,7 +176,10 @@ impl Node {
         }
         if let Some(sub) = self.subs.get_mut(sub_id) {
             sub.open -= 1;
-            self.answer_sub(sub_id);
+            match sub.target {
+                Target::Fetch { .. } => _ = self.forget_sub(sub_id),
+                Target::Peer { .. } | Target::Local(_) => self.answer_sub(sub_id),
+            }
         }
     }
 }

@@ -5,6 +5,8 @@
 
 mod announce_in;
 mod announce_out;
+mod fetch_in;
+mod fetch_out;
 mod goaway;
 mod group_in;
 mod group_out;
@@ -80,6 +82,10 @@ pub(crate) enum Kind {
     TrackIn(Id<Track>),
     /// We asked what a track is like.
     TrackOut(Id<Track>),
+    /// The peer asked for one group, and waits.
+    FetchIn(Id<Sub>),
+    /// We asked for one group.
+    FetchOut(Id<Track>),
     /// A group comes.
     GroupIn(GroupIn),
     /// A group goes.
@@ -148,6 +154,8 @@ pub(crate) enum Request {
     Track(Id<Track>),
     /// Subscribe to a track.
     Subscribe(Id<Track>),
+    /// Fetch the one group of a track.
+    Fetch(Id<Track>),
     /// Ask the peer to go to this URI.
     Goaway(String),
 }

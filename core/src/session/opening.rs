@@ -8,7 +8,7 @@ use crate::{
     node::Offence,
     session::Stream,
     wire::{
-        AnnounceRequest, BidiType, DecodeError, Goaway, GroupHeader, Message, StreamCode,
+        AnnounceRequest, BidiType, DecodeError, Fetch, Goaway, GroupHeader, Message, StreamCode,
         Subscribe, Track, UniType, varint,
     },
 };
@@ -20,6 +20,7 @@ enum First {
     Announce(AnnounceRequest),
     Subscribe(Subscribe),
     Track(Track),
+    Fetch(Fetch),
     Goaway(Goaway),
     /// A request that this node does not serve.
     Unserved,
@@ -63,6 +64,9 @@ impl Node {
                     Some(BidiType::Goaway) => {
                         map(Goaway::take(rest, limit, version)?, First::Goaway)
                     }
+                    Some(BidiType::Fetch) if version.serves_fetch() => {
+                        map(Fetch::take(rest, limit, version)?, First::Fetch)
+                    }
                     Some(BidiType::Fetch | BidiType::Probe) => Some((First::Unserved, 0)),
                     None => return Ok(unknown.replace(kind).map(|_| (First::Unserved, 0))),
                 },
@@ -85,6 +89,7 @@ impl Node {
             First::Announce(request) => self.serve_announce(session_id, id, &request),
             First::Subscribe(subscribe) => self.serve_subscribe(session_id, id, subscribe),
             First::Track(track) => self.serve_track(session_id, id, &track),
+            First::Fetch(fetch) => self.serve_fetch(session_id, id, &fetch),
             First::Goaway(goaway) => self.receive_goaway(session_id, id, goaway),
             First::Unserved => {
                 self.refuse(session_id, id, StreamCode::CANCEL);

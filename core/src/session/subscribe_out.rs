@@ -178,7 +178,10 @@ impl Node {
         // Without END the last group there was is the last one there is.
         track.end = track.end.max(Some(track.next_sequence()));
         track.ended = Ended::Finished;
-        self.forget_name(track_id);
+        // A group that was fetched is there for who asks for it next, while somebody has it.
+        if track.feed().is_none_or(|feed| feed.fetches.is_none()) {
+            self.forget_name(track_id);
+        }
         self.advance_track(track_id);
     }
 }

@@ -20,12 +20,16 @@ pub(crate) enum Supplier {
     Application,
     /// A session, and behind it the one who published first; [`Hop::UNKNOWN`] if nobody has said who.
     Peer(Id<Session>, Hop),
+    /// A session that is asked for this one group.
+    Fetched(Id<Session>, u64),
 }
 
 /// The one upstream subscription of a track, however many listen to it here.
 #[derive(Clone, Debug)]
 pub(crate) struct Feed {
     pub(crate) session: Id<Session>,
+    /// The one group that is asked for, instead of a subscription.
+    pub(crate) fetches: Option<u64>,
     /// Our subscribe id, once SUBSCRIBE is on its way.
     pub(crate) subscribe: Option<u64>,
     /// The stream of SUBSCRIBE, once there is one.
@@ -49,6 +53,7 @@ impl Feed {
         Self {
             session,
             since,
+            fetches: None,
             subscribe: None,
             stream: None,
             asking: None,

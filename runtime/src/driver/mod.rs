@@ -132,8 +132,8 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             Op::Watch { watch, prefix, far } => self.readers.watch(node, time, watch, &prefix, far),
             Op::MoreAnnounced { watch } => self.readers.more_announced(node, watch),
             Op::Unwatch { watch } => self.readers.unwatch(node, time, watch),
-            Op::Subscribe { subscription, path, track, options, far } => {
-                self.readers.subscribe(node, time, subscription, &path, &track, options, far);
+            Op::Subscribe { subscription, path, track, part, far } => {
+                self.readers.subscribe(node, time, subscription, &path, &track, part, far);
             }
             Op::Update { subscription, options } => {
                 self.readers.update(node, time, subscription, options);

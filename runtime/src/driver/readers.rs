@@ -11,6 +11,7 @@ use smoq_quic::tape::Recorder;
 use crate::{
     error::{Error, GroupError, Reason, SubscribeError},
     mailbox::Key,
+    op::Part,
     slot::{Far, slot},
     state::{ANNOUNCED_AHEAD, Inbox, NewGroup, SubscriptionState, WatchState, weight},
 };
@@ -113,10 +114,14 @@ impl Readers {
         key: Key,
         path: &Path,
         track: &str,
-        options: SubscribeOptions,
+        part: Part,
         far: Far<SubscriptionState>,
     ) {
-        match node.subscribe(now, path, track, options) {
+        let asked = match part {
+            Part::Subscription(options) => node.subscribe(now, path, track, options),
+            Part::Group { sequence, priority } => node.fetch(now, path, track, sequence, priority),
+        };
+        match asked {
             Ok(id) => {
                 self.subscription_keys.insert(id, key);
                 let groups = HashMap::new();

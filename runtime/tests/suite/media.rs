@@ -61,6 +61,37 @@ pub(crate) async fn every_version_carries_media<R: Bed>(runtime: R) {
     }
 }
 
+pub(crate) async fn one_group_is_fetched<R: Bed>(runtime: R) {
+    for version in Version::ALL {
+        let relay = Relay::new(runtime.clone());
+        let (publisher, subscriber) =
+            (relay.client_of(version).await, relay.client_of(version).await);
+        let broadcast = publisher.origin().publish(&path("a")).await.unwrap();
+        let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+        for sequence in 0..3 {
+            let mut group = track.group().await.unwrap();
+            group.write(sequence, payload(sequence, 0)).await.unwrap();
+            group.finish().unwrap();
+        }
+        let origin = subscriber.origin();
+        origin.announced(&path("a")).await.unwrap().next().await.unwrap();
+        let mut there = origin.fetch(&path("a"), "t", 1, 0).await.unwrap();
+        let mut missing = origin.fetch(&path("a"), "t", 9, 0).await.unwrap();
+        let not_found = SubscribeError::Failed(StreamCode::NOT_FOUND);
+        assert_eq!(missing.next_group().await.err(), Some(not_found), "{version}");
+        if !version.serves_fetch() {
+            assert_eq!(there.next_group().await.err(), Some(not_found), "{version}");
+            continue;
+        }
+        let mut group = there.next_group().await.unwrap().unwrap();
+        assert_eq!(group.sequence(), 1, "{version}");
+        let frame = group.next_frame().await.unwrap().unwrap();
+        assert_eq!((frame.timestamp, frame.payload), (1, payload(1, 0)), "{version}");
+        assert_eq!(group.next_frame().await, Ok(None), "{version}");
+        assert!(there.next_group().await.unwrap().is_none(), "{version}");
+    }
+}
+
 pub(crate) async fn a_server_publishes_and_subscribes_itself<R: Bed>(runtime: R) {
     let relay = Relay::new(runtime);
     let client = relay.client().await;
