@@ -6,6 +6,7 @@ mod support;
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    process::Command,
     time::Duration,
 };
 
@@ -132,4 +133,38 @@ fn an_address_in_use_is_named() {
     let (_running, url) = start(&user, &[]);
     let address = url.trim_start_matches("ws://").trim_end_matches("/ws");
     user.run(&["signal", "--listen", address]).expect(1).says(address);
+}
+
+/// What the files in `deploy` start, on a port of its own, and how the image finds out that it is well.
+#[test]
+fn what_is_deployed_starts_and_is_healthy() {
+    let docker = include_str!("../../deploy/Dockerfile");
+    let unit = include_str!("../../deploy/smoq-signal.service");
+    let compose = include_str!("../../deploy/compose.yml");
+    // Lists of strings in JSON, without quotes in them.
+    let list = |text: &str, begin: &str| -> Vec<String> {
+        let list = text.lines().find_map(|line| line.trim().strip_prefix(begin)).unwrap();
+        list.trim_matches(['[', ']']).split(", ").map(|it| it.trim_matches('"').into()).collect()
+    };
+    let entry = list(docker, "ENTRYPOINT ");
+    let image = [entry, list(compose, "command: ")].concat();
+    let service = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let service: Vec<String> = service.split(' ').map(Into::into).collect();
+    let check = list(docker, "CMD ").join(" ").replace(r"\\", r"\");
+    let check = check.strip_prefix("bash -c ").unwrap();
+    for start in [image, service] {
+        let args = start[1..].iter().map(|it| match it.as_str() {
+            "0.0.0.0:3000" | "127.0.0.1:3000" => "127.0.0.1:0",
+            other => other,
+        });
+        assert!(start.iter().any(|it| it.ends_with(":3000")), "{start:?}");
+        let mut running = User::new().start(&args.collect::<Vec<_>>());
+        let url = running.line();
+        let port = url.rsplit([':', '/']).nth(1).unwrap().to_owned();
+        let healthy = |port: &str| {
+            let check = check.replace("/3000", &format!("/{port}"));
+            Command::new("bash").arg("-c").arg(check).status().unwrap().success()
+        };
+        assert!(healthy(&port) && !healthy("1"));
+    }
 }
