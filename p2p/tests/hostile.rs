@@ -7,7 +7,7 @@ use std::{sync::LazyLock, time::Duration};
 use common::World;
 use proptest::prelude::*;
 use smoq_p2p::{
-    CHAT, State,
+    CHAT, Event, Kind, State,
     signal::wire::{Candidate, Description, Payload, SdpType},
 };
 
@@ -15,7 +15,11 @@ const SEPARATOR: &str = "\\r\\n";
 
 /// A description as a peer makes it, in JSON.
 static OFFER: LazyLock<String> = LazyLock::new(|| {
-    let mut world = World::with(1, &["ann", "bob"]);
+    let mut world = World::new(1);
+    world.media = vec![Kind::Audio, Kind::Video];
+    world.add("ann", None);
+    world.add("bob", None);
+    world.settle();
     world.call(0, "bob");
     world.until("bob has the offer", |world| world.state(1, "ann").is_some());
     let said = world.said.iter().find(|text| text.contains(r#""offer""#)).unwrap();
