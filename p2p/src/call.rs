@@ -261,6 +261,12 @@ impl Call {
         self.state
     }
 
+    /// Whether it may make room for another one: without a direct way, and nobody has said anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        let said = self.stats.messages_sent + self.stats.messages_received;
+        self.state == State::Hub && said == 0 && !self.channels.has_waiting()
+    }
+
     /// Opens a channel; at once, or when the session is there.
     pub(crate) fn open(&mut self, label: &str, protocol: &str) -> Result<ChannelId, SendError> {
         check_length(label.len().max(protocol.len()), MOST_LABEL)?;
@@ -547,8 +553,13 @@ impl Call {
         self.todo.push(Do::Event(Event::State { peer: self.peer.clone(), state }));
     }
 
+    /// str0m cannot go on. It gives up when it has found no way for a while; the hub carries messages still.
     fn broken(&mut self, error: &RtcError) {
-        self.finish(End::Broken(error.to_string()));
+        self.rtc.disconnect();
+        self.rtc_due = None;
+        if self.state != State::Hub {
+            self.finish(End::Broken(error.to_string()));
+        }
     }
 
     fn finish(&mut self, end: End) {

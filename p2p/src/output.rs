@@ -86,6 +86,9 @@ pub enum End {
     /// The peer has begun anew.
     #[error("the peer has started again")]
     Restarted,
+    /// It has no direct way and nothing was said, and another one needs its place.
+    #[error("nothing was said, and its place is needed for other calls")]
+    Idle,
     /// What the peer offered or answered is of no use.
     #[error("what the peer says of itself cannot be used; is it one for data channels?")]
     BadDescription,
@@ -198,7 +201,7 @@ pub enum CallError {
     #[error("there is a call with this peer already; `list` shows it")]
     Already,
     /// There are too many calls.
-    #[error("there are {most} calls, and no more are possible; hang one up")]
+    #[error("there are {most} calls, and no more are possible; `hangup` ends one")]
     Full {
         /// How many are possible.
         most: usize,

@@ -178,7 +178,7 @@ impl Peer {
             Some(State::Calling | State::Connecting | State::Direct) => {
                 return Err(CallError::Already);
             }
-            None if self.calls.len() >= MOST_CALLS => {
+            None if !self.make_room() => {
                 return Err(CallError::Full { most: MOST_CALLS });
             }
             None => {}
@@ -403,10 +403,10 @@ impl Peer {
             call.now = now;
             return call.handle_offer(offer);
         }
-        let earlier = self.calls.remove(from);
-        if earlier.is_none() && self.calls.len() >= MOST_CALLS {
+        if !self.calls.contains_key(from) && !self.make_room() {
             return;
         }
+        let earlier = self.calls.remove(from);
         let mut call = self.new_call(now, from);
         match earlier {
             Some(earlier) if earlier.state() == State::Calling => call.inherit(earlier),
@@ -415,6 +415,20 @@ impl Peer {
         }
         call.handle_offer(offer);
         self.calls.insert(from.into(), call);
+    }
+
+    /// Whether there is room for another call. Somebody who calls in many names and never comes must not keep
+    /// others out.
+    fn make_room(&mut self) -> bool {
+        if self.calls.len() < MOST_CALLS {
+            return true;
+        }
+        let idle = self.calls.iter().find(|(_, call)| call.is_idle()).map(|(peer, _)| peer.clone());
+        let found = idle.is_some();
+        if let Some(peer) = idle {
+            self.end(peer, End::Idle);
+        }
+        found
     }
 
     fn handle_data(&mut self, now: Time, event: ClientEvent) {

@@ -258,6 +258,14 @@ impl Session {
                 Ok(()) => self.has_called = true,
                 Err(error) => self.screen.say(&error.to_string()),
             },
+            Command::HangUp { peer } => {
+                if !self.peer.calls().any(|(it, _)| it == peer) {
+                    return self.screen.say(&format!("there is no call with {peer}"));
+                }
+                self.peer.hang_up(now, &peer);
+                self.handle_lost(&peer);
+                self.screen.say(&format!("{peer}: the call is over"));
+            }
             Command::Channel { label } => {
                 let open = |session: &mut Self, peer: &str| {
                     session.peer.open(now, peer, &label, "").map(drop).map_err(|e| e.to_string())
@@ -368,13 +376,7 @@ impl Session {
         match &event {
             Event::Hub(event) => self.handle_hub_event(event),
             Event::State { peer, state: State::Hub } | Event::Ended { peer, .. } => {
-                let lost = self.files.lost(now, &mut self.peer, peer);
-                lost.iter().for_each(|line| self.screen.say(line));
-                for kind in self.media.kinds() {
-                    if !self.peer.takes(kind) {
-                        self.media.stop(kind);
-                    }
-                }
+                self.handle_lost(peer);
             }
             Event::Media { kind, .. } => {
                 if let Err(error) = self.media.start(*kind) {
@@ -417,6 +419,17 @@ impl Session {
             self.is_known = true;
             let (screen, typed) = console::open(self.prompt());
             (self.screen, self.typed) = (screen, Some(typed));
+        }
+    }
+
+    /// There is no way to a peer any more.
+    fn handle_lost(&mut self, peer: &str) {
+        let lost = self.files.lost(self.now(), &mut self.peer, peer);
+        lost.iter().for_each(|line| self.screen.say(line));
+        for kind in self.media.kinds() {
+            if !self.peer.takes(kind) {
+                self.media.stop(kind);
+            }
         }
     }
 
