@@ -127,6 +127,19 @@ fn with_a_certificate_it_speaks_tls() {
     user.run(&missing).expect(1).says("/nonexistent");
 }
 
+#[cfg(all(feature = "smol", target_os = "linux"))]
+#[test]
+fn it_runs_on_smol() {
+    let (running, url) = start(&User::new(), &["--runtime", "smol"]);
+    let mut client = open(&url);
+    assert!(running.threads().iter().any(|name| name.starts_with("smol-")));
+    say(&mut client, r#"{"type":"register","raw":"{\"ID\":\"ann\"}"}"#);
+    assert!(read_until(&mut client, "}").contains(r#""ID":"ann""#));
+    running.interrupt();
+    read_until(&mut client, "the hub shuts down");
+    running.done().expect(0);
+}
+
 #[test]
 fn an_address_in_use_is_named() {
     let user = User::new();
