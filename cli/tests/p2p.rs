@@ -109,6 +109,8 @@ fn what_is_refused_is_told() {
     taken.expect(1).says("choose another id");
     drop(hub);
     user.run(&["p2p", "--signal", &url]).expect(1).says("`smoq signal` starts one");
+    let film = user.path("none.webm");
+    user.run(&["p2p", "--signal", &url, "--video", &film]).expect(1).says(&film);
     user.run(&["p2p", "--signal", "http://x/"]).expect(2).says("ws://127.0.0.1:3000/ws");
 }
 

@@ -72,6 +72,33 @@ test('both call at once', { timeout: 60_000 }, async t => {
     await said(ann, 'bob (chat): two');
 });
 
+/** From now on a page uses TURN servers only, of which there are none. */
+function wall_in(page) {
+    return page.evaluate(() => {
+        globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+            constructor(config) {
+                super({ ...config, iceTransportPolicy: 'relay' });
+            }
+        };
+    });
+}
+
+test('two pages without a direct way talk through the hub', { timeout: 90_000 }, async t => {
+    const { page: url } = await startHub(t);
+    const ann = await register(t, url, 'ann');
+    const bob = await register(t, url, 'bob');
+    await Promise.all([ann, bob].map(wall_in));
+    await ann.getByRole('button', { name: 'Call bob' }).click();
+    await ann.getByRole('row').filter({ hasText: 'bob' }).waitFor();
+    // Said while they still look for a way.
+    await say(ann, 'anybody?');
+    await reaches(ann, 'bob', 'through the hub');
+    await reaches(bob, 'ann', 'through the hub');
+    await said(bob, 'ann (chat, through the hub): anybody?');
+    await say(bob, 'I hear you');
+    await said(ann, 'bob (chat, through the hub): I hear you');
+});
+
 /** A folder for a test. */
 function folder(t) {
     const path = mkdtempSync(join(tmpdir(), 'smoq-files-'));
