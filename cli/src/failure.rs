@@ -73,6 +73,12 @@ pub(crate) enum Failure {
     #[cfg(feature = "p2p")]
     #[error("cannot find the STUN server {server}: {source}; it is HOST:PORT")]
     Stun { server: String, source: io::Error },
+    #[cfg(feature = "p2p")]
+    #[error("cannot read {path}: {source}")]
+    Media { path: PathBuf, source: io::Error },
+    #[cfg(feature = "p2p")]
+    #[error("cannot run ffmpeg: {0}; install it, --audio and --video need it")]
+    NoFfmpeg(io::Error),
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -6,15 +6,16 @@ use std::{
     path::PathBuf,
 };
 
-use smoq_relay::Identity;
+use smoq_relay::{Executor, Identity};
 use smoq_signal::{
     Limits, Policies,
     server::{
-        AccessToken, BadOrigin, BadToken, IceServers, Origin, Origins, Server, ServerConfig, tls,
+        self, AccessToken, BadOrigin, BadToken, IceServers, Origin, Origins, Server, ServerConfig,
+        tls,
     },
 };
 
-use crate::{failure::Failure, interrupt::interrupted};
+use crate::{failure::Failure, interrupt::interrupted, runtime::RuntimeArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,6 +80,8 @@ pub(crate) struct Args {
     /// Answer as the Go hub does: silent about errors, and anybody may speak in anybody's name
     #[arg(long)]
     go_compat: bool,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
 }
 
 /// Pages that may connect.
@@ -129,6 +132,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let origins = listed.map_or(Origins::Any, Origins::Own);
     let ice = IceServers::new(args.stun, args.turn, args.turn_secret.as_deref());
     let config = ServerConfig {
+        executor: match args.runtime.executor {
+            Executor::Tokio => server::Executor::Tokio,
+            #[cfg(feature = "smol")]
+            Executor::Smol => server::Executor::Smol,
+        },
         ice: ice.map_err(|error| Failure::Usage(error.to_string()))?,
         demo: args.demo,
         limits,

@@ -10,10 +10,11 @@ pub(crate) fn tell(text: impl Display) {
     let _ = writeln!(io::stderr(), "smoq: {}", printable(&text.to_string()));
 }
 
-/// What peers choose must not forge lines or command the terminal.
+/// What peers choose must not forge lines, command the terminal, or turn around how a line is read.
 pub(crate) fn printable(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let escape = |c: char| {
-        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+        if c.is_control() || turns(c) { c.escape_default().to_string() } else { c.to_string() }
     };
     text.chars().map(escape).collect()
 }
@@ -25,5 +26,6 @@ mod tests {
     #[test]
     fn a_peer_cannot_forge_a_line() {
         assert_eq!(printable("a/b\n- c\u{1b}[2J/ü"), "a/b\\n- c\\u{1b}[2J/ü");
+        assert_eq!(printable("from \u{202e}eno on"), "from \\u{202e}eno on");
     }
 }

@@ -62,8 +62,11 @@ fn two_peers_talk_and_send_a_file_directly() {
     }
     until(&mut ann, "no command `nonsense`");
     until(&mut bob, "channel extra is open");
-    ann.write(b"send extra bye\nquit\n");
+    ann.write(b"send extra bye\n");
     assert_eq!(until(&mut bob, "bye"), "[ann extra] bye");
+    ann.write(b"hangup bob\nhangup bob\nquit\n");
+    until(&mut ann, "bob: the call is over");
+    until(&mut ann, "there is no call with bob");
     until(&mut bob, "the peer has hung up");
     ann.done().expect(0);
     bob.interrupt();
@@ -106,6 +109,8 @@ fn what_is_refused_is_told() {
     taken.expect(1).says("choose another id");
     drop(hub);
     user.run(&["p2p", "--signal", &url]).expect(1).says("`smoq signal` starts one");
+    let film = user.path("none.webm");
+    user.run(&["p2p", "--signal", &url, "--video", &film]).expect(1).says(&film);
     user.run(&["p2p", "--signal", "http://x/"]).expect(2).says("ws://127.0.0.1:3000/ws");
 }
 

@@ -6,6 +6,7 @@ mod support;
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -126,10 +127,58 @@ fn with_a_certificate_it_speaks_tls() {
     user.run(&missing).expect(1).says("/nonexistent");
 }
 
+#[cfg(all(feature = "smol", target_os = "linux"))]
+#[test]
+fn it_runs_on_smol() {
+    let (running, url) = start(&User::new(), &["--runtime", "smol"]);
+    let mut client = open(&url);
+    assert!(running.threads().iter().any(|name| name.starts_with("smol-")));
+    say(&mut client, r#"{"type":"register","raw":"{\"ID\":\"ann\"}"}"#);
+    assert!(read_until(&mut client, "}").contains(r#""ID":"ann""#));
+    running.interrupt();
+    read_until(&mut client, "the hub shuts down");
+    running.done().expect(0);
+}
+
 #[test]
 fn an_address_in_use_is_named() {
     let user = User::new();
     let (_running, url) = start(&user, &[]);
     let address = url.trim_start_matches("ws://").trim_end_matches("/ws");
     user.run(&["signal", "--listen", address]).expect(1).says(address);
+}
+
+/// What the files in `deploy` start, on a port of its own, and how the image finds out that it is well.
+#[test]
+fn what_is_deployed_starts_and_is_healthy() {
+    let docker = include_str!("../../deploy/Dockerfile");
+    let unit = include_str!("../../deploy/smoq-signal.service");
+    let compose = include_str!("../../deploy/compose.yml");
+    // Lists of strings in JSON, without quotes in them.
+    let list = |text: &str, begin: &str| -> Vec<String> {
+        let list = text.lines().find_map(|line| line.trim().strip_prefix(begin)).unwrap();
+        list.trim_matches(['[', ']']).split(", ").map(|it| it.trim_matches('"').into()).collect()
+    };
+    let entry = list(docker, "ENTRYPOINT ");
+    let image = [entry, list(compose, "command: ")].concat();
+    let service = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let service: Vec<String> = service.split(' ').map(Into::into).collect();
+    let check = list(docker, "CMD ").join(" ").replace(r"\\", r"\");
+    let check = check.strip_prefix("bash -c ").unwrap();
+    for start in [image, service] {
+        let args = start[1..].iter().map(|it| match it.as_str() {
+            "0.0.0.0:3000" | "127.0.0.1:3000" => "127.0.0.1:0",
+            other => other,
+        });
+        assert!(start.iter().any(|it| it.ends_with(":3000")), "{start:?}");
+        let mut running = User::new().start(&args.collect::<Vec<_>>());
+        let url = running.line();
+        let port = url.rsplit([':', '/']).nth(1).unwrap().to_owned();
+        let healthy = |port: &str| {
+            let check = check.replace("/3000", &format!("/{port}"));
+            let mut bash = Command::new("bash");
+            bash.arg("-c").arg(check).stderr(Stdio::null()).status().unwrap().success()
+        };
+        assert!(healthy(&port) && !healthy("1"));
+    }
 }

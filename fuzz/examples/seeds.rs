@@ -36,7 +36,48 @@ fn main() -> io::Result<()> {
         write("h3_datagram", name, &datagram)?;
         write("h3_oracle", name, &datagram)?;
     }
-    write_connections()
+    write_connections()?;
+    write_signalling()
+}
+
+/// Two clients of each form, who call each other.
+fn write_signalling() -> io::Result<()> {
+    let said = |who: u8, text: &str| [&[1, who, text.len() as u8], text.as_bytes()].concat();
+    let begin = [0, 0, 0, 0, 1];
+    let envelopes = [
+        said(0, r#"{"type":"register_request","data":{"client_id":"a"}}"#),
+        said(1, r#"{"type":"register_request","data":{"client_id":"b"}}"#),
+        said(0, r#"{"type":"join_request","data":{"room":"r"}}"#),
+        said(1, r#"{"type":"join_request","data":{"room":"r"}}"#),
+        said(
+            0,
+            r#"{"id":"1","type":"sdp","data":{"from_id":"a","to_id":"b","session_description":{"type":"offer","sdp":"v=0"}}}"#,
+        ),
+        vec![3, 0, 6, 200, 5, 0],
+    ];
+    write("signal_hub", "envelopes", &[&begin[..], &envelopes.concat()].concat())?;
+    let raw = [
+        said(0, r#"{"type":"register"}"#),
+        said(1, r#"{"type":"register","raw":"{\"ID\":\"b\"}"}"#),
+        said(
+            1,
+            r#"{"type":"data_channel","raw":"{\"ID\":\"b\",\"TargetID\":\"b\",\"Label\":\"x\",\"Data\":\"aGk=\"}"}"#,
+        ),
+        said(1, r#"{"type":"unregister","raw":"{\"ID\":\"b\"}"}"#),
+    ];
+    write("signal_hub", "raw", &[&begin[..], &raw.concat()].concat())?;
+    let heard = |text: &str| [&[1, text.len() as u8], text.as_bytes()].concat();
+    let client = [
+        vec![0, 0],
+        heard(r#"{"type":"register_response","data":{"client_id":"b","success":true}}"#),
+        heard(r#"{"type":"join_response","data":{"room":"room","peers":["a"]}}"#),
+        vec![5, 0],
+        heard(
+            r#"{"type":"sdp","data":{"from_id":"a","to_id":"b","session_description":{"type":"offer","sdp":"v=0"}}}"#,
+        ),
+        vec![5, 1, 5, 2, 3, 255, 4, 0, 3, 255, 0],
+    ];
+    write("signal_client", "called", &client.concat())
 }
 
 fn write_fields() -> io::Result<()> {

@@ -7,6 +7,7 @@
 
 pub mod h3;
 mod input;
+pub mod signal;
 
 pub use input::Input;
 
@@ -31,4 +32,6 @@ bodies! {
     h3::h3_oracle,
     h3::h3_connection_server,
     h3::h3_connection_client,
+    signal::signal_hub,
+    signal::signal_client,
 }

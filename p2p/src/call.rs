@@ -11,14 +11,18 @@ use str0m::{
     change::{SdpAnswer, SdpOffer, SdpPendingOffer},
     channel::{Channel as SctpChannel, ChannelConfig, ChannelId as SctpId},
     config::CryptoProvider,
+    media::Mid,
 };
 
 use crate::{
     channels::{Channels, Entry, MOST_CHANNELS, MOST_LABEL, check_length, check_message},
     clock::Clock,
+    media::{Frame, Kind, Media},
     output::{Channel, ChannelId, End, Event, Message, SendError, State, Stats},
 };
 
+/// Places for media and channels in a description. Each may take memory.
+const MOST_PLACES: usize = 8;
 /// How long an offer may be without an answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a direct way is looked for, at the beginning and after it is lost, before the hub takes over.
@@ -27,7 +31,7 @@ const DIRECT_PATIENCE: Duration = Duration::from_secs(15);
 const STATS_PAUSE: Duration = Duration::from_secs(1);
 /// Candidates of the peer that are looked at.
 const MOST_CANDIDATES: usize = 64;
-/// Bytes of a description: many times what programs make for data channels.
+/// Bytes of a description: many times what programs make.
 const MOST_DESCRIPTION: usize = 64 << 10;
 
 /// What a call wants its peer to do.
@@ -53,6 +57,7 @@ pub(crate) struct Call {
     deadline: Option<Time>,
     rtc_due: Option<Time>,
     channels: Channels,
+    media: Media,
     /// The next channel's id.
     next_channel: u64,
     /// Channels of the peer that are too many, to be closed.
@@ -72,10 +77,14 @@ impl Call {
         clock: Clock,
         crypto: &Arc<CryptoProvider>,
         locals: &[Candidate],
+        kinds: &[Kind],
     ) -> Self {
         let mut rtc = Rtc::builder()
             .set_crypto_provider(crypto.clone())
             .clear_codecs()
+            // Whatever this end has: an answer of str0m that takes no codec of a kind cannot be read.
+            .enable_opus(true, false)
+            .enable_vp8(true)
             .set_stats_interval(Some(STATS_PAUSE))
             .build(clock.instant(now));
         for local in locals {
@@ -92,6 +101,7 @@ impl Call {
             deadline: None,
             rtc_due: None,
             channels: Channels::default(),
+            media: Media::new(kinds),
             next_channel: u64::from(number) << 32,
             unwanted: Vec::new(),
             candidates: 0,
@@ -101,6 +111,8 @@ impl Call {
                 messages_received: 0,
                 bytes_sent: 0,
                 bytes_received: 0,
+                frames_sent: 0,
+                frames_received: 0,
                 round_trip: None,
                 path: None,
             },
@@ -113,6 +125,7 @@ impl Call {
     pub(crate) fn offer(&mut self, label: &str) {
         let mut changes = self.rtc.sdp_api();
         let sctp = changes.add_channel(label.into());
+        self.media.offer(|kind, way| changes.add_media(kind, way, None, None, None));
         let Some((offer, pending)) = changes.apply() else {
             return self.finish(End::BadDescription);
         };
@@ -147,8 +160,9 @@ impl Call {
     /// The peer calls, or asks for a change.
     pub(crate) fn handle_offer(&mut self, offer: &Description) {
         let fresh = self.fingerprints.is_empty();
-        let accepted =
-            read::<SdpOffer>(offer).and_then(|sdp| self.rtc.sdp_api().accept_offer(sdp).ok());
+        let accepted = read::<SdpOffer>(offer)
+            .filter(|sdp| sdp.to_sdp_string().matches("\nm=").count() <= MOST_PLACES)
+            .and_then(|sdp| self.rtc.sdp_api().accept_offer(sdp).ok());
         let Some(answer) = accepted else { return self.finish(End::BadDescription) };
         self.describe(SdpType::Answer, serde_json::to_string(&answer));
         if fresh {
@@ -165,6 +179,9 @@ impl Call {
         match accepted {
             Some(Ok(())) => {
                 self.agreed(answer);
+                for (kind, mid) in mem::take(&mut self.media.offered) {
+                    self.take_media(kind, mid);
+                }
                 self.run();
             }
             Some(Err(_)) | None => self.finish(End::BadDescription),
@@ -244,6 +261,12 @@ impl Call {
         self.state
     }
 
+    /// Whether it may make room for another one: without a direct way, and nobody has said anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        let said = self.stats.messages_sent + self.stats.messages_received;
+        self.state == State::Hub && said == 0 && !self.channels.has_waiting()
+    }
+
     /// Opens a channel; at once, or when the session is there.
     pub(crate) fn open(&mut self, label: &str, protocol: &str) -> Result<ChannelId, SendError> {
         check_length(label.len().max(protocol.len()), MOST_LABEL)?;
@@ -290,6 +313,24 @@ impl Call {
         self.stats.messages_sent += u64::from(taken);
         self.run();
         Ok(taken)
+    }
+
+    /// Sends a frame, if the other side takes its kind and there is a direct way. What finds no way is lost.
+    pub(crate) fn send_frame(&mut self, frame: &Frame) {
+        let Some(mid) = self.media.mid(frame.kind).filter(|_| self.state == State::Direct) else {
+            return;
+        };
+        let Some(writer) = self.rtc.writer(mid) else { return };
+        let Some(payload) = frame.payload(writer.payload_params()) else { return };
+        let now = self.clock.instant(self.now);
+        let written = writer.write(payload, now, frame.time(), frame.bytes.clone());
+        self.stats.frames_sent += u64::from(written.is_ok());
+        self.run();
+    }
+
+    /// Whether the other side takes a kind of frames.
+    pub(crate) fn takes(&self, kind: Kind) -> bool {
+        self.media.mid(kind).is_some()
     }
 
     /// A message of the peer came through the hub.
@@ -433,9 +474,19 @@ impl Call {
                 self.stats.path = pair.as_ref().map(|pair| (pair.local.addr, pair.remote.addr));
                 self.stats.round_trip = pair.and_then(|pair| pair.current_round_trip_time);
             }
+            RtcEvent::MediaAdded(media) => self.take_media(Kind::of(media.kind), media.mid),
+            RtcEvent::MediaData(_) => self.stats.frames_received += 1,
             RtcEvent::Closed => self.finish(End::HungUp),
-            // The rest is about media, of which there is none.
+            // The rest is wishes about media, which encoders are not told: they make a whole picture often.
             _ => {}
+        }
+    }
+
+    fn take_media(&mut self, kind: Kind, mid: Mid) {
+        let media = self.rtc.media(mid);
+        let wanted = media.is_some_and(|it| !it.disabled() && it.direction().is_sending());
+        if wanted && self.media.take(kind, mid) {
+            self.todo.push(Do::Event(Event::Media { peer: self.peer.clone(), kind }));
         }
     }
 
@@ -502,8 +553,13 @@ impl Call {
         self.todo.push(Do::Event(Event::State { peer: self.peer.clone(), state }));
     }
 
+    /// str0m cannot go on. It gives up when it has found no way for a while; the hub carries messages still.
     fn broken(&mut self, error: &RtcError) {
-        self.finish(End::Broken(error.to_string()));
+        self.rtc.disconnect();
+        self.rtc_due = None;
+        if self.state != State::Hub {
+            self.finish(End::Broken(error.to_string()));
+        }
     }
 
     fn finish(&mut self, end: End) {

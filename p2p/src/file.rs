@@ -89,7 +89,10 @@ fn checked(name: &str) -> Option<&str> {
     let sound = !name.is_empty()
         && name.len() <= MOST_NAME
         && !name.starts_with('.')
-        && !name.contains(|c: char| c.is_control() || "/\\:".contains(c));
+        && !name.contains(|c: char| c.is_control() || "/\\:".contains(c))
+        // What turns around how it is read hides what kind of file it is.
+        && !name.contains(['\u{200e}', '\u{200f}', '\u{61c}'])
+        && !name.contains(|c| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'));
     sound.then_some(name)
 }
 
@@ -130,9 +133,20 @@ mod tests {
     #[test]
     fn a_name_leads_nowhere_else() {
         let long = "x".repeat(256);
-        for name in
-            ["", ".", "..", "../x", "a/b", "a\\b", "c:x", ".profile", "a\nb", "\u{1b}[2J", &long]
-        {
+        for name in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "a\\b",
+            "c:x",
+            ".profile",
+            "a\nb",
+            "\u{1b}[2J",
+            "photo\u{202e}gpj.exe",
+            &long,
+        ] {
             assert_eq!(Said::read(&format!("begin 1 {name}")), Err(Unintelligible), "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! WebRTC peers with data channels as a value: what the hub says, datagrams and the time go in; what to say
+//! WebRTC peers with data channels, sound and pictures as a value: what the hub says, datagrams and the time go in; what to say
 //! to the hub, datagrams and events come out.
 //!
 //! A [`Peer`] is a client of a signalling hub and any number of calls. It finds a direct way to each peer
@@ -14,12 +14,14 @@ mod channels;
 mod clock;
 pub mod file;
 mod gather;
+mod media;
 mod output;
 mod peer;
 mod random;
 mod stun;
 
 pub use channels::{MOST_LABEL, MOST_MESSAGE};
+pub use media::{Frame, Kind};
 pub use output::{
     CallError, Channel, ChannelId, Config, End, Event, Message, Output, SendError, State, Stats,
 };

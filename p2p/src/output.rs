@@ -6,6 +6,8 @@ use smoq_signal::{ClientConfig, ClientEvent, Unregistered};
 use str0m::config::CryptoProvider;
 use thiserror::Error;
 
+use crate::media::Kind;
+
 /// How a peer is set up.
 #[derive(Clone)]
 pub struct Config {
@@ -15,6 +17,8 @@ pub struct Config {
     pub crypto: Arc<CryptoProvider>,
     /// STUN servers, which tell how the world sees this peer. None is well.
     pub stun: Vec<SocketAddr>,
+    /// Of what kinds it has frames. Those of others it takes of each kind, and counts them.
+    pub media: Vec<Kind>,
 }
 
 /// What is said on a channel. Through the hub both are bytes: what is UTF-8 arrives as text.
@@ -82,6 +86,9 @@ pub enum End {
     /// The peer has begun anew.
     #[error("the peer has started again")]
     Restarted,
+    /// It has no direct way and nothing was said, and another one needs its place.
+    #[error("nothing was said, and its place is needed for other calls")]
+    Idle,
     /// What the peer offered or answered is of no use.
     #[error("what the peer says of itself cannot be used; is it one for data channels?")]
     BadDescription,
@@ -130,6 +137,13 @@ pub enum Event {
         label: String,
         /// What was spoken on it.
         protocol: String,
+    },
+    /// The other side takes frames of a kind.
+    Media {
+        /// With whom.
+        peer: String,
+        /// Of which.
+        kind: Kind,
     },
     /// A message came.
     Message {
@@ -187,7 +201,7 @@ pub enum CallError {
     #[error("there is a call with this peer already; `list` shows it")]
     Already,
     /// There are too many calls.
-    #[error("there are {most} calls, and no more are possible; hang one up")]
+    #[error("there are {most} calls, and no more are possible; `hangup` ends one")]
     Full {
         /// How many are possible.
         most: usize,
@@ -244,6 +258,10 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// Bytes that str0m has received on it.
     pub bytes_received: u64,
+    /// Frames sent.
+    pub frames_sent: u64,
+    /// Frames received.
+    pub frames_received: u64,
     /// How long a STUN request and its answer took last.
     pub round_trip: Option<Duration>,
     /// The direct way: this end and the other.

@@ -21,6 +21,7 @@ use crate::{
     call::{Call, Do},
     clock::Clock,
     gather::Gather,
+    media::{Frame, Kind},
     output::{
         CallError, Channel, ChannelId, Config, End, Event, Message, Output, SendError, State, Stats,
     },
@@ -47,6 +48,7 @@ pub struct Peer {
     registered: bool,
     crypto: Arc<CryptoProvider>,
     stun: Vec<SocketAddr>,
+    media: Vec<Kind>,
     clock: Clock,
     random: Random,
     gather: Gather,
@@ -66,6 +68,7 @@ impl Peer {
             registered: false,
             crypto: config.crypto,
             stun: config.stun,
+            media: config.media,
             clock: Clock { zero },
             random,
             gather: Gather::default(),
@@ -175,7 +178,7 @@ impl Peer {
             Some(State::Calling | State::Connecting | State::Direct) => {
                 return Err(CallError::Already);
             }
-            None if self.calls.len() >= MOST_CALLS => {
+            None if !self.make_room() => {
                 return Err(CallError::Full { most: MOST_CALLS });
             }
             None => {}
@@ -251,6 +254,21 @@ impl Peer {
         Ok(taken)
     }
 
+    /// Sends a frame to all who take its kind; see [`takes`](Self::takes). It must be one of
+    /// [`Config::media`]. What cannot be sent at once is lost.
+    pub fn send_frame(&mut self, now: Time, frame: &Frame) {
+        for call in self.calls.values_mut() {
+            call.now = now;
+            call.send_frame(frame);
+        }
+        self.listen_to_calls(now);
+    }
+
+    /// Whether anybody takes frames of a kind, so that it is worth while to make some.
+    pub fn takes(&self, kind: Kind) -> bool {
+        self.calls.values().any(|call| call.takes(kind))
+    }
+
     /// With whom there is a call.
     pub fn calls(&self) -> impl Iterator<Item = (&str, Stats)> {
         self.calls.iter().map(|(peer, call)| (peer.as_str(), call.stats()))
@@ -291,7 +309,8 @@ impl Peer {
 
     fn new_call(&mut self, now: Time, peer: &str) -> Call {
         self.numbers += 1;
-        Call::new(now, self.numbers, peer, self.clock, &self.crypto, &self.locals)
+        let (clock, crypto) = (self.clock, &self.crypto);
+        Call::new(now, self.numbers, peer, clock, crypto, &self.locals, &self.media)
     }
 
     fn add_local(&mut self, now: Time, candidate: Candidate) {
@@ -384,10 +403,10 @@ impl Peer {
             call.now = now;
             return call.handle_offer(offer);
         }
-        let earlier = self.calls.remove(from);
-        if earlier.is_none() && self.calls.len() >= MOST_CALLS {
+        if !self.calls.contains_key(from) && !self.make_room() {
             return;
         }
+        let earlier = self.calls.remove(from);
         let mut call = self.new_call(now, from);
         match earlier {
             Some(earlier) if earlier.state() == State::Calling => call.inherit(earlier),
@@ -396,6 +415,20 @@ impl Peer {
         }
         call.handle_offer(offer);
         self.calls.insert(from.into(), call);
+    }
+
+    /// Whether there is room for another call. Somebody who calls in many names and never comes must not keep
+    /// others out.
+    fn make_room(&mut self) -> bool {
+        if self.calls.len() < MOST_CALLS {
+            return true;
+        }
+        let idle = self.calls.iter().find(|(_, call)| call.is_idle()).map(|(peer, _)| peer.clone());
+        let found = idle.is_some();
+        if let Some(peer) = idle {
+            self.end(peer, End::Idle);
+        }
+        found
     }
 
     fn handle_data(&mut self, now: Time, event: ClientEvent) {

@@ -182,6 +182,26 @@ fn a_direct_way_that_is_lost_is_replaced_by_the_hub() {
     world.send(ANN, "bob", CHAT, "around");
     world.until_heard(BOB, CHAT, "around");
     assert_eq!(world.heard(BOB, CHAT), [("ann".into(), true, "around".into())]);
+    world.pass(Duration::from_secs(300));
+    world.send(BOB, "ann", CHAT, "much later");
+    world.until_heard(ANN, CHAT, "much later");
+}
+
+/// The session gives up after some 40 s, and the call must not.
+#[test]
+fn a_call_through_the_hub_outlives_its_session() {
+    let mut world = World::with(19, &["ann", "bob"]);
+    world.blocked = true;
+    world.call(ANN, "bob");
+    world.until_state(ANN, "bob", State::Hub);
+    world.pass(Duration::from_secs(300));
+    assert_eq!(world.state(ANN, "bob"), Some(State::Hub));
+    world.send(ANN, "bob", CHAT, "much later");
+    world.until_heard(BOB, CHAT, "much later");
+    world.blocked = false;
+    world.call(ANN, "bob");
+    world.until_state(ANN, "bob", State::Direct);
+    world.until_state(BOB, "ann", State::Direct);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{sync::LazyLock, time::Duration};
 use common::World;
 use proptest::prelude::*;
 use smoq_p2p::{
-    CHAT, State,
+    CHAT, End, Event, Kind, State,
     signal::wire::{Candidate, Description, Payload, SdpType},
 };
 
@@ -15,7 +15,11 @@ const SEPARATOR: &str = "\\r\\n";
 
 /// A description as a peer makes it, in JSON.
 static OFFER: LazyLock<String> = LazyLock::new(|| {
-    let mut world = World::with(1, &["ann", "bob"]);
+    let mut world = World::new(1);
+    world.media = vec![Kind::Audio, Kind::Video];
+    world.add("ann", None);
+    world.add("bob", None);
+    world.settle();
     world.call(0, "bob");
     world.until("bob has the offer", |world| world.state(1, "ann").is_some());
     let said = world.said.iter().find(|text| text.contains(r#""offer""#)).unwrap();
@@ -125,5 +129,54 @@ fn corrupted_datagrams_end_a_call_at_worst() {
         world.call(0, "bob");
         world.send(0, "bob", CHAT, "clear again");
         world.until_heard(1, CHAT, "clear again");
+    }
+}
+
+fn offer(json: String) -> Payload {
+    Payload::Sdp(Some(Description { kind: Some(SdpType::Offer), json }))
+}
+
+#[test]
+fn who_calls_in_many_names_and_never_comes_keeps_nobody_out() {
+    let mut world = World::with(6, &["ann", "bob"]);
+    for i in 0..40 {
+        let eve = world.stranger(&format!("eve{i}"));
+        world.say(&eve, "ann", offer(OFFER.clone()));
+        world.pass(Duration::from_secs(1));
+    }
+    assert_eq!(world.nodes[0].peer.calls().count(), 32);
+    world.call(1, "ann");
+    world.send(1, "ann", CHAT, "hello");
+    world.until_heard(0, CHAT, "hello");
+    let idle = world.nodes[0].events.iter().filter(
+        |event| matches!(event, Event::Ended { peer, end: End::Idle } if peer.starts_with("eve")),
+    );
+    assert!(idle.count() > 0);
+    // Nor does it keep in.
+    let now = world.now;
+    world.nodes[0].peer.hang_up(now, "bob");
+    world.call(0, "bob");
+    world.until_state(0, "bob", State::Direct);
+}
+
+#[test]
+fn an_offer_has_room_for_so_many_places() {
+    let mut world = World::with(7, &["ann"]);
+    let media = OFFER.find("m=audio").map(|at| &OFFER[at..]).unwrap();
+    let media = &media[..media[1..].find("m=").map_or(media.len(), |at| at + 1)];
+    let mid = media.split("a=mid:").nth(1).and_then(|rest| rest.split('\\').next()).unwrap();
+    for (more, taken) in [(2, true), (10, false)] {
+        let mut json = OFFER.clone();
+        let end = json.find(media).unwrap() + media.len();
+        for i in 0..more {
+            json.insert_str(end, &media.replace(&format!("a=mid:{mid}"), &format!("a=mid:x{i}")));
+        }
+        let eve = world.stranger(&format!("eve{more}"));
+        world.say(&eve, "ann", offer(json));
+        world.pass(Duration::from_secs(1));
+        let bad = world.nodes[0].events.iter().any(|event| {
+            matches!(event, Event::Ended { peer, end: End::BadDescription } if *peer == format!("eve{more}"))
+        });
+        assert_eq!(bad, !taken);
     }
 }

@@ -2,7 +2,7 @@
 //! out.
 //!
 //! [`Hub`] is the server's half, [`Client`] the other. Both speak the forms in [`wire`]. With the feature
-//! `server` there is also what puts a hub on the network, on tokio.
+//! `server` there is also what puts a hub on the network, on tokio; with `smol`, on smol.
 //!
 //! ```
 //! use smoq_signal::{Config, Hub, Output, Time};

@@ -10,7 +10,9 @@ use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::ServerName;
 use smoq_signal::{
     Limits, Rate,
-    server::{AccessToken, HubFailed, IceServers, Origin, Origins, Server, ServerConfig, tls},
+    server::{
+        AccessToken, Executor, HubFailed, IceServers, Origin, Origins, Server, ServerConfig, tls,
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -26,6 +28,15 @@ use tokio_tungstenite::{
 
 /// No step takes this long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What runs the server: this file is all of one test program, and a module of another (`server_smol.rs`).
+fn executor() -> Executor {
+    match module_path!() {
+        #[cfg(feature = "smol")]
+        "server_smol::server" => Executor::Smol,
+        _ => Executor::Tokio,
+    }
+}
 
 /// No limit.
 const MUCH: Rate = Rate { per_second: u32::MAX, burst: u32::MAX };
@@ -43,6 +54,7 @@ struct Running {
 impl Running {
     async fn start(change: impl FnOnce(&mut ServerConfig)) -> Self {
         let mut config = ServerConfig::new((Ipv4Addr::LOCALHOST, 0).into());
+        config.executor = executor();
         config.limits = config.limits.clone().per_address(4000);
         change(&mut config);
         let server = Server::bind(config).await.unwrap();

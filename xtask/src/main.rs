@@ -87,6 +87,11 @@ const TASKS: &[Task] = &[
         help: "our relay beside moq-relay and the floor, under the same load (takes long)",
         run: bench_relay::run,
     },
+    Task {
+        name: "bench-signal",
+        help: "how many connections and messages the hub takes on this machine",
+        run: bench_signal,
+    },
     Task { name: "soak", help: "whether a relay's memory stays flat (takes long)", run: soak::run },
     Task { name: "ci", help: "everything that CI does, in its order", run: ci },
     Task { name: "help", help: "this list", run: help },
@@ -233,6 +238,10 @@ fn foreign(args: &str) -> Command {
 /// Where cargo builds, as seen from the root.
 fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from)
+}
+
+fn bench_signal() -> Outcome {
+    cargo("run --release --package smoq-signal --features server --example load")
 }
 
 fn ci() -> Outcome {

@@ -2,6 +2,7 @@
 
 pub(super) const HELP: &str = "\
 offer PEER           call a peer
+hangup PEER          end a call
 channel LABEL        open a channel to each peer that there is a call with
 send LABEL MESSAGE   say something on the channel, to each peer that has it
 sendfile LABEL PATH  send a file to each peer that has the channel
@@ -14,6 +15,7 @@ quit                 send what waits, and end";
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Command {
     Offer { peer: String },
+    HangUp { peer: String },
     Channel { label: String },
     Send { label: String, text: String },
     SendFile { label: String, path: String },
@@ -44,6 +46,7 @@ pub(super) fn parse(line: &str) -> Result<Option<Command>, String> {
     let command = match verb {
         "" => return Ok(None),
         "offer" => Command::Offer { peer: one("offer PEER")? },
+        "hangup" => Command::HangUp { peer: one("hangup PEER")? },
         "channel" => Command::Channel { label: one("channel LABEL")? },
         "send" => {
             let (label, text) = two("send LABEL MESSAGE")?;

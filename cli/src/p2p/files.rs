@@ -17,6 +17,8 @@ use smoq_p2p::{
 const MOST_SIZE: u64 = 4 << 30;
 /// Files that come at a time.
 const MOST_INCOMING: usize = 16;
+/// Bytes of all files that are taken, so that strangers do not fill the disk.
+const MOST_TAKEN: u64 = 16 << 30;
 /// How often progress is told: each of so many parts.
 const PARTS: u64 = 10;
 
@@ -54,13 +56,15 @@ struct Incoming {
 /// All files on their way. What is to be shown is in the answers.
 pub(super) struct Files {
     folder: Option<PathBuf>,
+    /// Bytes of files that were taken, or are.
+    taken: u64,
     outgoing: BTreeMap<ChannelId, Outgoing>,
     incoming: BTreeMap<ChannelId, Incoming>,
 }
 
 impl Files {
     pub(super) fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, outgoing: BTreeMap::new(), incoming: BTreeMap::new() }
+        Self { folder, taken: 0, outgoing: BTreeMap::new(), incoming: BTreeMap::new() }
     }
 
     /// Whether some are still being sent.
@@ -251,6 +255,11 @@ impl Files {
         if size > MOST_SIZE || self.incoming.len() >= MOST_INCOMING {
             return Err("it is too large, or too many come at once".into());
         }
+        if self.taken.saturating_add(size) > MOST_TAKEN {
+            return Err(
+                "this peer has taken enough files; it would take more if started again".into()
+            );
+        }
         let path = folder.join(&name);
         let part = folder.join(format!("{name}.{channel}.part"));
         if path.exists() {
@@ -267,6 +276,7 @@ impl Files {
         let hash = Context::new(&SHA256);
         let it = Incoming { peer, name, size, path, part, file, hash, written: 0, told: 0 };
         self.incoming.insert(channel, it);
+        self.taken += size;
         say(now, p2p, channel, &Said::Go);
         Ok(Some(text))
     }
@@ -325,6 +335,7 @@ impl Files {
     fn forget(&mut self, channel: ChannelId) -> String {
         let Some(it) = self.incoming.remove(&channel) else { return "without a name".into() };
         let _ = fs::remove_file(&it.part);
+        self.taken -= it.size;
         it.name
     }
 }

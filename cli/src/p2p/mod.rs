@@ -2,8 +2,10 @@
 
 mod command;
 mod console;
+mod container;
 mod files;
 mod hub;
+mod media;
 mod session;
 mod show;
 
@@ -13,7 +15,9 @@ use smoq_signal::ClientConfig;
 use smoq_signal::wire::Dialect;
 
 use crate::{failure::Failure, interrupt::interrupted};
+use files::Files;
 use hub::HubUrl;
+use media::Media;
 use session::Session;
 
 const EXAMPLES: &str = "\
@@ -24,12 +28,14 @@ Examples:
       Then type `offer bob`, and `send chat hello`; `help` lists all commands
   printf 'offer bob\\nsendfile chat photo.jpg\\n' | smoq p2p
       The same from a script: it ends when all is sent
+  smoq p2p --name cam --role answer --video bounce.yuv --audio sample.wav
+      Show a file to each page of `smoq signal --demo` that calls; `smoq generate` makes such files
 
 Standard output tells what happens: who is there, how calls go, what peers say. A script knows by the
 line `id NAME` that it can be called.";
 
-/// Talk to a peer directly (WebRTC data channels): messages and files, through the hub where no direct way
-/// is found
+/// Talk to a peer directly (WebRTC): messages and files on data channels, sound and pictures; messages go
+/// through the hub where no direct way is found
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -63,6 +69,14 @@ pub(crate) struct Args {
     /// Take the files that peers send, and put them here
     #[arg(long, value_name = "FOLDER")]
     save: Option<PathBuf>,
+    /// Play this file to whoever can hear it, again and again, as Opus; needs ffmpeg, which knows most
+    /// formats
+    #[arg(long, value_name = "FILE")]
+    audio: Option<PathBuf>,
+    /// Show this file to whoever can see it, again and again, as VP8; needs ffmpeg. A `.yuv` is taken for what
+    /// `smoq generate video` makes
+    #[arg(long, value_name = "FILE")]
+    video: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -82,6 +96,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         let failed = |source| Failure::Stun { server: server.clone(), source };
         stun.extend(tokio::net::lookup_host(server).await.map_err(failed)?);
     }
+    let media = Media::new(args.audio, args.video)?;
     let mut entropy = [0; 28];
     getrandom::fill(&mut entropy).map_err(io::Error::from)?;
     let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -95,10 +110,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         },
         crypto: std::sync::Arc::new(str0m_aws_lc_rs::default_provider()),
         stun,
+        media: media.kinds(),
     };
     let link = hub::Link::new(args.signal, args.token, args.tls_root.as_deref())?;
     let addresses = addresses(args.bind, link.is_near())?;
-    Session::new(config, link, &addresses, args.role, args.save).await?.run(stop).await
+    let files = Files::new(args.save);
+    Session::new(config, link, &addresses, args.role, files, media).await?.run(stop).await
 }
 
 /// Where this machine can be reached.

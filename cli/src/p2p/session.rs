@@ -5,7 +5,7 @@ use std::{
     future::pending,
     io,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -24,6 +24,7 @@ use super::{
     console::{self, Screen, Typed},
     files::Files,
     hub::{HubEvent, Link},
+    media::{Coded, Media},
     show,
 };
 use crate::failure::Failure;
@@ -62,6 +63,7 @@ pub(super) struct Session {
     /// The hub has known the peer. No line is read before, so that a script's first one can be a call.
     is_known: bool,
     files: Files,
+    media: Media,
     here: BTreeSet<String>,
     role: Role,
     has_called: bool,
@@ -76,7 +78,8 @@ impl Session {
         link: Link,
         addresses: &[SocketAddr],
         role: Role,
-        save: Option<PathBuf>,
+        files: Files,
+        media: Media,
     ) -> Result<Self, Failure> {
         let (sender, datagrams) = mpsc::channel(QUEUE);
         let mut readers = JoinSet::new();
@@ -106,7 +109,8 @@ impl Session {
             screen: Screen::Plain,
             typed: None,
             is_known: false,
-            files: Files::new(save),
+            files,
+            media,
             here: BTreeSet::new(),
             role,
             has_called: false,
@@ -149,6 +153,7 @@ impl Session {
                 event = self.link.next() => self.handle_hub(event),
                 Some(datagram) = self.datagrams.recv() => self.handle_datagram(&datagram),
                 typed = typed => self.handle_typed(typed),
+                coded = self.media.next() => self.handle_coded(coded),
             }
             for _ in 0..BATCH {
                 let Ok(datagram) = self.datagrams.try_recv() else { break };
@@ -205,9 +210,21 @@ impl Session {
                 self.typed = None;
                 if wanted {
                     self.leave(Some(time::Instant::now() + PARTING));
-                } else if self.role != Role::Answer {
+                } else if self.role != Role::Answer && self.media.kinds().is_empty() {
                     self.leave(None);
                 }
+            }
+        }
+    }
+
+    fn handle_coded(&mut self, coded: Coded) {
+        match coded {
+            Coded::Frame(frame) => self.peer.send_frame(self.now(), &frame),
+            Coded::Ended(kind) => {
+                let kind = show::kind(kind);
+                self.screen.say(&format!(
+                    "there is no more {kind}: ffmpeg cannot go on; `ffmpeg -i` with the file tells why"
+                ));
             }
         }
     }
@@ -241,6 +258,14 @@ impl Session {
                 Ok(()) => self.has_called = true,
                 Err(error) => self.screen.say(&error.to_string()),
             },
+            Command::HangUp { peer } => {
+                if !self.peer.calls().any(|(it, _)| it == peer) {
+                    return self.screen.say(&format!("there is no call with {peer}"));
+                }
+                self.peer.hang_up(now, &peer);
+                self.handle_lost(&peer);
+                self.screen.say(&format!("{peer}: the call is over"));
+            }
             Command::Channel { label } => {
                 let open = |session: &mut Self, peer: &str| {
                     session.peer.open(now, peer, &label, "").map(drop).map_err(|e| e.to_string())
@@ -351,8 +376,12 @@ impl Session {
         match &event {
             Event::Hub(event) => self.handle_hub_event(event),
             Event::State { peer, state: State::Hub } | Event::Ended { peer, .. } => {
-                let lost = self.files.lost(now, &mut self.peer, peer);
-                lost.iter().for_each(|line| self.screen.say(line));
+                self.handle_lost(peer);
+            }
+            Event::Media { kind, .. } => {
+                if let Err(error) = self.media.start(*kind) {
+                    self.screen.say(&format!("cannot run ffmpeg: {error}"));
+                }
             }
             Event::Opened { channel, protocol, .. } if protocol == PROTOCOL => {
                 self.files.opened(now, &mut self.peer, *channel);
@@ -390,6 +419,17 @@ impl Session {
             self.is_known = true;
             let (screen, typed) = console::open(self.prompt());
             (self.screen, self.typed) = (screen, Some(typed));
+        }
+    }
+
+    /// There is no way to a peer any more.
+    fn handle_lost(&mut self, peer: &str) {
+        let lost = self.files.lost(self.now(), &mut self.peer, peer);
+        lost.iter().for_each(|line| self.screen.say(line));
+        for kind in self.media.kinds() {
+            if !self.peer.takes(kind) {
+                self.media.stop(kind);
+            }
         }
     }
 

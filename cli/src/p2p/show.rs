@@ -1,7 +1,7 @@
 //! Events and tables in words.
 
 use smoq_p2p::{
-    Channel, Event, Message, State, Stats, signal::ClientEvent, signal::wire::Presence,
+    Channel, Event, Kind, Message, State, Stats, signal::ClientEvent, signal::wire::Presence,
 };
 
 /// What the screen says of an event, if anything.
@@ -15,6 +15,7 @@ pub(super) fn event(event: &Event) -> Option<String> {
         }
         Event::Opened { peer, label, .. } => format!("{peer}: channel {label} is open"),
         Event::Closed { peer, label, .. } => format!("{peer}: channel {label} is closed"),
+        Event::Media { peer, kind } => format!("{peer}: takes {}", self::kind(*kind)),
         Event::Message { peer, channel, label, message, protocol: _ } => {
             let way = if channel.is_some() { "" } else { ", through the hub" };
             match message {
@@ -52,6 +53,13 @@ fn hub(event: &ClientEvent) -> Option<String> {
     Some(text)
 }
 
+pub(super) fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Audio => "sound",
+        Kind::Video => "pictures",
+    }
+}
+
 fn of_state(state: State) -> &'static str {
     match state {
         State::Calling => "calling",
@@ -78,12 +86,14 @@ pub(super) fn stats(peer: &str, stats: &Stats) -> String {
     };
     let trip = stats.round_trip.map_or("unknown".into(), |trip| format!("{} ms", trip.as_millis()));
     format!(
-        "{peer}: {}; messages sent {}, received {}; bytes sent {}, received {}; way {path}; round trip \
-         {trip}",
+        "{peer}: {}; messages sent {}, received {}; bytes sent {}, received {}; frames sent \
+         {}, received {}; way {path}; round trip {trip}",
         of_state(stats.state),
         stats.messages_sent,
         stats.messages_received,
         stats.bytes_sent,
         stats.bytes_received,
+        stats.frames_sent,
+        stats.frames_received,
     )
 }

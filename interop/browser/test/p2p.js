@@ -1,43 +1,13 @@
 // The demo page of the hub: page to page, and page to `smoq p2p`.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { chromiumForTests } from '../support/browser.js';
-import { Smoq } from '../support/smoq.js';
+import { demoForTests, reaches, said, say, startHub, startPeer } from '../support/demo.js';
 
-// Pages do not look for a way over loopback unless they are told to.
-const open = chromiumForTests(['--allow-loopback-in-peer-connection']);
-
-async function startHub(t) {
-    const program = new Smoq(t, ['signal', '--listen', '127.0.0.1:0', '--demo']);
-    const [hub, page] = await program.lines(2);
-    return { hub, page };
-}
-
-/** A page that is registered. */
-async function register(t, url, name) {
-    const page = await open(t, url);
-    await page.getByLabel('Your name').fill(name);
-    await page.getByRole('button', { name: 'Register' }).click();
-    await page.getByText(`You are ${name}.`).waitFor();
-    return page;
-}
-
-function startPeer(t, hub, name) {
-    const args = ['p2p', '--signal', hub, '--name', name, '--role', 'peer', '--bind', '127.0.0.1'];
-    return new Smoq(t, args, null);
-}
-
-async function say(page, text) {
-    await page.getByLabel('Message').fill(text);
-    await page.getByRole('button', { name: 'Send' }).click();
-}
-
-/** Waits until something stands in the log. */
-const said = (page, text) => page.getByRole('log').getByText(text).waitFor();
-
-/** Waits until the call with a peer is in a state. */
-const reaches = (page, peer, state) =>
-    page.getByRole('row').filter({ hasText: peer }).getByText(state, { exact: true }).waitFor();
+const register = demoForTests();
 
 test('two pages talk directly', { timeout: 60_000 }, async t => {
     const { page: url } = await startHub(t);
@@ -100,4 +70,118 @@ test('both call at once', { timeout: 60_000 }, async t => {
     await said(bob, 'ann (chat): one');
     await say(bob, 'two');
     await said(ann, 'bob (chat): two');
+});
+
+/** From now on a page uses TURN servers only, of which there are none. */
+function wall_in(page) {
+    return page.evaluate(() => {
+        globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+            constructor(config) {
+                super({ ...config, iceTransportPolicy: 'relay' });
+            }
+        };
+    });
+}
+
+test('two pages without a direct way talk through the hub', { timeout: 90_000 }, async t => {
+    const { page: url } = await startHub(t);
+    const ann = await register(t, url, 'ann');
+    const bob = await register(t, url, 'bob');
+    await Promise.all([ann, bob].map(wall_in));
+    await ann.getByRole('button', { name: 'Call bob' }).click();
+    await ann.getByRole('row').filter({ hasText: 'bob' }).waitFor();
+    // Said while they still look for a way.
+    await say(ann, 'anybody?');
+    await reaches(ann, 'bob', 'through the hub');
+    await reaches(bob, 'ann', 'through the hub');
+    await said(bob, 'ann (chat, through the hub): anybody?');
+    await say(bob, 'I hear you');
+    await said(ann, 'bob (chat, through the hub): I hear you');
+});
+
+/** A folder for a test. */
+function folder(t) {
+    const path = mkdtempSync(join(tmpdir(), 'smoq-files-'));
+    t.after(() => rmSync(path, { recursive: true }));
+    return path;
+}
+
+/**
+ * A page as somebody else would write it: without files of the demo's, but for the client of the hub. It calls a
+ * peer, and sends it a file; then it takes one.
+ */
+async function exchange_files({ peer, bytes, hash }) {
+    const { Hub } = await import('/hub.js');
+    const connection = new RTCPeerConnection();
+    const early = [];
+    const hub = await new Promise(done => {
+        const own = new Hub('stranger', 'lobby', {
+            state: text => text.startsWith('You are') && done(own),
+            people() {},
+            gone() {},
+            refused(why) { throw new Error(why); },
+            async description(_from, description) {
+                await connection.setRemoteDescription(description);
+                for (const candidate of early.splice(0)) await connection.addIceCandidate(candidate);
+            },
+            candidate: (_from, candidate) =>
+                connection.remoteDescription ? connection.addIceCandidate(candidate) : early.push(candidate),
+        });
+    });
+    connection.onicecandidate = ({ candidate }) => candidate && hub.candidate(peer, candidate);
+    const taken = new Promise(done => {
+        connection.ondatachannel = ({ channel }) => {
+            channel.binaryType = 'arraybuffer';
+            const all = [];
+            let name;
+            channel.onmessage = ({ data }) => {
+                if (typeof data !== 'string') return all.push(...new Uint8Array(data));
+                const [verb, , rest] = data.split(' ');
+                if (verb === 'begin') {
+                    name = rest;
+                    channel.send('go');
+                } else {
+                    channel.send('done');
+                    done({ name, all });
+                }
+            };
+        };
+    });
+    const channel = connection.createDataChannel('files', { protocol: 'smoq-file' });
+    const given = new Promise(done => {
+        channel.onopen = () => channel.send(`begin ${bytes.length} from the page`);
+        channel.onmessage = ({ data }) => {
+            if (data !== 'go') return done(data);
+            for (let at = 0; at < bytes.length; at += 16384) {
+                channel.send(new Uint8Array(bytes.slice(at, at + 16384)));
+            }
+            channel.send(`end ${hash}`);
+        };
+    });
+    await connection.setLocalDescription();
+    hub.sdp(peer, connection.localDescription);
+    const answer = await given;
+    return { answer, ...await taken };
+}
+
+test('bytes arrive as they were sent, both ways', { timeout: 60_000 }, async t => {
+    const { hub, page: url } = await startHub(t);
+    const [files, save] = [folder(t), folder(t)];
+    const bob = startPeer(t, hub, 'bob', ['--save', save]);
+    await bob.printed(/^id bob$/);
+    const page = await register(t, url, 'ann');
+    const bytes = Array.from({ length: 50_000 }, (_, i) => (i * i) >> 3 & 255);
+    writeFileSync(join(files, 'picture.bin'), Buffer.from(bytes));
+    const hash = createHash('sha256').update(Buffer.from(bytes)).digest('hex');
+    const exchanged = page.evaluate(exchange_files, { peer: 'bob', bytes, hash });
+    await bob.printed(/from the page is here, 50000 bytes/);
+    assert.deepEqual([...readFileSync(join(save, 'from the page'))], bytes);
+    bob.type(`sendfile chat ${join(files, 'picture.bin')}\n`);
+    // There is no channel for chat: the page opened none.
+    await bob.printed(/no call has a channel chat/);
+    bob.type('channel chat\n');
+    bob.type(`sendfile chat ${join(files, 'picture.bin')}\n`);
+    const { answer, name, all } = await exchanged;
+    assert.deepEqual([answer, name], ['done', 'picture.bin']);
+    assert.deepEqual(all, bytes);
 });

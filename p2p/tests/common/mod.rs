@@ -9,7 +9,7 @@ use std::{
 };
 
 use smoq_p2p::{
-    Config, CryptoProvider, End, Event, Message, Output, Peer, State, Time,
+    Config, CryptoProvider, End, Event, Kind, Message, Output, Peer, State, Time,
     signal::{
         self, ClientConfig, ConnId, Hub, Policies,
         wire::{Dialect, Forward, Payload, Request, Stamp, Timestamp},
@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) loss: u64,
     /// Datagrams that arrive with a wrong byte in them, of a hundred.
     pub(crate) corruption: u64,
+    /// Of what kinds those who are added have frames.
+    pub(crate) media: Vec<Kind>,
     /// What peers have said to the hub.
     pub(crate) said: Vec<String>,
     /// Whether datagrams between peers arrive at all.
@@ -76,6 +78,7 @@ impl World {
             hub: Hub::new(config),
             loss: 0,
             corruption: 0,
+            media: Vec::new(),
             said: Vec::new(),
             blocked: false,
             jitter: false,
@@ -107,7 +110,8 @@ impl World {
             wall_micros: 0,
         };
         let stun = outside.map(|_| STUN.parse().unwrap()).into_iter().collect();
-        let config = Config { signal, crypto: self.crypto.clone(), stun };
+        let config =
+            Config { signal, crypto: self.crypto.clone(), stun, media: self.media.clone() };
         let socket: SocketAddr = format!("10.0.0.{}:5000", node + 1).parse().unwrap();
         let mut peer = Peer::new(config, self.zero);
         peer.add_socket(self.now, socket);

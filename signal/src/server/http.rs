@@ -15,12 +15,17 @@ use hyper::{
     service::service_fn,
     upgrade::OnUpgrade,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
-use super::{OPENING, Shared, demo, keeper::Line, socket};
+use super::{
+    OPENING, Shared, demo,
+    executor::{Runtime, timeout},
+    keeper::Line,
+    socket,
+};
 use crate::ConnectRefused;
 
 /// The head of a request is no longer than this.
@@ -28,9 +33,11 @@ const HEAD: usize = 16 << 10;
 
 type Answer = Response<Full<Bytes>>;
 
-/// Serves one connection: a request, and the WebSocket if it asks for one.
-pub(super) async fn serve<S>(stream: S, remote: SocketAddr, shared: &Shared)
+/// Serves one connection: a request, which has a time like the handshake of TLS, and the WebSocket if it asks
+/// for one.
+pub(super) async fn serve<R, S>(stream: S, remote: SocketAddr, shared: &Shared)
 where
+    R: Runtime,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let upgrade = Mutex::new(None);
@@ -42,18 +49,19 @@ where
         Ok::<_, Infallible>(answer)
     });
     let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(OPENING)
+        // It would need a timer of hyper's own.
+        .header_read_timeout(None)
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        debug!(%remote, %error, "no request");
+        .with_upgrades();
+    match timeout::<R, _>(OPENING, served).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => debug!(%remote, %error, "no request"),
+        None => debug!(%remote, "no request in time"),
     }
     let Some((on_upgrade, line)) = upgrade.into_inner().ok().flatten() else { return };
     match on_upgrade.await {
-        Ok(stream) => socket::run(TokioIo::new(stream), line, shared).await,
+        Ok(stream) => socket::run::<R, _>(TokioIo::new(stream), line, shared).await,
         Err(_) => shared.hub.disconnect(line.conn).await,
     }
 }

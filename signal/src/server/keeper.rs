@@ -3,21 +3,18 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use smoq_core::Time;
-use tokio::{
-    sync::{
-        Semaphore,
-        mpsc::{self, error::TrySendError},
-        oneshot,
-    },
-    time::{Instant, sleep_until},
+use tokio::sync::{
+    Semaphore,
+    mpsc::{self, error::TrySendError},
+    oneshot,
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{log::Log, metrics::Metrics};
+use super::{executor::Runtime, log::Log, metrics::Metrics};
 use crate::{CloseReason, Config, ConnId, ConnectRefused, Hub, Output};
 
 /// Inputs that wait for the hub. Few: each may be a message of the largest size, and whoever has one
@@ -141,13 +138,13 @@ impl Keeper {
     }
 
     /// Runs until nobody can say anything any more.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run<R: Runtime>(mut self) {
         self.hub.handle_timeout(Time::ZERO);
         loop {
             let deadline = self.hub.poll_timeout().map(|at| self.epoch + at.since(Time::ZERO));
             let late = async {
                 match deadline {
-                    Some(at) => sleep_until(at).await,
+                    Some(at) => R::sleep(at.saturating_duration_since(Instant::now())).await,
                     None => std::future::pending().await,
                 }
             };
@@ -260,14 +257,14 @@ impl Keeper {
 mod tests {
     use std::time::Duration;
 
-    use super::*;
+    use super::{super::executor::Tokio, *};
     use crate::Limits;
 
     #[tokio::test]
     async fn a_connection_that_nobody_carries_is_forgotten() {
         let limits = Limits { ping_interval: Duration::from_millis(20), ..Limits::default() };
         let (keeper, hub) = Keeper::new(Config { limits, ..Config::default() });
-        let keeper = tokio::spawn(keeper.run());
+        let keeper = tokio::spawn(keeper.run::<Tokio>());
         let is_empty =
             || async { hub.metrics().await.unwrap().json().contains(r#""connected_clients":0,"#) };
         let line = hub.connect(([127, 0, 0, 1], 1).into()).await.unwrap();

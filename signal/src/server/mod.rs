@@ -2,11 +2,12 @@
 //! `/metrics` for whoever runs it, and a page to try it with.
 //!
 //! One task owns the [`Hub`](crate::Hub); each connection has a task of its own, which alone writes to
-//! its socket.
+//! its socket. tokio runs them, or smol.
 
 mod access;
 mod demo;
 mod doors;
+mod executor;
 mod http;
 mod ice;
 mod keeper;
@@ -15,22 +16,28 @@ mod metrics;
 mod socket;
 mod tls;
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use thiserror::Error;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::{Id, JoinError, JoinHandle, JoinSet},
-    time::{Instant, timeout},
-};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::{Limits, Policies};
 use doors::Doors;
+#[cfg(feature = "smol")]
+use executor::Smol;
+use executor::{Runtime, Tokio, timeout};
 use keeper::Keeper;
 
 pub use access::{AccessToken, BadOrigin, BadToken, Origin, Origins};
+pub use executor::Executor;
 pub use ice::{BadIceServers, IceServers};
 pub use tls::{TlsError, tls};
 
@@ -48,6 +55,8 @@ const SPARE_PER_ADDRESS: usize = 32;
 /// How a server is run.
 #[derive(Clone)]
 pub struct ServerConfig {
+    /// What runs it.
+    pub executor: Executor,
     /// Where to listen (TCP); port 0 is any port.
     pub listen: SocketAddr,
     /// Bounds on what clients can make the hub keep.
@@ -70,6 +79,7 @@ impl ServerConfig {
     /// A server without TLS and token, for the pages that it serves itself and for programs.
     pub fn new(listen: SocketAddr) -> Self {
         Self {
+            executor: Executor::default(),
             listen,
             limits: Limits::default(),
             policies: Policies::default(),
@@ -106,9 +116,15 @@ pub enum BindError {
 #[error("the hub has failed; start it again, and report the panic that was printed before this")]
 pub struct HubFailed;
 
+enum Listener {
+    Tokio(<Tokio as Runtime>::Listener),
+    #[cfg(feature = "smol")]
+    Smol(<Smol as Runtime>::Listener),
+}
+
 /// A server that listens.
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
     address: SocketAddr,
     config: ServerConfig,
     seed: u64,
@@ -128,8 +144,19 @@ impl Server {
     /// Opens the socket.
     pub async fn bind(config: ServerConfig) -> Result<Self, BindError> {
         let failed = |source| BindError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = match config.executor {
+            Executor::Tokio => {
+                let listener = Tokio::bind(config.listen).await.map_err(failed)?;
+                let address = Tokio::local_addr(&listener).map_err(failed)?;
+                (Listener::Tokio(listener), address)
+            }
+            #[cfg(feature = "smol")]
+            Executor::Smol => {
+                let listener = Smol::bind(config.listen).await.map_err(failed)?;
+                let address = Smol::local_addr(&listener).map_err(failed)?;
+                (Listener::Smol(listener), address)
+            }
+        };
         let seed = getrandom::u64().map_err(BindError::Random)?;
         Ok(Self { listener, address, config, seed })
     }
@@ -160,82 +187,104 @@ impl Server {
 
     /// Serves until `shutdown` is done; then tells all clients and returns. Fails only by a bug in the hub.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), HubFailed> {
-        let ServerConfig { limits, policies, .. } = self.config.clone();
-        let config = crate::Config { limits, policies, seed: self.seed, wall_micros: 0 };
-        let (keeper, hub) = Keeper::new(config);
-        self.serve(hub, tokio::spawn(keeper.run()), shutdown).await
-    }
-
-    async fn serve(
-        self,
-        hub: keeper::Handle,
-        mut keeper: JoinHandle<()>,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<(), HubFailed> {
-        let ServerConfig { limits, origins, token, tls, ice, demo, .. } = self.config;
-        let mut doors = Doors::new(&limits);
-        let tls = tls.map(TlsAcceptor::from);
-        let message_bytes = limits.message_bytes;
-        let shared = Arc::new(Shared { hub, message_bytes, origins, token, ice, demo });
-        let mut warned: Option<Instant> = None;
-        let mut connections = JoinSet::new();
-        let mut shutdown = pin!(shutdown);
-        // A task that failed has ended, too.
-        let which = |ended: Result<(Id, ()), JoinError>| {
-            ended.map_or_else(|error| error.id(), |(id, ())| id)
-        };
-        loop {
-            let accepted = tokio::select! {
-                () = &mut shutdown => break,
-                // Not before all handles are gone, and there is one here.
-                _ = &mut keeper => return Err(HubFailed),
-                Some(ended) = connections.join_next_with_id() => {
-                    doors.close(which(ended));
-                    continue;
-                }
-                accepted = self.listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, remote)) => {
-                    if !doors.have_room(remote.ip()) {
-                        debug!(%remote, "turned away: too many connections");
-                        continue;
-                    }
-                    let (shared, tls) = (shared.clone(), tls.clone());
-                    let serve = async move { serve(stream, remote, tls, &shared).await };
-                    doors.open(connections.spawn(serve).id(), remote.ip());
-                }
-                Err(error) => {
-                    // Most are of one connection; if the process has no descriptors left, time helps,
-                    // and it need not be said each time.
-                    if warned.is_none_or(|at| at.elapsed() >= WARNING_PAUSE) {
-                        warned = Some(Instant::now());
-                        warn!(%error, "cannot accept connections; is `ulimit -n` high enough?");
-                    }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+        match self.listener {
+            Listener::Tokio(listener) => {
+                run::<Tokio>(listener, self.config, self.seed, shutdown).await
+            }
+            #[cfg(feature = "smol")]
+            Listener::Smol(listener) => {
+                run::<Smol>(listener, self.config, self.seed, shutdown).await
             }
         }
-        drop(self.listener);
-        shared.hub.shutdown().await;
-        let farewell = async { while connections.join_next().await.is_some() {} };
-        // Whoever has not gone by then is cut off.
-        let _ = timeout(PARTING + Duration::from_secs(1), farewell).await;
-        connections.shutdown().await;
-        drop(shared);
-        keeper.await.map_err(|_| HubFailed)
     }
 }
 
-async fn serve(stream: TcpStream, remote: SocketAddr, tls: Option<TlsAcceptor>, shared: &Shared) {
-    // Messages are small and wait for answers.
-    let _ = stream.set_nodelay(true);
+async fn run<R: Runtime>(
+    listener: R::Listener,
+    config: ServerConfig,
+    seed: u64,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), HubFailed> {
+    let ServerConfig { limits, policies, .. } = config.clone();
+    let hub_config = crate::Config { limits, policies, seed, wall_micros: 0 };
+    let (keeper, hub) = Keeper::new(hub_config);
+    // If it fails nothing is said.
+    let (over, ended) = oneshot::channel();
+    let keeper = async move {
+        keeper.run::<R>().await;
+        let _ = over.send(());
+    };
+    let _keeper = R::spawn(keeper);
+    serve::<R>(listener, config, hub, ended, shutdown).await
+}
+
+async fn serve<R: Runtime>(
+    listener: R::Listener,
+    config: ServerConfig,
+    hub: keeper::Handle,
+    mut keeper: oneshot::Receiver<()>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), HubFailed> {
+    let ServerConfig { limits, origins, token, tls, ice, demo, .. } = config;
+    let mut doors = Doors::new(&limits);
+    let tls = tls.map(TlsAcceptor::from);
+    let message_bytes = limits.message_bytes;
+    let shared = Arc::new(Shared { hub, message_bytes, origins, token, ice, demo });
+    let mut warned: Option<Instant> = None;
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            // Not before all handles are gone, and there is one here.
+            _ = &mut keeper => return Err(HubFailed),
+            () = doors.close() => continue,
+            accepted = R::accept(&listener) => accepted,
+        };
+        match accepted {
+            Ok((stream, remote)) => {
+                if !doors.have_room(remote.ip()) {
+                    debug!(%remote, "turned away: too many connections");
+                    continue;
+                }
+                let (shared, tls) = (shared.clone(), tls.clone());
+                doors.open(remote.ip(), |door| {
+                    R::spawn(async move {
+                        let _door = door;
+                        connection::<R>(stream, remote, tls, &shared).await;
+                    })
+                });
+            }
+            Err(error) => {
+                // Most are of one connection; if the process has no descriptors left, time helps,
+                // and it need not be said each time.
+                if warned.is_none_or(|at| at.elapsed() >= WARNING_PAUSE) {
+                    warned = Some(Instant::now());
+                    warn!(%error, "cannot accept connections; is `ulimit -n` high enough?");
+                }
+                R::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    shared.hub.shutdown().await;
+    // Whoever has not gone by then is cut off.
+    let _ = timeout::<R, _>(PARTING + Duration::from_secs(1), doors.close_all()).await;
+    drop((doors, shared));
+    keeper.await.map_err(|_| HubFailed)
+}
+
+async fn connection<R: Runtime>(
+    stream: R::Stream,
+    remote: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    shared: &Shared,
+) {
     match tls {
-        None => http::serve(stream, remote, shared).await,
-        Some(tls) => match timeout(OPENING, tls.accept(stream)).await {
-            Ok(Ok(stream)) => http::serve(stream, remote, shared).await,
-            Ok(Err(error)) => debug!(%remote, %error, "no TLS"),
-            Err(_) => debug!(%remote, "no TLS in time"),
+        None => http::serve::<R, _>(stream, remote, shared).await,
+        Some(tls) => match timeout::<R, _>(OPENING, tls.accept(stream)).await {
+            Some(Ok(stream)) => http::serve::<R, _>(stream, remote, shared).await,
+            Some(Err(error)) => debug!(%remote, %error, "no TLS"),
+            None => debug!(%remote, "no TLS in time"),
         },
     }
 }
@@ -247,11 +296,11 @@ mod tests {
     #[tokio::test]
     async fn a_server_ends_with_its_hub() {
         let config = ServerConfig::new(([127, 0, 0, 1], 0).into());
-        let server = Server::bind(config).await.unwrap();
+        let listener = Tokio::bind(config.listen).await.unwrap();
         let (_, hub) = Keeper::new(crate::Config::default());
-        let dead = tokio::spawn(async {});
-        let ended =
-            timeout(Duration::from_secs(30), server.serve(hub, dead, std::future::pending()));
-        assert_eq!(ended.await.unwrap(), Err(HubFailed));
+        let (_, dead) = oneshot::channel();
+        let served = serve::<Tokio>(listener, config, hub, dead, std::future::pending());
+        let ended = timeout::<Tokio, _>(Duration::from_secs(30), served).await;
+        assert_eq!(ended, Some(Err(HubFailed)));
     }
 }

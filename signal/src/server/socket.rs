@@ -1,12 +1,9 @@
 //! One WebSocket: what comes in goes to the hub, what the hub orders goes out.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, timeout},
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -18,6 +15,7 @@ use tokio_tungstenite::{
 
 use super::{
     PARTING, Shared,
+    executor::{Runtime, timeout},
     keeper::{Line, Order},
 };
 use crate::{CloseReason, ConnId};
@@ -34,8 +32,9 @@ enum End {
 }
 
 /// Carries messages until the connection is over.
-pub(super) async fn run<S>(stream: S, line: Line, shared: &Shared)
+pub(super) async fn run<R, S>(stream: S, line: Line, shared: &Shared)
 where
+    R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let conn = line.conn;
@@ -59,7 +58,7 @@ where
             Some(CloseFrame { code: reason.code().into(), reason: reason.to_string().into() })
         }
     };
-    let _ = timeout(PARTING, part(&mut socket, frame)).await;
+    let _ = timeout::<R, _>(PARTING, part(&mut socket, frame)).await;
 }
 
 async fn carry<S>(socket: &mut WebSocketStream<S>, mut line: Line, shared: &Shared) -> End

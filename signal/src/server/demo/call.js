@@ -1,11 +1,15 @@
-// A call: an RTCPeerConnection with a channel for chat, and the hub where there is no direct way.
+// A call: an RTCPeerConnection with a channel for chat, what the peer shows and plays, and the hub where there is
+// no direct way.
 
 const CHAT = 'chat';
 const PATIENCE = 15_000;
+const MOST_EARLY = 64;
 
 export class Call {
     state = 'new';
-    stats = { sent: 0, received: 0, trip: '–', way: '–' };
+    stats = { sent: 0, received: 0, trip: '–', way: '–', pictures: 0, level: 0 };
+    /** What the peer shows and plays. */
+    stream = new MediaStream();
     #hub;
     #peer;
     #tell;
@@ -33,6 +37,8 @@ export class Call {
             if (this.#connection) return;
             await this.#begin();
             this.#use(this.#connection.createDataChannel(CHAT));
+            // This page has nothing to show itself.
+            for (const kind of ['audio', 'video']) this.#connection.addTransceiver(kind, { direction: 'recvonly' });
             await this.#connection.setLocalDescription();
             this.#enter('calling');
             this.#hub.sdp(this.#peer, this.#connection.localDescription);
@@ -62,7 +68,7 @@ export class Call {
     candidate(candidate) {
         this.#do(async () => {
             if (this.#connection?.remoteDescription) await this.#add(candidate);
-            else this.#early.push(candidate);
+            else if (this.#early.length < MOST_EARLY) this.#early.push(candidate);
         });
     }
 
@@ -86,6 +92,8 @@ export class Call {
     async count() {
         const report = await this.#connection?.getStats();
         for (const it of report?.values() ?? []) {
+            if (it.type === 'inbound-rtp' && it.kind === 'video') this.stats.pictures = it.framesDecoded ?? 0;
+            if (it.type === 'inbound-rtp' && it.kind === 'audio') this.stats.level = it.audioLevel ?? 0;
             if (it.type !== 'candidate-pair' || !it.nominated || it.state !== 'succeeded') continue;
             const remote = report.get(it.remoteCandidateId);
             this.stats.way = `${remote?.candidateType} ${remote?.protocol}`;
@@ -94,8 +102,17 @@ export class Call {
     }
 
     async #begin() {
-        const connection = new RTCPeerConnection({ iceServers: await this.#hub.servers() });
+        const iceServers = await this.#hub.servers();
+        const connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
         this.#connection = connection;
+        const stream = this.stream = new MediaStream();
+        connection.ontrack = ({ track }) => {
+            // There is a place for it, but nothing may ever come.
+            track.onunmute = () => {
+                stream.addTrack(track);
+                this.#tell.changed();
+            };
+        };
         connection.onicecandidate = ({ candidate }) => {
             if (candidate) this.#hub.candidate(this.#peer, candidate);
         };

@@ -1,12 +1,15 @@
-// The page of `smoq signal --demo`: a client of the hub, and calls with data channels.
+// The page of `smoq signal --demo`: a client of the hub, and calls: chat, and what peers show and play.
 import { Call } from './call.js';
 import { Hub } from './hub.js';
 
 const ROOM = 'lobby';
 const STATS_PAUSE = 1000;
+const MOST_LINES = 500;
+const MOST_CALLS = 32;
 
 const element = id => document.getElementById(id);
 const calls = new Map();
+const screens = new Map();
 let hub;
 
 function make(tag, text, ...children) {
@@ -26,6 +29,7 @@ function button(text, act) {
 function log(text) {
     const list = element('log');
     list.append(make('li', text));
+    if (list.childElementCount > MOST_LINES) list.firstElementChild.remove();
     list.scrollTop = list.scrollHeight;
 }
 
@@ -35,7 +39,11 @@ element('register').addEventListener('submit', event => {
     hub = new Hub(element('name').value, ROOM, {
         state: text => { element('state').textContent = text; },
         people: show_people,
-        description: (from, description) => call_with(from).description(description),
+        description: (from, description) => {
+            // An answer that nobody asked for begins no call.
+            const call = description?.type === 'offer' ? call_with(from) : calls.get(from);
+            call?.description(description);
+        },
         candidate: (from, candidate) => calls.get(from)?.candidate(candidate),
         data: (from, label, text) => log(`${from} (${label}, through the hub): ${text}`),
         gone: peer => calls.get(peer)?.gone(),
@@ -52,7 +60,7 @@ element('say').addEventListener('submit', event => {
 });
 
 function call_with(peer) {
-    if (!calls.has(peer)) {
+    if (!calls.has(peer) && calls.size < MOST_CALLS) {
         calls.set(peer, new Call(hub, peer, {
             message: (label, text) => log(`${peer} (${label}): ${text}`),
             changed: show_calls,
@@ -69,7 +77,7 @@ function call_with(peer) {
 
 function show_people(people) {
     const one = peer => {
-        const call = button('Call', () => call_with(peer).offer());
+        const call = button('Call', () => call_with(peer)?.offer());
         call.setAttribute('aria-label', `Call ${peer}`);
         return make('li', `${peer} `, call);
     };
@@ -88,13 +96,50 @@ function show_calls() {
         return make('tr', '', name, ...cells, make('td', '', end));
     };
     element('rows').replaceChildren(...[...calls].map(row));
-    const mute = calls.size === 0;
-    for (const node of element('say').querySelectorAll('input, button')) node.disabled = mute;
+    const alone = calls.size === 0;
+    for (const node of element('say').querySelectorAll('input, button')) node.disabled = alone;
+    show_screens();
+}
+
+/** A screen for each call that has something to show or to play. It stays, since it would begin anew. */
+function show_screens() {
+    for (const [peer, call] of calls) {
+        if (call.stream.getTracks().length === 0) continue;
+        if (!screens.has(peer)) screens.set(peer, screen(peer));
+        const { node, video } = screens.get(peer);
+        if (video.srcObject !== call.stream) video.srcObject = call.stream;
+        if (!node.isConnected) element('screens').append(node);
+    }
+    for (const [peer, { node }] of screens) {
+        if (calls.has(peer)) continue;
+        node.remove();
+        screens.delete(peer);
+    }
+    element('dark').hidden = screens.size > 0;
+}
+
+function screen(peer) {
+    const video = make('video');
+    video.autoplay = true;
+    video.playsInline = true;
+    video.setAttribute('aria-label', `What ${peer} shows`);
+    const mute = button('Mute', () => {
+        video.muted = !video.muted;
+        mute.setAttribute('aria-pressed', video.muted);
+    });
+    mute.setAttribute('aria-label', `Mute ${peer}`);
+    mute.setAttribute('aria-pressed', false);
+    const told = make('span');
+    return { node: make('figure', '', video, make('figcaption', `${peer}: `, told, ' ', mute)), video, told };
 }
 
 async function count() {
     // A row that is replaced loses the focus of a keyboard, so only numbers change.
     await Promise.all([...calls.values()].map(call => call.count()));
+    for (const [peer, { told }] of screens) {
+        const { pictures, level } = calls.get(peer)?.stats ?? {};
+        told.textContent = `${pictures} pictures, sound level ${Math.round(level * 100)} %`;
+    }
     [...calls.values()].forEach((call, index) => {
         const cells = element('rows').rows[index]?.cells;
         const { sent, received, trip, way } = call.stats;
