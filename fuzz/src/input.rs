@@ -1,5 +1,7 @@
 //! Decisions taken from bytes.
 
+use smoq_core::Version;
+
 /// What is left of a fuzzer's bytes. Every sequence of bytes means something, so nothing is thrown away
 /// for its form.
 #[derive(Clone, Copy, Debug)]
@@ -24,5 +26,15 @@ impl<'a> Input<'a> {
     /// How many bytes a piece has, when bytes are cut into pieces: 1 to 16.
     pub fn piece(&mut self) -> usize {
         1 + usize::from(self.byte().unwrap_or_default() % 16)
+    }
+
+    /// One of several things.
+    pub fn one_of<T: Copy>(&mut self, things: &[T]) -> Option<T> {
+        self.byte().map(|byte| things[usize::from(byte) % things.len()])
+    }
+
+    /// A version of moq-lite.
+    pub fn version(&mut self) -> Option<Version> {
+        self.one_of(&Version::ALL)
     }
 }

@@ -5,9 +5,13 @@
 //! in [`BODIES`] and give it a binary.
 #![forbid(unsafe_code)]
 
+pub mod core;
 pub mod h3;
 mod input;
+pub mod quic;
+pub mod runtime;
 pub mod signal;
+pub mod worlds;
 
 pub use input::Input;
 
@@ -15,13 +19,21 @@ pub use input::Input;
 pub type Body = (&'static str, fn(&[u8]));
 
 macro_rules! bodies {
-    ($($module:ident :: $name:ident),* $(,)?) => {
-        /// All of them.
-        pub const BODIES: &[Body] = &[$((stringify!($name), $module::$name)),*];
+    ($(#[doc = $doc:literal])+ $list:ident: $($module:ident :: $name:ident),* $(,)?) => {
+        $(#[doc = $doc])+
+        pub const $list: &[Body] = &[$((stringify!($name), $module::$name)),*];
     };
 }
 
 bodies! {
+    /// Those that take microseconds.
+    BODIES:
+    core::core_varint,
+    core::core_path,
+    core::core_wire,
+    core::core_stream,
+    core::core_session,
+    runtime::runtime_mailbox,
     h3::h3_varint,
     h3::h3_settings,
     h3::h3_qpack,
@@ -34,4 +46,14 @@ bodies! {
     h3::h3_connection_client,
     signal::signal_hub,
     signal::signal_client,
+}
+
+bodies! {
+    /// Those that take milliseconds: much happens in each.
+    SLOW:
+    core::core_tape,
+    quic::quic_datagrams,
+    worlds::world_pair,
+    worlds::world_attack,
+    worlds::world_relay,
 }

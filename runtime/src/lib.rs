@@ -14,6 +14,9 @@ mod client;
 mod driver;
 mod error;
 mod events;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod mailbox;
 mod op;
 mod origin;
@@ -26,7 +29,7 @@ mod slot;
 mod state;
 mod subscribe;
 mod sync;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 mod test;
 mod udp;
 mod url;

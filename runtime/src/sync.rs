@@ -1,7 +1,7 @@
 //! The only file that names `std::sync`, so that a model checker's types can take its place.
 
 use std::sync::PoisonError;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) use std::sync::atomic;
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench_relay;
+mod coverage;
 mod fuzz;
 mod instructions;
 mod plot;
@@ -33,7 +34,16 @@ const TASKS: &[Task] = &[
         run: check,
     },
     Task { name: "test", help: "all tests of the workspace", run: test },
-    Task { name: "coverage", help: "tests with a coverage report in lcov.info", run: coverage },
+    Task {
+        name: "coverage",
+        help: "which lines and branches of core its tests run (needs llvm's tools)",
+        run: coverage::coverage,
+    },
+    Task {
+        name: "mutants",
+        help: "whether tests notice changes of core's wire, or of part MUTANTS_SHARD=0/16 of it",
+        run: mutants,
+    },
     Task { name: "bench", help: "benchmarks of core", run: bench },
     Task {
         name: "build",
@@ -154,14 +164,17 @@ fn test() -> Outcome {
     cargo("test --workspace")
 }
 
-fn coverage() -> Outcome {
-    if !probe("cargo", "llvm-cov --version") {
-        return Err("this needs cargo-llvm-cov: `cargo install cargo-llvm-cov --locked` and \
-                    `rustup component add llvm-tools`"
-            .into());
+fn mutants() -> Outcome {
+    if !probe("cargo", "mutants --version") {
+        println!(
+            "SKIPPED: this needs cargo-mutants: `cargo install cargo-mutants --version 27.1.0 --locked`"
+        );
+        return Ok(());
     }
-    cargo("llvm-cov --workspace --lcov --output-path lcov.info")?;
-    cargo("llvm-cov report")
+    let files = ["wire/*.rs", "path.rs", "id.rs"].map(|file| format!("--file core/src/{file}"));
+    let shard = env::var("MUTANTS_SHARD").unwrap_or_else(|_| "0/1".into());
+    let args = format!("{} --shard {shard} --sharding round-robin --jobs 1", files.join(" "));
+    cargo(&format!("mutants --package smoq-core {args}"))
 }
 
 fn bench() -> Outcome {

@@ -149,7 +149,32 @@ pub(super) const CHAOS: u64 = 8_000;
 impl Plan {
     /// The plan of a seed.
     pub fn draw(seed: u64) -> Self {
-        let rng = &mut Rng::new(seed, 1 << 32);
+        Self::drawn(seed, &mut Rng::new(seed, 1 << 32))
+    }
+
+    /// A plan that follows from bytes, a bit of it from each two of them. What they do not say is drawn.
+    pub fn chosen(bytes: &[u8]) -> Self {
+        let mut rng = Rng::chosen(bytes);
+        Self::drawn(rng.next(), &mut rng)
+    }
+
+    /// The same with a publisher, a viewer and the relay between them.
+    pub fn with_two_sessions(mut self) -> Self {
+        (self.relays, self.ring, self.hostile, self.paths) = (1, false, None, 1);
+        for clients in [&mut self.publishers, &mut self.viewers] {
+            clients.truncate(1);
+            clients.iter_mut().for_each(|client| client.relay = 0);
+        }
+        self
+    }
+
+    /// The same with a hostile peer.
+    pub fn with_hostile(mut self) -> Self {
+        self.hostile.get_or_insert(self.publishers[0]);
+        self
+    }
+
+    fn drawn(seed: u64, rng: &mut Rng) -> Self {
         let relays = 1 + rng.below(3) as usize;
         let fixed = rng.chance(60).then(|| version(rng));
         let client = |rng: &mut Rng| Client {

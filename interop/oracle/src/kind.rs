@@ -14,25 +14,40 @@ use crate::LIMIT;
 
 /// A message, or a header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// SETUP.
     Setup,
+    /// ANNOUNCE_REQUEST.
     AnnounceRequest,
+    /// ANNOUNCE_OK.
     AnnounceOk,
+    /// An announcement.
     Announce,
+    /// SUBSCRIBE.
     Subscribe,
+    /// SUBSCRIBE_UPDATE.
     SubscribeUpdate,
+    /// An answer to SUBSCRIBE.
     SubscribeResponse,
+    /// FETCH.
     Fetch,
+    /// GROUP.
     Group,
+    /// GOAWAY.
     Goaway,
+    /// TRACK.
     Track,
+    /// TRACK_INFO.
     TrackInfo,
+    /// PROBE.
     Probe,
+    /// The header of a datagram.
     Datagram,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    /// Every kind.
+    pub const ALL: [Self; 14] = [
         Self::Setup,
         Self::AnnounceOk,
         Self::Track,
@@ -50,7 +65,7 @@ impl Kind {
     ];
 
     /// What exists in `version`: GOAWAY since 04, the five before it since 05.
-    pub(crate) fn of(version: Version) -> &'static [Self] {
+    pub fn of(version: Version) -> &'static [Self] {
         match version {
             Version::Lite03 => &Self::ALL[6..],
             Version::Lite04 => &Self::ALL[5..],
@@ -59,7 +74,7 @@ impl Kind {
     }
 
     /// How moq-net's oracle numbers it.
-    pub(crate) fn oracle(self) -> u8 {
+    pub fn oracle(self) -> u8 {
         match self {
             Self::Setup => 0,
             Self::AnnounceRequest => 3,
@@ -79,7 +94,7 @@ impl Kind {
     }
 
     /// What smoq makes of `bytes`; `None` while some are missing.
-    pub(crate) fn take(self, version: Version, bytes: &[u8]) -> Result<Option<Taken>, DecodeError> {
+    pub fn take(self, version: Version, bytes: &[u8]) -> Result<Option<Taken>, DecodeError> {
         match self {
             Self::Setup => message::<Setup>(bytes, version),
             Self::AnnounceRequest => message::<AnnounceRequest>(bytes, version),
@@ -113,11 +128,11 @@ impl Kind {
 }
 
 /// A message that smoq accepted.
-pub(crate) struct Taken {
+pub struct Taken {
     /// How many bytes it took.
-    pub(crate) used: usize,
+    pub used: usize,
     /// The message as smoq writes it; nothing if it never does.
-    pub(crate) rewritten: Vec<u8>,
+    pub rewritten: Vec<u8>,
 }
 
 impl Taken {

@@ -1,9 +1,7 @@
-//! Writes the seeds: `cargo run -p smoq-fuzz --example seeds`. They are what the encoders of the crates
-//! under test make, so they begin where random bytes hardly come.
+//! Seeds of HTTP/3 and WebTransport.
 
-use std::{fs, io, path::Path};
+use std::io;
 
-use bytes::BytesMut;
 use smoq_fuzz::h3::{NAMES, script::Step};
 use smoq_h3::{
     Code, Dir, Request, Settings, StreamId,
@@ -13,7 +11,9 @@ use smoq_h3::{
     stream, varint,
 };
 
-fn main() -> io::Result<()> {
+use crate::{made, write};
+
+pub(crate) fn seeds() -> io::Result<()> {
     for (value, name) in [(5, "one"), (300, "two"), (70_000, "four"), (varint::MAX, "eight")] {
         write("h3_varint", name, &made(|out| varint::encode(value, out)))?;
     }
@@ -241,12 +241,6 @@ fn script(body: &str, name: &str, parts: [Vec<Step>; 3]) -> io::Result<()> {
     write(body, name, &out)
 }
 
-fn made(encode: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
-    let mut out = BytesMut::new();
-    encode(&mut out);
-    out.into()
-}
-
 fn control() -> Vec<u8> {
     made(|out| {
         varint::encode(stream::CONTROL, out);
@@ -266,10 +260,4 @@ fn connect() -> Vec<u8> {
 
 fn close() -> Vec<u8> {
     made(|out| Close { code: 7, reason: "bye".into() }.encode(out))
-}
-
-fn write(body: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(body);
-    fs::create_dir_all(&folder)?;
-    fs::write(folder.join(name), bytes)
 }

@@ -1,0 +1,3 @@
+//! What handles and drivers share.
+
+pub use smoq_runtime::fuzz::runtime_mailbox;
