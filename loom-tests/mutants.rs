@@ -110,22 +110,6 @@ pub const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
-        name: "an-end-without-a-word-to-writers",
-        model: "question_against_end",
-        edits: &[
-            Edit {
-                file: "mailbox.rs",
-                from: r"let queue = mem::take(&mut inner.queue);
-        let writers = mem::take(&mut inner.writers);",
-                to: r"let queue = mem::take(&mut inner.queue);
-        let mut writers = mem::take(&mut inner.writers);
-        if PLANTED {
-            writers.clear();
-        }",
-            },
-        ],
-    },
-    Mutant {
         name: "the-driver-is-woken-under-the-lock",
         model: "wakers_that_use_the_mailbox",
         edits: &[
