@@ -219,7 +219,7 @@ impl Connection {
     /// # Errors
     /// [`Error::Shutdown`] when the connection is over.
     pub async fn pause(&self) -> Result<(), Error> {
-        self.ops.send(Op::Pause).await
+        self.ops.clone().send(Op::Pause).await
     }
 
     /// Reads again, at once what has come meanwhile.
@@ -227,7 +227,7 @@ impl Connection {
     /// # Errors
     /// [`Error::Shutdown`] when the connection is over.
     pub async fn resume(&self) -> Result<(), Error> {
-        self.ops.send(Op::Resume).await
+        self.ops.clone().send(Op::Resume).await
     }
 
     /// Closes the connection, with a code and words for the server. Returns when that is sent.
@@ -250,7 +250,26 @@ fn look_closed(state: &ConnectionState, gone: bool) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::VecDeque, pin::pin};
+
     use super::*;
+    use crate::test::Count;
+
+    #[test]
+    fn all_who_wait_by_one_connection_are_woken() {
+        let (ops, receiver) = mailbox(CAPACITY);
+        while ops.try_push(0, Op::Pause).is_ok() {}
+        let (near, _far) = slot(ConnectionState::default());
+        let (remote, version) = (([127, 0, 0, 1], 1).into(), Version::Lite06);
+        let connection = Connection { ops, near, remote, version, path_in_names: false };
+        let (one, two) = (Count::new(), Count::new());
+        let (waker, other) = (one.waker(), two.waker());
+        let (mut pause, mut resume) = (pin!(connection.pause()), pin!(connection.resume()));
+        assert!(pause.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(resume.as_mut().poll(&mut Context::from_waker(&other)).is_pending());
+        receiver.take(&mut Context::from_waker(&Count::new().waker()), &mut VecDeque::new());
+        assert_eq!((one.get(), two.get()), (1, 1));
+    }
 
     #[test]
     fn without_ipv6_only_ipv4_is_tried() {

@@ -3,6 +3,9 @@
 //! Two classes of messages. What makes work (a frame, a new group) is taken while there is room and
 //! waits otherwise. What ends or asks is always taken: there is at most one of each per handle, and a
 //! handle costs a message with room.
+//!
+//! Wakers are woken and dropped only when the lock is given back: a waker may be all that is left of a task,
+//! and the task may have handles of the same mailbox in it.
 
 use std::{
     collections::VecDeque,
@@ -51,8 +54,10 @@ impl<M> Inner<M> {
         self.next_key
     }
 
-    fn forget(&mut self, key: Key) {
-        self.writers.retain(|(writer, _)| *writer != key);
+    /// Gives back the waker of a writer that does not wait any more.
+    fn forget(&mut self, key: Key) -> Option<Waker> {
+        let at = self.writers.iter().position(|(writer, _)| *writer == key)?;
+        Some(self.writers.remove(at).1)
     }
 }
 
@@ -137,15 +142,18 @@ impl<M> Sender<M> {
     }
 
     /// Takes what is in `message` if there is room; on [`Poll::Pending`] the handle is woken when the
-    /// driver has emptied the mailbox. `Err` if the driver is gone.
+    /// driver has emptied the mailbox. `Err` if the driver is gone. A handle waits for one thing at a time:
+    /// who waits by a reference needs a clone.
     pub(crate) fn poll_push(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         bytes: usize,
         message: &mut Option<M>,
     ) -> Poll<Result<(), Refused>> {
+        // Declared before the lock, so dropped after it.
+        let _stale;
         let mut inner = lock(&self.mailbox.inner);
-        inner.forget(self.key);
+        _stale = inner.forget(self.key);
         let result = self.mailbox.push(&mut inner, bytes, message);
         if result.as_ref().is_err_and(|refused| *refused == Refused::Full) {
             inner.writers.push((self.key, cx.waker().clone()));
@@ -156,7 +164,7 @@ impl<M> Sender<M> {
     }
 
     /// [`poll_push`](Self::poll_push) until it is taken. Dropped before that, nothing is taken.
-    pub(crate) async fn push_when_room(&self, bytes: usize, message: M) -> Result<(), Refused> {
+    pub(crate) async fn push_when_room(&mut self, bytes: usize, message: M) -> Result<(), Refused> {
         let mut message = Some(message);
         poll_fn(|cx| self.poll_push(cx, bytes, &mut message)).await
     }
@@ -196,8 +204,9 @@ impl<M> Clone for Sender<M> {
 
 impl<M> Drop for Sender<M> {
     fn drop(&mut self) {
+        let _stale;
         let mut inner = lock(&self.mailbox.inner);
-        inner.forget(self.key);
+        _stale = inner.forget(self.key);
         inner.handles -= 1;
         let driver = if inner.handles == 0 { inner.driver.take() } else { None };
         drop(inner);
@@ -212,8 +221,9 @@ impl<M> Receiver<M> {
     /// Swaps all messages into `into`, which has to be empty, and says whether handles are left. The
     /// driver is woken by the next message, or when the last handle goes.
     pub(crate) fn take(&self, cx: &mut Context<'_>, into: &mut VecDeque<M>) -> bool {
+        let _stale;
         let mut inner = lock(&self.0.inner);
-        inner.driver = Some(cx.waker().clone());
+        _stale = inner.driver.replace(cx.waker().clone());
         mem::swap(&mut inner.queue, into);
         inner.bytes = 0;
         let handles = inner.handles > 0;
@@ -231,11 +241,11 @@ impl<M> Drop for Receiver<M> {
     fn drop(&mut self) {
         let mut inner = lock(&self.0.inner);
         inner.closed = true;
-        inner.driver = None;
+        let driver = inner.driver.take();
         let queue = mem::take(&mut inner.queue);
         let writers = mem::take(&mut inner.writers);
         drop(inner);
-        drop(queue);
+        drop((driver, queue));
         for (_, waker) in writers {
             waker.wake();
         }
@@ -255,7 +265,7 @@ mod tests {
 
     const SMALL: Capacity = Capacity { messages: 2, bytes: 10 };
 
-    fn push(sender: &Sender<u8>, count: &Arc<Count>, message: u8) -> Poll<Result<(), Refused>> {
+    fn push(sender: &mut Sender<u8>, count: &Arc<Count>, message: u8) -> Poll<Result<(), Refused>> {
         let waker = count.waker();
         sender.poll_push(&mut Context::from_waker(&waker), 1, &mut Some(message))
     }
@@ -283,19 +293,19 @@ mod tests {
 
     #[test]
     fn a_full_mailbox_parks_writers_until_it_is_emptied() {
-        let (first, receiver) = mailbox(SMALL);
-        let second = first.clone();
+        let (mut first, receiver) = mailbox(SMALL);
+        let mut second = first.clone();
         let (driver, one, two) = (Count::new(), Count::new(), Count::new());
         first.force(0);
         first.force(0);
         assert_eq!(first.try_push(1, 1), Err(Refused::Full));
-        assert!(push(&first, &one, 1).is_pending());
-        assert!(push(&first, &one, 1).is_pending());
-        assert!(push(&second, &two, 2).is_pending());
+        assert!(push(&mut first, &one, 1).is_pending());
+        assert!(push(&mut first, &one, 1).is_pending());
+        assert!(push(&mut second, &two, 2).is_pending());
         assert_eq!(take(&receiver, &driver).0, [0, 0]);
         assert_eq!((one.get(), two.get()), (1, 1));
-        assert_eq!(push(&first, &one, 1), Poll::Ready(Ok(())));
-        assert_eq!(push(&second, &two, 2), Poll::Ready(Ok(())));
+        assert_eq!(push(&mut first, &one, 1), Poll::Ready(Ok(())));
+        assert_eq!(push(&mut second, &two, 2), Poll::Ready(Ok(())));
         assert_eq!(take(&receiver, &driver).0, [1, 2]);
         assert_eq!((one.get(), two.get()), (1, 1));
     }
@@ -344,14 +354,14 @@ mod tests {
 
     #[test]
     fn a_gone_driver_wakes_writers_and_refuses() {
-        let (sender, receiver) = mailbox(SMALL);
+        let (mut sender, receiver) = mailbox(SMALL);
         let count = Count::new();
         sender.force(0);
         sender.force(0);
-        assert!(push(&sender, &count, 1).is_pending());
+        assert!(push(&mut sender, &count, 1).is_pending());
         drop(receiver);
         assert_eq!(count.get(), 1);
-        assert_eq!(push(&sender, &count, 1), Poll::Ready(Err(Refused::Closed)));
+        assert_eq!(push(&mut sender, &count, 1), Poll::Ready(Err(Refused::Closed)));
         sender.force(2);
         assert_eq!(sender.try_push(1, 1), Err(Refused::Closed));
     }
@@ -359,11 +369,11 @@ mod tests {
     #[test]
     fn a_dropped_writer_is_not_woken() {
         let (first, receiver) = mailbox(SMALL);
-        let second = first.clone();
+        let mut second = first.clone();
         let count = Count::new();
         first.force(0);
         first.force(0);
-        assert!(push(&second, &count, 1).is_pending());
+        assert!(push(&mut second, &count, 1).is_pending());
         drop(second);
         take(&receiver, &Count::new());
         assert_eq!(count.get(), 0);

@@ -159,7 +159,7 @@ pub(crate) type Ops = Sender<Op>;
 
 impl Ops {
     /// Sends what waits for room, and says whether the driver is there to take it.
-    pub(crate) async fn send(&self, op: Op) -> Result<(), Error> {
+    pub(crate) async fn send(&mut self, op: Op) -> Result<(), Error> {
         Ok(self.push_when_room(0, op).await?)
     }
 }

@@ -47,7 +47,7 @@ impl Origin {
     /// What is announced at `prefix` and below: first what is there, then each change.
     pub async fn announced(&self, prefix: &Path) -> Result<Announcements, Error> {
         let (near, far) = slot(WatchState::default());
-        let ops = self.ops.clone();
+        let mut ops = self.ops.clone();
         ops.send(Op::Watch { watch: ops.key(), prefix: prefix.clone(), far }).await?;
         Ok(Announcements { ops, near })
     }

@@ -26,7 +26,7 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    pub(crate) async fn create(ops: Ops, path: &Path) -> Result<Self, Error> {
+    pub(crate) async fn create(mut ops: Ops, path: &Path) -> Result<Self, Error> {
         let (near, far) = slot(None);
         ops.send(Op::Create { broadcast: ops.key(), path: path.clone(), far }).await?;
         let broadcast = Self { ops, path: path.clone() };
@@ -52,7 +52,7 @@ impl Broadcast {
     /// driver, not for the network; cancelled, it leaves no track behind.
     pub async fn track(&self, name: &str, info: TrackInfo) -> Result<TrackWriter, Error> {
         let (near, far) = slot(TrackState::default());
-        let ops = self.ops.clone();
+        let mut ops = self.ops.clone();
         let (track, broadcast, name) = (ops.key(), self.ops.key(), name.to_owned());
         ops.send(Op::Track { track, broadcast, name, info, far }).await?;
         let track = TrackWriter { ops, near, next: 0, ticket: 0, finished: false };
@@ -90,7 +90,7 @@ impl TrackWriter {
     /// Opens the group `sequence`, which has to be one that the track has not had. If it had, the
     /// [`GroupWriter`] tells so.
     pub async fn group_at(&mut self, sequence: u64) -> Result<GroupWriter, Error> {
-        let (group, op) = self.new_group(sequence)?;
+        let (mut group, op) = self.new_group(sequence)?;
         group.ops.send(op).await?;
         self.next = self.next.max(sequence + 1);
         Ok(group.opened())
@@ -304,7 +304,7 @@ impl GroupWriter {
         Ok(())
     }
 
-    async fn push(&self, bytes: usize, op: Op) -> Result<(), Error> {
+    async fn push(&mut self, bytes: usize, op: Op) -> Result<(), Error> {
         Ok(self.ops.push_when_room(bytes, op).await?)
     }
 }

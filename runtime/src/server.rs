@@ -199,7 +199,7 @@ impl Server {
     /// Lets a peer in after [`ServerEvent::Request`]. Fails if it has gone.
     pub async fn grant(&self, session: SessionId, grant: Grant) -> Result<(), Error> {
         let (near, far) = slot(None);
-        let ops = self.shard_of(session)?;
+        let mut ops = self.shard_of(session)?;
         let SessionId { session, .. } = session;
         ops.send(Op::Grant { session, grant, far }).await?;
         answer(&near).await
@@ -213,7 +213,7 @@ impl Server {
         reason: &str,
     ) -> Result<(), Error> {
         let reason = reason.to_owned();
-        let ops = self.shard_of(session)?;
+        let mut ops = self.shard_of(session)?;
         let SessionId { session, .. } = session;
         ops.send(Op::CloseSession { session, code, reason }).await
     }

@@ -13,7 +13,7 @@ struct Inner<T> {
 /// The handle's end.
 ///
 /// A look at the value and the registration of the waker happen under one lock, so no change falls
-/// between them. Wakers run after the lock is given back, so they may use the handle.
+/// between them. Wakers are woken and dropped after the lock is given back, so they may use the handle.
 pub(crate) struct Near<T>(Arc<Mutex<Inner<T>>>);
 
 /// The driver's end. When it is dropped, with a driver's table or inside a message that nobody read,
@@ -40,11 +40,13 @@ impl<T> Near<T> {
         cx: &mut Context<'_>,
         look: impl FnOnce(&mut T, bool) -> Poll<R>,
     ) -> Poll<R> {
+        // Declared before the lock, so dropped after it.
+        let _stale;
         let mut inner = lock(&self.0);
         let gone = inner.gone;
         let result = look(&mut inner.value, gone);
         if result.is_pending() {
-            inner.waker = Some(cx.waker().clone());
+            _stale = inner.waker.replace(cx.waker().clone());
         }
         result
     }

@@ -28,7 +28,7 @@ pub struct Subscription {
 
 impl Subscription {
     pub(crate) async fn subscribe(
-        ops: Ops,
+        mut ops: Ops,
         path: &Path,
         track: &str,
         part: Part,

@@ -76,6 +76,11 @@ const TASKS: &[Task] = &[
         help: "every fuzz target for FUZZ_SECONDS, 60 by default (needs cargo-fuzz)",
         run: fuzz::fuzz,
     },
+    Task {
+        name: "loom",
+        help: "the runtime's locks and wakers in every order, and planted bugs",
+        run: loom,
+    },
     Task { name: "interop", help: "tests against foreign implementations", run: interop },
     Task {
         name: "browser",
@@ -121,6 +126,9 @@ const MSRV_PACKAGES: &[&str] = &[
     "smoq-p2p",
 ];
 
+/// What makes cargo look at the models for loom, which are a workspace of their own.
+const LOOM: &str = "--manifest-path loom-tests/Cargo.toml";
+
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let name = if args.is_empty() { "help".into() } else { args.join(" ") };
@@ -140,6 +148,7 @@ fn main() -> ExitCode {
 fn fmt() -> Outcome {
     cargo("fmt --all")?;
     cargo(&format!("fmt {}", fuzz::MANIFEST))?;
+    cargo(&format!("fmt {LOOM}"))?;
     run(&mut foreign("fmt --all"))
 }
 
@@ -155,6 +164,7 @@ fn docs() -> Outcome {
 fn check() -> Outcome {
     cargo("fmt --all --check")?;
     cargo(&format!("fmt {} --check", fuzz::MANIFEST))?;
+    cargo(&format!("fmt {LOOM} --check"))?;
     run(&mut foreign("fmt --all --check"))?;
     lint()?;
     docs()
@@ -214,6 +224,12 @@ fn deny() -> Outcome {
 
 fn media() -> Outcome {
     run(&mut command("bash", "scripts/media.sh"))
+}
+
+/// loom's own dependencies would choose features of ours, so its target folder is another one.
+fn loom() -> Outcome {
+    let args = format!("test {LOOM} -- --nocapture");
+    run(command("cargo", &args).env("CARGO_TARGET_DIR", target().join("loom")))
 }
 
 fn interop() -> Outcome {
