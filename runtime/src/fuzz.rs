@@ -30,7 +30,8 @@ pub fn runtime_mailbox(data: &[u8]) {
             Some(_) => Err(Refused::Full),
         };
         let mut pushed = false;
-        match (byte % 8, senders.get(at)) {
+        let handles = senders.len();
+        match (byte % 8, senders.get_mut(at)) {
             (0 | 1, Some((sender, _))) => {
                 assert_eq!(sender.try_push(size, byte), fits);
                 pushed = fits.is_ok();
@@ -56,8 +57,9 @@ pub fn runtime_mailbox(data: &[u8]) {
                     sleeping = false;
                 }
             }
-            (5, Some((sender, _))) if senders.len() < 4 => {
-                senders.push((sender.clone(), Count::new()));
+            (5, Some((sender, _))) if handles < 4 => {
+                let another = sender.clone();
+                senders.push((another, Count::new()));
             }
             (6, Some(_)) => {
                 let (sender, count) = senders.swap_remove(at);
