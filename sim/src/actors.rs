@@ -27,6 +27,10 @@ pub(crate) fn path(name: &str) -> Path {
 /// What actors act in: a world of the swarm, or a state of the explorer.
 pub(crate) trait Stage {
     fn now(&self) -> Time;
+    /// The same as a node counts it.
+    fn time(&self, _: NodeId) -> Time {
+        self.now()
+    }
     fn node(&mut self, node: NodeId) -> &mut Recorder;
     fn ledger(&mut self) -> &mut Ledger;
 }
@@ -85,7 +89,7 @@ impl Publisher {
 
     pub(crate) fn publish(&mut self, world: &mut impl Stage) {
         self.unpublish(world);
-        let now = world.now();
+        let now = world.time(self.node);
         let Ok(broadcast) = world.node(self.node).publish(now, &path(&self.path)) else { return };
         let info = TrackInfo { max_age_ms: 60_000, ..TrackInfo::default() };
         let track = world.node(self.node).create_track(now, broadcast, TRACK, info);
@@ -96,7 +100,7 @@ impl Publisher {
 
     pub(crate) fn unpublish(&mut self, world: &mut impl Stage) {
         if let Some(on_air) = self.on_air.take() {
-            let now = world.now();
+            let now = world.time(self.node);
             // Its track goes with it, and the groups that were open stay cut off.
             world.node(self.node).unpublish(now, on_air.broadcast).expect("it is on air");
         }
@@ -112,7 +116,7 @@ impl Publisher {
 
     pub(crate) fn finish(&mut self, world: &mut impl Stage) {
         self.close(world);
-        let now = world.now();
+        let now = world.time(self.node);
         if let Some(on_air) = &mut self.on_air {
             on_air.finished = true;
             // Who has no room for it has forgotten it.
@@ -122,7 +126,7 @@ impl Publisher {
 
     /// Publishes a group, or goes on with the one that is open.
     pub(crate) fn group(&mut self, world: &mut impl Stage, frames: u64, size: u64, ending: Ending) {
-        let now = world.now();
+        let now = world.time(self.node);
         let Some(on_air) = self.on_air.filter(|on_air| !on_air.finished) else { return };
         let (group, sequence) = match on_air.open {
             Some(open) => open,
@@ -130,7 +134,8 @@ impl Publisher {
                 let Ok(made) = world.node(self.node).create_group(now, on_air.track, None) else {
                     return;
                 };
-                world.ledger().open(on_air.instance, made.1, now);
+                let begun = world.now();
+                world.ledger().open(on_air.instance, made.1, begun);
                 made
             }
         };
@@ -159,7 +164,7 @@ impl Publisher {
     }
 
     fn end(&mut self, world: &mut impl Stage, end: Result<(), StreamCode>) {
-        let now = world.now();
+        let now = world.time(self.node);
         let Some(on_air) = self.on_air else { return };
         let Some((group, sequence)) = on_air.open else { return };
         self.set_open(None);
@@ -215,12 +220,12 @@ impl Viewer {
     }
 
     pub(crate) fn watch(&mut self, world: &mut impl Stage) {
-        let now = world.now();
+        let now = world.time(self.node);
         self.watcher = Some(world.node(self.node).watch(now, &Path::root()));
     }
 
     pub(crate) fn leave(&mut self, world: &mut impl Stage) {
-        let now = world.now();
+        let now = world.time(self.node);
         let seats: Vec<_> = self.seats.keys().copied().collect();
         seats.into_iter().for_each(|seat| self.unsubscribe(world, seat));
         if let Some(watcher) = self.watcher.take() {
@@ -236,7 +241,7 @@ impl Viewer {
         options: SubscribeOptions,
     ) {
         self.unsubscribe(world, seat);
-        let now = world.now();
+        let now = world.time(self.node);
         let reader = world.node(self.node).subscribe(now, &path(name), TRACK, options);
         let reader = reader.expect("the name is short");
         let delivery = Delivery::default();
@@ -246,14 +251,14 @@ impl Viewer {
 
     pub(crate) fn unsubscribe(&mut self, world: &mut impl Stage, seat: usize) {
         if let Some(seat) = self.seats.remove(&seat) {
-            let now = world.now();
+            let now = world.time(self.node);
             world.node(self.node).unsubscribe(now, seat.reader).expect("it has subscribed");
         }
     }
 
     pub(crate) fn update(&mut self, world: &mut impl Stage, seat: usize, priority: u8) {
         if let Some(seat) = self.seats.get(&seat) {
-            let now = world.now();
+            let now = world.time(self.node);
             let options = SubscribeOptions { priority, ..live() };
             let updated = world.node(self.node).update_subscription(now, seat.reader, options);
             updated.expect("it has subscribed");
@@ -269,6 +274,12 @@ impl Viewer {
     pub(crate) fn has_new(&self, ledger: &Ledger, seat: usize, since: Time) -> bool {
         let Some(seat) = self.seats.get(&seat) else { return false };
         seat.delivery.has_since(ledger, since)
+    }
+
+    /// How many frames have begun to come.
+    pub(crate) fn frames(&self) -> u64 {
+        let groups = self.seats.values().flat_map(|seat| seat.delivery.groups.values());
+        groups.map(|progress| progress.frames).sum()
     }
 
     /// Fails unless each seat has ended in good order and got every complete group of a broadcast, from
@@ -317,7 +328,7 @@ impl Viewer {
 
 impl Seat {
     fn read(&mut self, world: &mut impl Stage, node: NodeId, stamped: bool) -> Result<(), Broken> {
-        let now = world.now();
+        let now = world.time(node);
         while self.over.is_none() {
             match world.node(node).next_group(now, self.reader).expect("it has subscribed") {
                 NextGroup::Group { id, sequence } => {

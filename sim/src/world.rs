@@ -76,6 +76,8 @@ pub struct World {
     record: bool,
     scratch: Vec<Bytes>,
     pub(crate) tap: Option<Tap>,
+    /// What connections are like if nothing else is said.
+    pub(crate) link: LinkConfig,
 }
 
 impl World {
@@ -92,6 +94,7 @@ impl World {
             record: false,
             scratch: Vec::new(),
             tap: None,
+            link: LinkConfig::default(),
         }
     }
 
@@ -129,7 +132,7 @@ impl World {
             SessionConfig::client(version, Carrier::Raw, path),
             SessionConfig::server(version, Carrier::Raw, ""),
         ];
-        self.connect_with(client, server, configs, LinkConfig::default())
+        self.connect_with(client, server, configs, self.link.clone())
     }
 
     /// Connects two nodes; `configs` are the client's and the server's.

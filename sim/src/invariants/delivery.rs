@@ -16,7 +16,7 @@ const APPLICATION: u64 = 64;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
     /// Frames begun, those before the first one delivered included.
-    frames: u64,
+    pub(crate) frames: u64,
     /// Bytes of the last frame that have come, and that are still to come.
     at: u64,
     missing: u64,

@@ -1,6 +1,6 @@
 //! What was published: the truth that deliveries are compared with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use smoq_core::{Time, wire::StreamCode};
 
@@ -80,12 +80,6 @@ impl Ledger {
     pub(crate) fn of(&self, path: &str) -> Vec<usize> {
         let of = |at: &usize| self.instances[*at].path == path;
         (0..self.instances.len()).filter(of).collect()
-    }
-
-    /// How many nodes have published a path.
-    pub(crate) fn publishers(&self, path: &str) -> usize {
-        let of = self.instances.iter().filter(|instance| instance.path == path);
-        of.map(|instance| instance.node).collect::<BTreeSet<_>>().len()
     }
 }
 

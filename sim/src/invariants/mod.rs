@@ -48,8 +48,8 @@ invariants! {
     /// No hop is twice in an announcement, and no node forwards one that has been with it. Once the
     /// network is quiet, nobody is served in a circle.
     LoopFreedom = "loop freedom",
-    /// A node has at most one subscription to a track on a session for each node that publishes it, four at
-    /// most, and none when nobody watches it.
+    /// A node has at most one subscription to a track on a session for each of its publishers there, four
+    /// in all, and none when nobody watches it.
     FanIn = "fan-in",
     /// A group is given up for lack of room only if there is a newer one.
     Expiry = "expiry",

@@ -1,6 +1,6 @@
 //! What two nodes say to each other, as somebody sees it who reads along.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use smoq_core::{
     StreamId, Version,
@@ -32,12 +32,17 @@ struct Subscription {
     live: bool,
 }
 
-/// Announcements below one prefix.
+/// Subscriptions to one track that a node has on a session at most, each of another publisher behind it.
+const FEEDS: usize = 4;
+
+/// Announcements below one prefix, which is that of everything: nobody here asks for less.
 #[derive(Clone, Debug, Default)]
 struct Announced {
     /// By suffix; the id where there is one.
     active: BTreeMap<String, u64>,
     next: u64,
+    /// Who has published each broadcast, as far as is known.
+    origins: BTreeMap<String, BTreeSet<u64>>,
 }
 
 /// What a stream is for.
@@ -74,8 +79,6 @@ pub(crate) struct Spy {
     /// Frames carry the timestamps of their publisher here.
     stamped: bool,
     streams: BTreeMap<StreamId, Stream>,
-    /// Streams of each end that were reset before it had said what they are: groups nobody heard of.
-    unheard: [usize; 2],
     /// Subscriptions that each end has made, by their ids.
     subscriptions: [BTreeMap<u64, Subscription>; 2],
 }
@@ -84,7 +87,7 @@ impl Spy {
     pub(crate) fn new(version: Version, ends: [Who; 2], stamped: bool) -> Self {
         let stamped = stamped && version.has_timestamps();
         let (streams, subscriptions) = Default::default();
-        Self { version, ends, stamped, streams, unheard: [0; 2], subscriptions }
+        Self { version, ends, stamped, streams, subscriptions }
     }
 
     /// The streams that can be broken without breaking the session, and who opened them.
@@ -109,7 +112,7 @@ impl Spy {
                 stream.purpose = Purpose::Subscription(subscribe.id);
                 // What it said on the way out may be overtaken by its request to stop.
                 let live = !stream.over[1 - side];
-                self.subscribes(ledger, side, subscribe, live)
+                self.subscribes(side, subscribe, live)
             }
             Item::Ask(_) => {
                 stream.purpose = Purpose::Announcements(Announced::default());
@@ -187,10 +190,7 @@ impl Spy {
         id: StreamId,
         end: Result<(), StreamCode>,
     ) -> Result<(), Broken> {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            self.unheard[side] += usize::from(end.is_err());
-            return Ok(());
-        };
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
         stream.over[side] = true;
         match stream.purpose {
             Purpose::Group { subscribe, sequence, .. } => {
@@ -202,10 +202,9 @@ impl Spy {
                 Ok(())
             }
             Purpose::Subscription(subscribe) if end.is_ok() => {
-                let (publisher, unheard) = (self.ends[side].node, self.unheard[side]);
+                let publisher = self.ends[side].node;
                 let subscription = self.subscriptions[1 - side].get(&subscribe);
-                subscription
-                    .map_or(Ok(()), |sub| sub.accounts(ledger, publisher, unheard, self.version))
+                subscription.map_or(Ok(()), |sub| sub.accounts(ledger, publisher, self.version))
             }
             _ => Ok(()),
         }
@@ -267,20 +266,24 @@ impl Spy {
         })
     }
 
-    fn subscribes(
-        &mut self,
-        ledger: &Ledger,
-        side: usize,
-        subscribe: &Subscribe,
-        live: bool,
-    ) -> Result<(), Broken> {
+    /// How many have published a broadcast one after the other, as the peer of an end has told it.
+    fn publishers(&self, side: usize, path: &str) -> usize {
+        let told = self.streams.values().filter_map(|stream| match &stream.purpose {
+            Purpose::Announcements(announced) if stream.opener == side => {
+                announced.origins.get(path)
+            }
+            _ => None,
+        });
+        told.flatten().collect::<BTreeSet<_>>().len()
+    }
+
+    fn subscribes(&mut self, side: usize, subscribe: &Subscribe, live: bool) -> Result<(), Broken> {
         let Subscribe { id, broadcast, track, params } = subscribe;
         let path = broadcast.as_str().to_owned();
+        let may = self.publishers(side, &path).clamp(1, FEEDS);
         let made = &mut self.subscriptions[side];
         let same = |sub: &Subscription| sub.live && sub.path == path && sub.track == *track;
-        // A peer is asked once for each of the publishers behind it, and for four at most.
-        let most = ledger.publishers(&path).clamp(1, 4);
-        let beyond = live && made.values().filter(|sub| same(sub)).count() >= most;
+        let before = made.values().filter(|sub| same(sub)).count();
         let subscription = Subscription {
             delivery: Delivery::default(),
             path,
@@ -293,8 +296,9 @@ impl Spy {
         };
         let reused = made.insert(*id, subscription).is_some();
         Invariant::Ids.holds(!reused, || format!("subscribe id {id} was used twice"))?;
-        Invariant::FanIn
-            .holds(!beyond, || format!("a subscription too many to {broadcast:?} on one session"))
+        Invariant::FanIn.holds(!live || before < may, || {
+            format!("{before} subscriptions to {broadcast:?} on one session, and one more")
+        })
     }
 
     fn leaves(&mut self, side: usize, subscribe: u64) {
@@ -349,13 +353,7 @@ impl Subscription {
             .holds(beyond.is_none(), || format!("a group at or after END: {beyond:?}"))
     }
 
-    fn accounts(
-        &self,
-        ledger: &Ledger,
-        by: NodeId,
-        unheard: usize,
-        version: Version,
-    ) -> Result<(), Broken> {
+    fn accounts(&self, ledger: &Ledger, by: NodeId, version: Version) -> Result<(), Broken> {
         let (Some(start), Some(end), true) = (self.start, self.end, self.live) else {
             return Ok(());
         };
@@ -371,7 +369,7 @@ impl Subscription {
         };
         let published = instance.groups.range(start..end.max(start)).map(|(group, _)| group);
         let missing: Vec<_> = published.filter(|group| !told(group)).collect();
-        Invariant::Accounting.holds(missing.len() <= unheard, || {
+        Invariant::Accounting.holds(missing.is_empty(), || {
             format!("groups {missing:?} were neither sent nor dropped")
         })
     }
@@ -379,6 +377,17 @@ impl Subscription {
 
 impl Announced {
     fn says(&mut self, announce: &Announce, version: Version) -> Result<(), Broken> {
+        let told = match announce {
+            Announce::Start { suffix, hops, .. } => Some((suffix.as_str(), hops)),
+            Announce::Update { id, hops, .. } => {
+                let known = self.active.iter().find(|(_, active)| *active == id);
+                known.map(|(suffix, _)| (suffix.as_str(), hops))
+            }
+            Announce::End { .. } | Announce::EndId { .. } | Announce::Other { .. } => None,
+        };
+        if let Some((suffix, hops)) = told {
+            self.origins.entry(suffix.into()).or_default().insert(hops.origin().get());
+        }
         let ok = match announce {
             Announce::Start { suffix, .. } => {
                 let id = self.next;

@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use smoq_core::{Side, wire::StreamCode};
+use smoq_core::Side;
 
 use super::{
+    depth::Depth,
     plan::Act,
     run::{Due, Run, name},
 };
-use crate::{
-    Connection, World,
-    actors::{Publisher, Viewer, live, wanted},
-};
+use crate::actors::{Publisher, Viewer, live, wanted};
 
-impl Run<'_> {
+impl<D: Depth> Run<'_, D> {
     /// What was due is done.
     pub(super) fn happens(&mut self, due: Due) {
         match due {
@@ -77,20 +75,20 @@ impl Run<'_> {
                     self.world.cut(connection);
                 }
             }
-            Act::Reset { link, pick } => {
+            Act::Disturb { link, pick } => {
                 if let Some(connection) = self.up(link) {
-                    self.world.break_stream(connection, pick, StreamCode::INTERNAL);
+                    self.world.disturb(connection, pick);
                 }
             }
             Act::Stall { link, server, millis } => {
                 if let Some(connection) = self.up(link) {
-                    self.world.stall(connection, side(server), true);
+                    self.world.stall(connection, side(server));
                     self.after(Duration::from_millis(millis), Due::Flows(link, server));
                 }
             }
             Act::FullSocket { link, server, millis } => {
                 if let Some(connection) = self.up(link) {
-                    self.world.squeeze(connection, side(server), 10);
+                    self.world.squeeze(connection, side(server));
                     self.after(Duration::from_millis(millis), Due::Flows(link, server));
                 }
             }
@@ -115,24 +113,19 @@ impl Run<'_> {
         }
     }
 
-    fn up(&self, link: usize) -> Option<Connection> {
+    fn up(&self, link: usize) -> Option<D::Connection> {
         let connection = self.links.get(link)?.connection?;
         Some(connection).filter(|connection| !self.world.is_over(*connection))
     }
 
-    fn publishing(&mut self, at: usize, act: impl FnOnce(&mut Publisher, &mut World)) {
+    fn publishing(&mut self, at: usize, act: impl FnOnce(&mut Publisher, &mut D)) {
         let down = self.down.contains(&(self.plan.relays + at));
         if let Some(one) = self.publishers.get_mut(at).filter(|_| !down) {
             act(one, &mut self.world);
         }
     }
 
-    fn viewing(
-        &mut self,
-        at: usize,
-        path: usize,
-        act: impl FnOnce(&mut Viewer, &mut World, usize),
-    ) {
+    fn viewing(&mut self, at: usize, path: usize, act: impl FnOnce(&mut Viewer, &mut D, usize)) {
         let down = self.down.contains(&(self.plan.relays + self.publishers.len() + at));
         let path = path % self.plan.paths;
         if let Some(one) = self.viewers.get_mut(at).filter(|_| !down) {
@@ -145,6 +138,7 @@ impl Run<'_> {
         if !self.down.remove(&host) {
             return;
         }
+        self.world.revive(self.hosts[host]);
         if host >= self.plan.relays {
             self.begin(host);
         }
@@ -157,9 +151,8 @@ impl Run<'_> {
 
     /// A link end is neither stalled nor full any more.
     pub(super) fn flows(&mut self, link: usize, server: bool) {
-        if let Some(connection) = self.up(link) {
-            self.world.squeeze(connection, side(server), self.plan.link.window);
-            self.world.stall(connection, side(server), false);
+        if let Some(connection) = self.links.get(link).and_then(|dialed| dialed.connection) {
+            self.world.flow(connection, side(server));
         }
     }
 }

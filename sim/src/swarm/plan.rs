@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use smoq_core::{Limits, Version};
 
-use crate::{LinkConfig, Rng, actors::Ending};
+use crate::{LinkConfig, Rng, actors::Ending, packets::Air};
 
 /// How much nodes may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,8 +99,8 @@ pub(super) enum Act {
     Cut {
         link: usize,
     },
-    /// A stream is reset.
-    Reset {
+    /// A stream is reset; where there are only packets, the address of a client changes.
+    Disturb {
         link: usize,
         pick: u64,
     },
@@ -123,6 +123,38 @@ pub(super) enum Act {
     },
 }
 
+/// What lies between the nodes.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Network {
+    /// Streams that a network of ours carries.
+    Streams(LinkConfig),
+    /// QUIC with its TLS, whose packets a network of ours carries.
+    Packets(Air),
+}
+
+impl Network {
+    /// One of the same kind with nothing odd about it.
+    pub(super) fn plain(&self) -> Self {
+        match self {
+            Self::Streams(_) => Self::Streams(LinkConfig::default()),
+            Self::Packets(_) => Self::Packets(Air::default()),
+        }
+    }
+
+    fn streams(rng: &mut Rng) -> Self {
+        Self::Streams(LinkConfig {
+            latency: Duration::from_millis([0, 1, 5, 40][rng.below(4) as usize]),
+            jitter: Duration::from_millis([0, 1, 10, 60][rng.below(4) as usize]),
+            rate: [None, None, Some(500_000), Some(60_000)][rng.below(4) as usize],
+            window: [256 << 10, 256 << 10, 4000][rng.below(3) as usize],
+            stream_window: [64 << 10, 64 << 10, 700][rng.below(3) as usize],
+            streams: [100, 100, 10][rng.below(3) as usize],
+            piece: [1200, 1200, 200, 20][rng.below(4) as usize],
+            partial: [0, 10, 40][rng.below(3) as usize],
+        })
+    }
+}
+
 /// A world and its story, as data.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -138,7 +170,7 @@ pub struct Plan {
     pub(super) viewers: Vec<Client>,
     pub(super) hostile: Option<Client>,
     pub(super) room: Room,
-    pub(super) link: LinkConfig,
+    pub(super) network: Network,
     /// Milliseconds from the beginning, in order.
     pub(super) acts: Vec<(u64, Act)>,
 }
@@ -147,15 +179,15 @@ pub struct Plan {
 pub(super) const CHAOS: u64 = 8_000;
 
 impl Plan {
-    /// The plan of a seed.
+    /// The plan of a seed at the depth of streams: nodes over a network that knows streams.
     pub fn draw(seed: u64) -> Self {
-        Self::drawn(seed, &mut Rng::new(seed, 1 << 32))
+        Self::draw_with(seed, Rng::new(seed, 1 << 32), Network::streams)
     }
 
     /// A plan that follows from bytes, a bit of it from each two of them. What they do not say is drawn.
     pub fn chosen(bytes: &[u8]) -> Self {
         let mut rng = Rng::chosen(bytes);
-        Self::drawn(rng.next(), &mut rng)
+        Self::draw_with(rng.next(), rng, Network::streams)
     }
 
     /// The same with a publisher, a viewer and the relay between them.
@@ -174,7 +206,15 @@ impl Plan {
         self
     }
 
-    fn drawn(seed: u64, rng: &mut Rng) -> Self {
+    /// The plan of a seed at the depth of packets: endpoints with QUIC and TLS over a network that knows
+    /// datagrams. Nobody in it can say what no endpoint says, but strangers may send what they have heard.
+    pub fn draw_packets(seed: u64) -> Self {
+        let air = |rng: &mut Rng| Network::Packets(Air::draw(rng));
+        Self { hostile: None, ..Self::draw_with(seed, Rng::new(seed, 1 << 34), air) }
+    }
+
+    fn draw_with(seed: u64, mut rng: Rng, network: impl FnOnce(&mut Rng) -> Network) -> Self {
+        let rng = &mut rng;
         let relays = 1 + rng.below(3) as usize;
         let fixed = rng.chance(60).then(|| version(rng));
         let client = |rng: &mut Rng| Client {
@@ -190,16 +230,7 @@ impl Plan {
             6..=7 => Room::Tight,
             _ => Room::Starved,
         };
-        let link = LinkConfig {
-            latency: Duration::from_millis([0, 1, 5, 40][rng.below(4) as usize]),
-            jitter: Duration::from_millis([0, 1, 10, 60][rng.below(4) as usize]),
-            rate: [None, None, Some(500_000), Some(60_000)][rng.below(4) as usize],
-            window: [256 << 10, 256 << 10, 4000][rng.below(3) as usize],
-            stream_window: [64 << 10, 64 << 10, 700][rng.below(3) as usize],
-            streams: [100, 100, 10][rng.below(3) as usize],
-            piece: [1200, 1200, 200, 20][rng.below(4) as usize],
-            partial: [0, 10, 40][rng.below(3) as usize],
-        };
+        let network = network(rng);
         let between = fixed.unwrap_or_else(|| version(rng));
         let mut plan = Self {
             seed,
@@ -212,7 +243,7 @@ impl Plan {
             viewers,
             hostile,
             room,
-            link,
+            network,
             acts: Vec::new(),
         };
         // Each kind of fault is there or not, so that every mixture of few is met.
@@ -265,7 +296,7 @@ impl Plan {
             19 => Act::Update { viewer, path, priority },
             20 if faults[0] => Act::SlowReader { viewer, millis },
             21 if faults[1] => Act::Cut { link },
-            22..=23 if faults[2] => Act::Reset { link, pick: rng.next() },
+            22..=23 if faults[2] => Act::Disturb { link, pick: rng.next() },
             24 if faults[3] => Act::Stall { link, server, millis },
             25 if faults[4] => Act::FullSocket { link, server, millis },
             26 if faults[5] => {
@@ -298,7 +329,7 @@ impl fmt::Display for Plan {
         clients(f, "publisher", &self.publishers)?;
         clients(f, "viewer", &self.viewers)?;
         clients(f, "hostile", self.hostile.as_slice())?;
-        writeln!(f, "  {} paths, limits: {:?}, {:?}", self.paths, self.room, self.link)?;
+        writeln!(f, "  {} paths, limits: {:?}, {:?}", self.paths, self.room, self.network)?;
         self.acts.iter().try_for_each(|(at, act)| writeln!(f, "  {at:>6} ms  {act:?}"))
     }
 }

@@ -10,11 +10,15 @@ use smoq_core::{
     wire::{Hop, SessionCode},
 };
 
-use super::plan::{CHAOS, Client, Plan, Room};
+use super::{
+    depth::Depth,
+    plan::{CHAOS, Client, Network, Plan, Room},
+};
 use crate::{
-    Broken, Bug, Connection, Invariant, NodeId, World,
+    Broken, Bug, Invariant, NodeId, World,
     actors::{Ending, Publisher, Viewer, live, path},
     invariants::{bounded, empty, honest_peer, unwatched},
+    packets::Net,
     tap::Tap,
     world::BEGINNING,
 };
@@ -38,12 +42,11 @@ pub struct Report {
 }
 
 /// A connection that is kept up.
-#[derive(Clone, Debug)]
-pub(super) struct Dialed {
+pub(super) struct Dialed<D: Depth> {
     pub(super) client: usize,
     pub(super) server: usize,
     version: Version,
-    pub(super) connection: Option<Connection>,
+    pub(super) connection: Option<D::Connection>,
     /// Whether the node at each end is still the one that had this connection.
     pub(super) knows: [bool; 2],
 }
@@ -59,12 +62,12 @@ pub(super) enum Due {
     Flows(usize, bool),
 }
 
-pub(super) struct Run<'a> {
+pub(super) struct Run<'a, D: Depth> {
     pub(super) plan: &'a Plan,
-    pub(super) world: World,
+    pub(super) world: D,
     /// Relays, publishers, viewers, and the hostile one last.
     pub(super) hosts: Vec<NodeId>,
-    pub(super) links: Vec<Dialed>,
+    pub(super) links: Vec<Dialed<D>>,
     pub(super) publishers: Vec<Publisher>,
     pub(super) viewers: Vec<Viewer>,
     pub(super) down: BTreeSet<usize>,
@@ -77,32 +80,25 @@ pub(super) struct Run<'a> {
     limits: Limits,
 }
 
-/// Carries a plan out; with a bug planted into what honest nodes say, and every event told, if wanted.
+/// Carries a plan out; with every event told, if wanted, and with a bug planted into what honest nodes
+/// say, which has no effect at the depth of packets.
 pub fn run(plan: &Plan, bug: Option<Bug>, told: bool) -> Report {
-    let mut run = Run::new(plan, bug, told);
-    let outcome = run.story();
-    if let Err(broken) = outcome {
-        run.tap().judge(Err(broken));
+    match &plan.network {
+        Network::Streams(link) => Run::<World>::new(plan, link.clone(), bug, told).report(),
+        Network::Packets(air) => Run::<Net>::new(plan, air.clone(), bug, told).report(),
     }
-    let (steps, time) = (run.world.steps(), run.world.now().since(BEGINNING));
-    let mut tap = run.world.tap.take().expect("a swarm has a tap");
-    tap.mix(&steps.to_le_bytes());
-    let outcome = tap.broken().cloned().map_or(Ok(()), Err);
-    Report { hash: tap.hash(), steps, time, outcome, log: tap.log.take().unwrap_or_default() }
 }
 
-impl<'a> Run<'a> {
-    fn new(plan: &'a Plan, bug: Option<Bug>, told: bool) -> Self {
+impl<'a, D: Depth> Run<'a, D> {
+    fn new(plan: &'a Plan, link: D::Link, bug: Option<Bug>, told: bool) -> Self {
         let clients = || plan.publishers.iter().chain(&plan.viewers).chain(&plan.hostile);
         let mut versions = clients().map(|client| client.version);
         let stamped = versions.all(Version::has_timestamps) && plan.between.has_timestamps();
-        let mut world = World::new(plan.seed);
         let mut tap = Tap::new(plan.seed, bug, stamped, told);
         tap.ledger.roomy = plan.room != Room::Starved;
-        world.tap = Some(tap);
         let mut run = Self {
             plan,
-            world,
+            world: D::new(plan.seed, link, tap),
             hosts: Vec::new(),
             links: Vec::new(),
             publishers: Vec::new(),
@@ -154,9 +150,19 @@ impl<'a> Run<'a> {
         run
     }
 
+    fn report(mut self) -> Report {
+        let outcome = self.story();
+        self.tap().judge(outcome);
+        let (steps, time) = (self.world.steps(), self.world.now().since(BEGINNING));
+        let tap = self.tap();
+        tap.mix(&steps.to_le_bytes());
+        let outcome = tap.broken().cloned().map_or(Ok(()), Err);
+        Report { hash: tap.hash(), steps, time, outcome, log: tap.log.take().unwrap_or_default() }
+    }
+
     fn host(&mut self, name: String, hostile: bool) -> usize {
         let at = self.hosts.len();
-        let node = self.world.node(self.config(at));
+        let node = self.world.add(self.config(at));
         self.tap().name(node, name, hostile);
         self.hosts.push(node);
         at
@@ -174,7 +180,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn tap(&mut self) -> &mut Tap {
-        self.world.tap.as_mut().expect("a swarm has a tap")
+        self.world.tap_mut()
     }
 
     fn at(&mut self, time: Time, due: Due) {
@@ -207,20 +213,22 @@ impl<'a> Run<'a> {
         } else if let Some(at) = self.viewer_at(host) {
             self.viewers[at].watch(&mut self.world);
         } else if self.is_hostile(host) {
-            let (node, now) = (self.hosts[host], self.world.now());
+            let node = self.hosts[host];
+            let now = self.world.time(node);
             // What it has to say before it is changed.
-            let own = self.world[node].publish(now, &path("own"));
+            let own = self.world.node(node).publish(now, &path("own"));
             own.expect("the node is new");
-            self.world[node].watch(now, &path(""));
+            self.world.node(node).watch(now, &path(""));
             for at in 0..self.plan.paths {
-                let subscribed = self.world[node].subscribe(now, &path(&name(at)), "video", live());
+                let subscribed =
+                    self.world.node(node).subscribe(now, &path(&name(at)), "video", live());
                 subscribed.expect("the name is short");
             }
         }
     }
 
     pub(super) fn dial(&mut self, link: usize) {
-        let Dialed { client, server, version, connection, .. } = self.links[link].clone();
+        let Dialed { client, server, version, connection, .. } = self.links[link];
         let up = connection.is_some_and(|connection| !self.world.is_over(connection));
         if up || self.down.contains(&client) || self.down.contains(&server) {
             return;
@@ -234,8 +242,7 @@ impl<'a> Run<'a> {
             theirs.admission = Admission::Ask;
         }
         let nodes = [client, server].map(|host| self.hosts[host]);
-        let config = self.plan.link.clone();
-        let made = self.world.connect_with(nodes[0], nodes[1], [ours, theirs], config);
+        let made = self.world.connect(nodes, [ours, theirs]);
         self.links[link].connection = Some(made);
         self.links[link].knows = [true; 2];
         self.say(|names| format!("{} dials {}", names[&nodes[0]], names[&nodes[1]]));
@@ -276,6 +283,7 @@ impl<'a> Run<'a> {
     fn heal(&mut self) {
         self.healed = true;
         self.say(|_| "everything heals".into());
+        self.world.heal();
         let hosts: Vec<_> = self.down.iter().copied().collect();
         hosts.into_iter().for_each(|host| self.restart(host));
         for link in 0..self.links.len() {
@@ -297,7 +305,7 @@ impl<'a> Run<'a> {
     /// Everybody knows what is there and gets what is new.
     fn is_alive(&mut self, since: Time) -> Result<(), Broken> {
         let there: BTreeSet<_> = self.publishers.iter().map(|one| one.path.clone()).collect();
-        let ledger = &self.world.tap.as_ref().expect("a swarm has a tap").ledger;
+        let ledger = &self.world.tap().ledger;
         for (at, viewer) in self.viewers.iter().enumerate() {
             let honest = |path: &&String| !path.starts_with("evil");
             let known: BTreeSet<_> = viewer.known.iter().filter(honest).cloned().collect();
@@ -332,7 +340,7 @@ impl<'a> Run<'a> {
     /// Nobody is served.
     fn is_unwatched(&self) -> Result<(), Broken> {
         (0..self.honest()).try_for_each(|host| {
-            let stats = self.world[self.hosts[host]].stats();
+            let stats = self.world.stats(self.hosts[host]);
             unwatched(&stats).map_err(|broken| self.at_host(host, broken))
         })
     }
@@ -346,32 +354,38 @@ impl<'a> Run<'a> {
     fn is_empty(&mut self) -> Result<(), Broken> {
         let honest = self.honest();
         for host in 0..honest {
-            let stats = self.world[self.hosts[host]].stats();
+            let stats = self.world.stats(self.hosts[host]);
             empty(&stats, stats.sessions).map_err(|broken| self.at_host(host, broken))?;
         }
         let before = self.world.steps();
         self.until(CHAOS + 92_000)?;
         let steps = self.world.steps() - before;
-        Invariant::Quiet.holds(steps <= 2, || format!("{steps} steps in a minute of quiet"))?;
+        let quiet = steps <= D::idle_steps(self.links.len());
+        Invariant::Quiet.holds(quiet, || format!("{steps} steps in a minute of quiet"))?;
         for link in 0..self.links.len() {
             // Without a connection it is not dialed again.
-            if let Some(connection) = self.links[link].connection.take() {
-                let (now, node) = (self.world.now(), self.hosts[self.links[link].client]);
+            if let Some(connection) = self.links[link].connection.take()
+                && let [Some(session), _] = self.world.sessions(connection)
+            {
+                let node = self.hosts[self.links[link].client];
+                let now = self.world.time(node);
                 // It may be over already.
-                _ = self.world[node].close(now, connection.client, SessionCode::NO_ERROR, "bye");
+                _ = self.world.node(node).close(now, session, SessionCode::NO_ERROR, "bye");
             }
         }
         self.until(CHAOS + 100_000)?;
         for host in 0..honest {
-            let stats = self.world[self.hosts[host]].stats();
+            let stats = self.world.stats(self.hosts[host]);
             empty(&stats, 0).map_err(|broken| self.at_host(host, broken))?;
+            let idle = self.world.is_idle(self.hosts[host]);
+            let outcome = Invariant::Baseline.holds(idle, || "connections are left".into());
+            outcome.map_err(|broken| self.at_host(host, broken))?;
         }
         Ok(())
     }
 
     fn at_host(&self, host: usize, broken: Broken) -> Broken {
-        let tap = self.world.tap.as_ref().expect("a swarm has a tap");
-        let what = format!("{}: {}", tap.name_of(self.hosts[host]), broken.what);
+        let what = format!("{}: {}", self.world.tap().name_of(self.hosts[host]), broken.what);
         Broken { what, ..broken }
     }
 
@@ -381,7 +395,7 @@ impl<'a> Run<'a> {
         loop {
             let next = self.due.first_key_value().map(|((time, _), _)| *time);
             let to = next.unwrap_or(until).min(until);
-            if self.world.step(to, false) {
+            if self.world.step(to) {
                 // Something may be due earlier now.
                 self.judge()?;
                 continue;
@@ -400,6 +414,12 @@ impl<'a> Run<'a> {
     }
 
     fn judge(&mut self) -> Result<(), Broken> {
+        while let Some(failed) = self.world.poll_failed() {
+            let of = |dialed: &Dialed<D>| dialed.connection == Some(failed);
+            if let Some(link) = self.links.iter().position(of) {
+                self.after(AGAIN, Due::Dial(link));
+            }
+        }
         for host in 0..self.hosts.len() {
             let node = self.hosts[host];
             let events = self.world.events(node);
@@ -414,7 +434,7 @@ impl<'a> Run<'a> {
                 self.retry_later(at);
             }
             if !self.is_hostile(host) {
-                let stats = self.world[node].stats();
+                let stats = self.world.stats(node);
                 let own = self.plan.paths + 1;
                 let sessions = self.links.len() + 2;
                 bounded(&stats, &self.limits, sessions, own)
@@ -435,18 +455,19 @@ impl<'a> Run<'a> {
             _ => return Ok(()),
         };
         let node = self.hosts[host];
-        let now = self.world.now();
+        let now = self.world.time(node);
         if let Event::Request { .. } = event {
             let grant = Grant { publish: Some(path("evil")), subscribe: Some(path("")) };
             // It may have gone meanwhile.
-            _ = self.world[node].grant(now, session, grant);
+            _ = self.world.node(node).grant(now, session, grant);
             return Ok(());
         }
         self.say(|names| format!("{}: {event:?}", names[&node]));
-        let of = |dialed: &Dialed| {
+        let of = |dialed: &Dialed<D>| {
             let Some(made) = dialed.connection else { return false };
-            dialed.knows[0] && dialed.client == host && made.client == session
-                || dialed.knows[1] && dialed.server == host && made.server == session
+            let sessions = self.world.sessions(made);
+            dialed.knows[0] && dialed.client == host && sessions[0] == Some(session)
+                || dialed.knows[1] && dialed.server == host && sessions[1] == Some(session)
         };
         let at = self.links.iter().position(of);
         let hostile = at.is_none_or(|at| self.is_hostile(self.links[at].client));

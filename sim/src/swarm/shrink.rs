@@ -44,7 +44,7 @@ pub fn shrink(plan: &Plan, bug: Option<Bug>, broken: &Broken) -> Plan {
 
 impl Plan {
     fn size(&self) -> usize {
-        self.acts.len() + self.links() + usize::from(self.link != Default::default())
+        self.acts.len() + self.links() + usize::from(self.network != self.network.plain())
     }
 
     /// Plans with one thing less each.
@@ -70,7 +70,7 @@ impl Plan {
             let clients = plan.publishers.iter_mut().chain(&mut plan.viewers);
             clients.chain(&mut plan.hostile).for_each(|one| one.relay = one.relay.min(last));
         });
-        less(self.link != Default::default(), |plan| plan.link = Default::default());
+        less(self.network != self.network.plain(), |plan| plan.network = plan.network.plain());
         smaller
     }
 }
