@@ -5,10 +5,11 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use common::*;
 use smoq_core::{
     Carrier, Config, Event, Limits, SessionConfig, Side, SubscribeOptions, Time, Version,
-    wire::{SessionCode, StreamCode, SubscribeParams, TrackInfo},
+    wire::{SessionCode, StreamCode, SubscribeParams, SubscribeResponse, TrackInfo},
 };
 use smoq_sim::{Bench, Connection, LinkConfig, Peer, Sent, Viewer, World};
 
@@ -169,6 +170,41 @@ fn a_stream_that_nobody_reads_is_reset_with_its_group() {
         let [first, others @ ..] = &groups[..] else { panic!("{version}: no groups") };
         assert_eq!(first.reset, Some(StreamCode::EVICTED), "{version}");
         assert!(others.iter().all(|group| group.fin), "{version}");
+    }
+}
+
+/// What was handed to the transport goes with the reset, so the subscriber may never hear which group it
+/// was: it is told all the same.
+#[test]
+fn a_group_that_is_reset_on_its_way_is_dropped_too() {
+    let limits = Limits { store_age: Duration::from_secs(5), ..Limits::default() };
+    for version in Version::ALL {
+        let bench = &mut Bench::new(Config { limits: limits.clone(), ..Config::default() });
+        let now = bench.now();
+        let broadcast = bench.node.publish(now, &path("cam")).unwrap();
+        let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+        let peer = bench.client(version);
+        let asked = script::subscribe(bench, peer, 0, "cam", SubscribeParams::default());
+        let before = bench.sent(peer, asked).bytes.len();
+        for second in 0..8 {
+            // The header of the first one and a few bytes more.
+            let window = if second == 0 { 10 } else { usize::MAX };
+            bench.grant(peer, |peer| peer.stream_window = window);
+            let now = bench.now();
+            let (group, _) = bench.node.create_group(now, track, None).unwrap();
+            bench.node.write_frame(now, group, 0, vec![7; 100].into()).unwrap();
+            bench.node.finish_group(now, group).unwrap();
+            bench.run();
+            bench.pass(SECOND);
+        }
+        let groups = bench.groups(peer);
+        assert_eq!(groups[0].reset, Some(StreamCode::EVICTED), "{version}");
+        assert!(!groups[0].bytes.is_empty(), "{version}");
+        let drop = SubscribeResponse::Drop { first: 0, last: 0, code: StreamCode::EVICTED.0 };
+        let mut expected = BytesMut::new();
+        drop.encode(&mut expected, version);
+        let told = &bench.sent(peer, asked).bytes[before..];
+        assert!(told.ends_with(&expected), "{version}: {told:?}");
     }
 }
 

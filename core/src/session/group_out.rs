@@ -131,10 +131,9 @@ impl Node {
             (_, Ahead::Reset(code)) => {
                 chunks.clear();
                 let (sub, sequence) = (out.sub, out.sequence);
-                if !out.header.is_empty() {
-                    // The peer cannot know from the reset which group this was.
-                    self.drop_group(sub, sequence, sequence, code);
-                }
+                // The peer cannot know from the reset which group this was: what was handed to the
+                // transport may be lost with it.
+                self.drop_group(sub, sequence, sequence, code);
                 let session = self.sessions.get_mut(session_id)?;
                 session.reset(id, code);
                 self.close_group_out(session_id, id);
