@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench_relay;
+mod bench_table;
 mod fuzz;
 mod instructions;
 mod plot;
@@ -85,7 +86,12 @@ const TASKS: &[Task] = &[
     Task {
         name: "bench-relay",
         help: "our relay beside moq-relay and the floor, under the same load (takes long)",
-        run: bench_relay::run,
+        run: bench_relay::relays,
+    },
+    Task {
+        name: "bench-runtimes",
+        help: "our relay on tokio, on smol and in a bare mio loop, under the same load",
+        run: bench_relay::runtimes,
     },
     Task { name: "soak", help: "whether a relay's memory stays flat (takes long)", run: soak::run },
     Task { name: "ci", help: "everything that CI does, in its order", run: ci },
