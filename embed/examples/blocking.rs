@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use smoq_embed_examples::{DATAGRAM, Error, Peer, Relay, Talk, peers};
+use smoq_embed_examples::{App, DATAGRAM, Error, Peer, Relay, Talk, peers};
 
 /// The socket takes 0 for no limit, so this is the shortest wait.
 const SHORTEST: Duration = Duration::from_micros(1);
@@ -30,15 +30,15 @@ pub(crate) fn run(relay: Option<Relay>) -> Result<Vec<String>, Error> {
     Ok(heard)
 }
 
-/// Runs one endpoint until its talk is over.
-fn drive(peer: Peer, mut talk: Talk) -> Result<Talk, Error> {
+/// Runs one endpoint until what it is for is over.
+pub(crate) fn drive<A: App>(peer: Peer, mut app: A) -> Result<A, Error> {
     let Peer { mut endpoint, socket } = peer;
     let (mut inbox, mut outbox) = (vec![0; DATAGRAM], Vec::new());
     loop {
         // What came in may have something to say, and what is sent may end something.
         loop {
             let now = Instant::now();
-            let mut busy = talk.act(&mut endpoint, now)?;
+            let mut busy = app.act(&mut endpoint, now)?;
             // One datagram at a time: the standard library has no segmentation offload.
             while let Some(transmit) = endpoint.poll_transmit(now, 1, &mut outbox) {
                 busy = true;
@@ -51,8 +51,8 @@ fn drive(peer: Peer, mut talk: Talk) -> Result<Talk, Error> {
                 break;
             }
         }
-        if talk.is_over(&endpoint) {
-            return Ok(talk);
+        if app.is_over(&endpoint) {
+            return Ok(app);
         }
         let now = Instant::now();
         let wait = endpoint.poll_timeout().map(|at| at.saturating_duration_since(now));

@@ -13,26 +13,26 @@ use std::{
 
 use bytes::BytesMut;
 use mio::{Events, Interest, Poll, Token, net::UdpSocket};
-use smoq_embed_examples::{DATAGRAM, Error, Peer, Relay, Talk, peers};
+use smoq_embed_examples::{App, DATAGRAM, Error, Peer, Relay, Talk, peers};
 use smoq_quic::{Endpoint, Transmit};
 
 /// An endpoint with all that its loop keeps for it.
-struct Line {
+struct Line<A> {
     endpoint: Endpoint,
     socket: UdpSocket,
-    talk: Talk,
+    app: A,
     outbox: Vec<u8>,
     /// What `outbox` holds that a full socket refused.
     held: Option<Transmit>,
 }
 
-impl Line {
-    fn new(peer: Peer, talk: Talk, poll: &Poll, token: Token) -> io::Result<Self> {
+impl<A: App> Line<A> {
+    fn new(peer: Peer, app: A, poll: &Poll, token: Token) -> io::Result<Self> {
         peer.socket.set_nonblocking(true)?;
         let mut socket = UdpSocket::from_std(peer.socket);
         let both = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut socket, token, both)?;
-        Ok(Self { endpoint: peer.endpoint, socket, talk, outbox: Vec::new(), held: None })
+        Ok(Self { endpoint: peer.endpoint, socket, app, outbox: Vec::new(), held: None })
     }
 
     /// Reads until the socket is empty.
@@ -55,7 +55,7 @@ impl Line {
         let now = Instant::now();
         self.endpoint.handle_timeout(now);
         loop {
-            let acted = self.talk.act(&mut self.endpoint, now)?;
+            let acted = self.app.act(&mut self.endpoint, now)?;
             let held = self.held.take();
             let next = held.or_else(|| self.endpoint.poll_transmit(now, 1, &mut self.outbox));
             match next {
@@ -74,24 +74,30 @@ impl Line {
     }
 
     fn is_over(&self) -> bool {
-        self.held.is_none() && self.talk.is_over(&self.endpoint)
+        self.held.is_none() && self.app.is_over(&self.endpoint)
     }
 }
 
 pub(crate) fn run(relay: Option<Relay>) -> Result<Vec<String>, Error> {
     let now = Instant::now();
-    let mut poll = Poll::new()?;
     let [mut publisher, mut viewer] = peers(relay, now)?;
     let say = Talk::publisher(&mut publisher.endpoint, now)?;
     let listen = Talk::viewer(&mut viewer.endpoint, now)?;
+    let [_, viewer] = drive([publisher, viewer], [say, listen])?;
+    Ok(viewer.into_heard())
+}
+
+/// Runs two endpoints until what they are for is over.
+pub(crate) fn drive<A: App>(peers: [Peer; 2], apps: [A; 2]) -> Result<[A; 2], Error> {
+    let mut poll = Poll::new()?;
+    let ([one, other], [say, listen]) = (peers, apps);
     let mut lines =
-        [Line::new(publisher, say, &poll, Token(0))?, Line::new(viewer, listen, &poll, Token(1))?];
+        [Line::new(one, say, &poll, Token(0))?, Line::new(other, listen, &poll, Token(1))?];
     let (mut events, mut inbox) = (Events::with_capacity(16), vec![0; DATAGRAM]);
     loop {
         lines.iter_mut().try_for_each(Line::work)?;
         if lines.iter().all(Line::is_over) {
-            let [_, viewer] = lines;
-            return Ok(viewer.talk.into_heard());
+            return Ok(lines.map(|line| line.app));
         }
         let next = lines.iter().filter_map(|line| line.endpoint.poll_timeout()).min();
         let wait = next.map(|at| at.saturating_duration_since(Instant::now()));

@@ -1,5 +1,6 @@
 //! What the examples share, so that each of them is its loop and little else: where they connect
-//! ([`peers`]), and what they say ([`Talk`]).
+//! ([`peers`]), and what they say
+//! ([`Talk`]).
 //!
 //! An example takes the two words that `smoq relay` prints, and then speaks through that relay; without
 //! them its two ends speak to each other. The page `docs/drive-it-yourself.md` needs nothing of this.
@@ -8,8 +9,8 @@
 mod peers;
 mod talk;
 
-pub use peers::{Peer, Relay, peers};
-pub use talk::Talk;
+pub use peers::{Peer, Relay, pair, peers, server};
+pub use talk::{App, Talk};
 
 /// What ends an example early.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -1,7 +1,7 @@
 //! Two endpoints that reach each other.
 
 use std::{
-    env,
+    env, fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
@@ -40,6 +40,14 @@ impl Relay {
     }
 }
 
+/// The two words.
+impl fmt::Display for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "moqt://{} ", self.address)?;
+        self.fingerprint.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// An endpoint and the socket it speaks through, which blocks.
 pub struct Peer {
     /// The machine.
@@ -53,27 +61,48 @@ pub struct Peer {
 /// # Errors
 /// If there is no socket for them.
 pub fn peers(relay: Option<Relay>, now: Instant) -> Result<[Peer; 2], Error> {
-    if let Some(relay) = relay {
-        return Ok([client(relay, now)?, client(relay, now)?]);
+    match relay {
+        Some(relay) => Ok([client(relay, config(), now)?, client(relay, config(), now)?]),
+        None => pair(now, |_| {}),
     }
+}
+
+/// How connections are accepted by a server at 127.0.0.1 that is open to everybody, and the SHA-256 of its
+/// certificate, which is a new one.
+///
+/// # Errors
+/// If there is no randomness for a key.
+pub fn server() -> Result<(ServerConfig, [u8; 32]), Error> {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
     let certificate = made.cert.der().clone();
     let fingerprint = fingerprint(&certificate);
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let server = Some(ServerConfig::new(ServerTls::new(vec![certificate], key)?));
-    let endpoint = Endpoint::new(EndpointConfig { server, ..config() }, now);
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = socket.local_addr()?;
-    Ok([Peer { endpoint, socket }, client(Relay { address, fingerprint }, now)?])
+    Ok((ServerConfig::new(ServerTls::new(vec![certificate], key)?), fingerprint))
 }
 
-fn client(relay: Relay, now: Instant) -> Result<Peer, Error> {
+/// A server and its client. `change` may have each of them made in another way.
+///
+/// # Errors
+/// If there is no socket for them.
+pub fn pair(now: Instant, change: impl Fn(&mut EndpointConfig)) -> Result<[Peer; 2], Error> {
+    let (accept, fingerprint) = server()?;
+    let server = Some(accept);
+    let mut configs = [EndpointConfig { server, ..config() }, config()];
+    configs.iter_mut().for_each(change);
+    let [accepts, dials] = configs;
+    let endpoint = Endpoint::new(accepts, now);
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = socket.local_addr()?;
+    Ok([Peer { endpoint, socket }, client(Relay { address, fingerprint }, dials, now)?])
+}
+
+fn client(relay: Relay, config: EndpointConfig, now: Instant) -> Result<Peer, Error> {
     let local = match relay.address.ip() {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
     };
     let socket = UdpSocket::bind((local, 0))?;
-    let mut endpoint = Endpoint::new(config(), now);
+    let mut endpoint = Endpoint::new(config, now);
     let tls = ClientTls::new(Trust::Fingerprints(vec![relay.fingerprint]))?;
     let target = Target::new(vec![relay.address], relay.address.ip().to_string(), "");
     endpoint.connect(now, target, &tls)?;

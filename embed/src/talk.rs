@@ -15,6 +15,18 @@ const BROADCAST: &str = "clock";
 const TRACK: &str = "ticks";
 const TICKS: u64 = 5;
 
+/// What an endpoint is driven for.
+pub trait App {
+    /// Does what the endpoint's events ask for, and closes it at the end. Says whether there were any.
+    ///
+    /// # Errors
+    /// If the connection or what it is for fails.
+    fn act(&mut self, endpoint: &mut Endpoint, now: Instant) -> Result<bool, Error>;
+
+    /// Whether everything was done and the other end was told goodbye.
+    fn is_over(&self, endpoint: &Endpoint) -> bool;
+}
+
 /// One end of the conversation.
 pub struct Talk {
     role: Role,
@@ -25,6 +37,35 @@ pub struct Talk {
 enum Role {
     Publisher { track: Id<Track>, said: bool },
     Viewer { frames: Option<Frames>, heard: Vec<String> },
+}
+
+impl App for Talk {
+    fn act(&mut self, endpoint: &mut Endpoint, now: Instant) -> Result<bool, Error> {
+        let mut acted = false;
+        while let Some(event) = endpoint.poll_event() {
+            acted = true;
+            match event {
+                Event::ConnectFailed { error, .. } => return Err(error.into()),
+                Event::Core(Core::Closed { closed, .. })
+                    if closed.code != SessionCode::NO_ERROR =>
+                {
+                    return Err(format!("the session was closed: {}", closed.reason).into());
+                }
+                Event::Core(event) if !self.done => {
+                    self.hear(endpoint, now, &event)?;
+                    if self.done {
+                        endpoint.close_all(now, SessionCode::NO_ERROR, "done");
+                    }
+                }
+                Event::Connected { .. } | Event::Core(_) | Event::Link(_) => {}
+            }
+        }
+        Ok(acted)
+    }
+
+    fn is_over(&self, endpoint: &Endpoint) -> bool {
+        self.done && endpoint.is_idle()
+    }
 }
 
 impl Talk {
@@ -49,33 +90,6 @@ impl Talk {
         let time = endpoint.time(now);
         endpoint.node_mut().watch(time, &Path::new(BROADCAST)?);
         Ok(Self { role: Role::Viewer { frames: None, heard: Vec::new() }, done: false })
-    }
-
-    /// Does what the endpoint's events ask for, and closes it at the end. Says whether there were any.
-    ///
-    /// # Errors
-    /// If the connection or the subscription fails.
-    pub fn act(&mut self, endpoint: &mut Endpoint, now: Instant) -> Result<bool, Error> {
-        let mut acted = false;
-        while let Some(event) = endpoint.poll_event() {
-            acted = true;
-            match event {
-                Event::ConnectFailed { error, .. } => return Err(error.into()),
-                Event::Core(Core::Closed { closed, .. })
-                    if closed.code != SessionCode::NO_ERROR =>
-                {
-                    return Err(format!("the session was closed: {}", closed.reason).into());
-                }
-                Event::Core(event) if !self.done => {
-                    self.hear(endpoint, now, &event)?;
-                    if self.done {
-                        endpoint.close_all(now, SessionCode::NO_ERROR, "done");
-                    }
-                }
-                Event::Connected { .. } | Event::Core(_) | Event::Link(_) => {}
-            }
-        }
-        Ok(acted)
     }
 
     fn hear(&mut self, endpoint: &mut Endpoint, now: Instant, event: &Core) -> Result<(), Error> {
@@ -126,11 +140,6 @@ impl Talk {
             _ => {}
         }
         Ok(())
-    }
-
-    /// Whether everything was said and the other end was told goodbye.
-    pub fn is_over(&self, endpoint: &Endpoint) -> bool {
-        self.done && endpoint.is_idle()
     }
 
     /// What a viewer has heard.

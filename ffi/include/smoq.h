@@ -69,6 +69,9 @@ typedef enum SmoqEventKind {
   SMOQ_EVENT_KIND_WANTED,
   // Nobody does any more.
   SMOQ_EVENT_KIND_UNWANTED,
+  // The server is about to go: `text` is the URI where it says to connect to, empty for the same place.
+  // It says so without proof. What runs goes on; what is asked from now on fails.
+  SMOQ_EVENT_KIND_GOAWAY,
 } SmoqEventKind;
 
 // A client: one connection to one server. Made by `smoq_client_new`.

@@ -149,8 +149,8 @@ pub unsafe extern "C" fn smoq_poll_transmit(
             return Err(Error::Buffer(capacity));
         }
         let Some(datagram) = client.poll_transmit(now)? else { return Ok(SmoqStatus::Nothing) };
-        // SAFETY: the buffer has room for the largest datagram, as was checked.
-        unsafe { copy_to(buffer, datagram) };
+        // SAFETY: as the caller promises.
+        unsafe { copy_to(buffer, capacity, datagram) };
         size.put(datagram.len());
         Ok(SmoqStatus::Ok)
     };

@@ -100,11 +100,37 @@ impl<T> Out<T> {
     }
 }
 
-/// Copies `data` to where a buffer begins.
+/// Copies `data` to where a buffer of `capacity` bytes begins.
+///
+/// # Panics
+/// If the buffer is too small for it, whatever the reason: what comes from the network never decides
+/// how much is written.
 ///
 /// # Safety
-/// The buffer has at least as many bytes.
-pub(crate) unsafe fn copy_to(buffer: Out<u8>, data: &[u8]) {
-    // SAFETY: large enough as the caller promises; and it cannot overlap with what only we know of.
+/// The buffer has `capacity` bytes.
+pub(crate) unsafe fn copy_to(buffer: Out<u8>, capacity: usize, data: &[u8]) {
+    assert!(data.len() <= capacity, "{} bytes for a buffer of {capacity}", data.len());
+    // SAFETY: large enough, as was checked; and it cannot overlap with what only we know of.
     unsafe { buffer.0.copy_from_nonoverlapping(data.as_ptr(), data.len()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_beyond_a_buffer() {
+        let mut place = *b"......";
+        let pointer = place.as_mut_ptr();
+        let copy = |data: &[u8]| {
+            guard(|| {
+                // SAFETY: two bytes fewer than there are.
+                unsafe { copy_to(out(pointer, "place")?, 4, data) };
+                Ok(SmoqStatus::Ok)
+            })
+        };
+        assert_eq!(copy(b"four"), SmoqStatus::Ok);
+        assert_eq!(copy(b"five!"), SmoqStatus::Panicked);
+        assert_eq!(&place, b"four..");
+    }
 }

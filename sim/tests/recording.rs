@@ -224,6 +224,35 @@ fn the_story_is_told_by_name() {
 }
 
 #[test]
+fn who_is_about_to_go_is_told() {
+    let mut world = World::recorded(7);
+    let nodes = [relay_config(100), Config::default()].map(|config| world.node(config));
+    let [relay, client] = nodes;
+    let connection = world.connect(client, relay, Version::Lite06, "");
+    world.run_until_idle();
+    let now = world.now();
+    world[relay].goaway(now, connection.server, "moqt://b").unwrap();
+    world.run_until_idle();
+    let now = world.now();
+    world[client].handle_paused(now, connection.client);
+    world[client].handle_resumed(now, connection.client);
+    let story = |node| {
+        let mut timeline = Timeline::new(false);
+        let (steps, _) = replayed(&recording(&world, node));
+        assert_eq!(first_other(&steps), None);
+        steps.iter().flat_map(|step| timeline.note(step)).collect::<Vec<_>>().join("\n")
+    };
+    let stories = nodes.map(story);
+    for (story, way) in stories.iter().zip(["->", "<-"]) {
+        let text = format!("{way} is about to go: connect to \"moqt://b\" anew");
+        assert_eq!(story.matches(&text).count(), 1, "{text} is not in\n{story}");
+        assert!(!story.contains("opens a stream"), "{story}");
+    }
+    assert!(stories[1].contains("-- is not read for now\n"), "{}", stories[1]);
+    assert!(stories[1].ends_with("-- is read again"), "{}", stories[1]);
+}
+
+#[test]
 fn what_is_no_recording_is_refused() {
     let open = |bytes: &[u8]| Replay::new(Bytes::copy_from_slice(bytes)).err();
     let good = Recorder::recording(Config::default(), u64::MAX).recorded().to_vec();

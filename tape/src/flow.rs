@@ -10,8 +10,8 @@ use alloc::{
 use smoq_core::{
     Path, StreamId, Version,
     wire::{
-        Announce, AnnounceOk, AnnounceRequest, BidiType, DecodeError, GroupHeader, Message, Setup,
-        Subscribe, SubscribeParams, SubscribeResponse, Track, TrackInfo, UniType, varint,
+        Announce, AnnounceOk, AnnounceRequest, BidiType, DecodeError, Goaway, GroupHeader, Message,
+        Setup, Subscribe, SubscribeParams, SubscribeResponse, Track, TrackInfo, UniType, varint,
     },
 };
 
@@ -47,6 +47,7 @@ enum Topic {
     },
     Subscribe(String),
     Track(String),
+    Goaway,
     /// One of no interest, or one that cannot be understood.
     Other,
 }
@@ -75,6 +76,7 @@ impl Flow {
             Topic::Announce { prefix, .. } => format!("announcements below {:?}", prefix.as_str()),
             Topic::Subscribe(name) => format!("subscription to {name}"),
             Topic::Track(name) => format!("question about {name}"),
+            Topic::Goaway => "request to go away".to_string(),
         }
     }
 
@@ -182,7 +184,8 @@ impl Flow {
                 })
             }
             (Topic::New | Topic::Setup | Topic::Group(_) | Topic::Other, _)
-            | (Topic::Announce { .. } | Topic::Track(_), true) => None,
+            | (Topic::Announce { .. } | Topic::Track(_), true)
+            | (Topic::Goaway, _) => None,
         })
     }
 
@@ -245,7 +248,14 @@ impl Flow {
                     let text = format!("asks about {name}");
                     (Topic::Track(name), Some(text), used)
                 }
-                Some(BidiType::Fetch | BidiType::Probe | BidiType::Goaway) | None => {
+                Some(BidiType::Goaway) => {
+                    let Some((Goaway { uri }, used)) = Goaway::take(rest, LIMIT, version)? else {
+                        return Ok(None);
+                    };
+                    let place = if uri.is_empty() { "here".into() } else { format!("to {uri:?}") };
+                    (Topic::Goaway, Some(format!("is about to go: connect {place} anew")), used)
+                }
+                Some(BidiType::Fetch | BidiType::Probe) | None => {
                     (Topic::Other, Some(format!("opens a stream of type {kind}")), 0)
                 }
             }
@@ -254,10 +264,17 @@ impl Flow {
         Ok(Some((text, used)))
     }
 
-    /// What the end of a direction says.
-    pub(crate) fn fin(&mut self, by_us: bool) -> Option<String> {
+    /// Nothing more comes from us or the peer. Says which end of the stream that is, 0 if the one that has
+    /// opened it.
+    pub(crate) fn end(&mut self, by_us: bool) -> usize {
         let side = usize::from(by_us != self.ours);
         self.ended[side] = true;
+        side
+    }
+
+    /// What the end of a direction says.
+    pub(crate) fn fin(&mut self, by_us: bool) -> Option<String> {
+        let side = self.end(by_us);
         match (&self.topic, side) {
             (Topic::Subscribe(name), 0) => Some(format!("wants no more of {name}")),
             (Topic::Subscribe(name), _) => Some(format!("{name} is complete")),
@@ -265,7 +282,7 @@ impl Flow {
             (Topic::Announce { prefix, .. }, _) => {
                 Some(format!("no more about what is below {:?}", prefix.as_str()))
             }
-            (Topic::New | Topic::Setup | Topic::Track(_) | Topic::Other, _) => None,
+            (Topic::New | Topic::Setup | Topic::Track(_) | Topic::Goaway | Topic::Other, _) => None,
         }
     }
 }

@@ -10,6 +10,7 @@ use core::mem;
 
 use smoq_core::{
     Carrier, ClosedBy, Event, Id, Session, SessionConfig, Side, StreamId, Time, Version,
+    wire::StreamCode,
 };
 
 use crate::{
@@ -65,13 +66,16 @@ impl Timeline {
                 self.data(time, *session, *stream, Way::In, data, *fin);
             }
             Input::HandleReset { session, stream, code, .. } => {
-                self.end(time, *session, *stream, Way::In, format!("reset with {code}"));
+                self.reset(time, *session, *stream, Way::In, *code);
             }
             Input::HandleStopped { session, stream, code, .. } => {
-                self.end(time, *session, *stream, Way::In, format!("refused with {code}"));
+                self.cut(time, *session, *stream, Way::In, &format!("refused with {code}"));
             }
-            Input::Goaway { session, uri, .. } => {
-                self.tell(time, *session, Some(Way::Out), &format!("goes away, to {uri:?}"));
+            Input::HandlePaused { session, .. } => {
+                self.tell(time, *session, None, "is not read for now");
+            }
+            Input::HandleResumed { session, .. } => {
+                self.tell(time, *session, None, "is read again");
             }
             Input::Pump { session, .. } => {
                 for said in &step.said {
@@ -131,10 +135,11 @@ impl Timeline {
                 self.tell(time, *session, None, &text);
                 self.sessions.remove(session);
             }
-            Event::Goaway { session, uri } => {
-                self.tell(time, *session, Some(Way::In), &format!("goes away, to {uri:?}"));
-            }
-            Event::Announced { .. } | Event::Readable { .. } | Event::Demand { .. } => {}
+            // What a peer asks for is told as it comes.
+            Event::Announced { .. }
+            | Event::Readable { .. }
+            | Event::Demand { .. }
+            | Event::Goaway { .. } => {}
         }
     }
 
@@ -143,10 +148,10 @@ impl Timeline {
             Said::Data(stream, data) => self.data(time, session, *stream, Way::Out, data, false),
             Said::Finished(stream) => self.data(time, session, *stream, Way::Out, &[], true),
             Said::Reset(stream, code) => {
-                self.end(time, session, *stream, Way::Out, format!("reset with {code}"));
+                self.reset(time, session, *stream, Way::Out, *code);
             }
             Said::Stopped(stream, code) => {
-                self.end(time, session, *stream, Way::Out, format!("refused with {code}"));
+                self.cut(time, session, *stream, Way::Out, &format!("refused with {code}"));
             }
             Said::Opened(stream, _) => {
                 if let Some(talk) = self.sessions.get_mut(&session) {
@@ -183,10 +188,27 @@ impl Timeline {
         }
     }
 
-    fn end(&mut self, time: Time, session: Id<Session>, stream: StreamId, way: Way, how: String) {
+    fn cut(&mut self, time: Time, session: Id<Session>, stream: StreamId, way: Way, how: &str) {
         let flow = self.sessions.get(&session).and_then(|talk| talk.streams.get(&stream));
         let Some(flow) = flow.filter(|flow| self.groups || !flow.is_group()) else { return };
         let text = format!("{}: {how}", flow.topic());
         self.tell(time, session, Some(way), &text);
+    }
+
+    fn reset(
+        &mut self,
+        time: Time,
+        session: Id<Session>,
+        stream: StreamId,
+        way: Way,
+        code: StreamCode,
+    ) {
+        self.cut(time, session, stream, way, &format!("reset with {code}"));
+        let Some(talk) = self.sessions.get_mut(&session) else { return };
+        let Some(flow) = talk.streams.get_mut(&stream) else { return };
+        flow.end(way == Way::Out);
+        if flow.is_over() {
+            talk.streams.remove(&stream);
+        }
     }
 }

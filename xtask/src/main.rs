@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench_relay;
+mod bench_table;
 mod coverage;
 mod fuzz;
 mod instructions;
@@ -100,7 +101,12 @@ const TASKS: &[Task] = &[
     Task {
         name: "bench-relay",
         help: "our relay beside moq-relay and the floor, under the same load (takes long)",
-        run: bench_relay::run,
+        run: bench_relay::relays,
+    },
+    Task {
+        name: "bench-runtimes",
+        help: "our relay on tokio, on smol and in a bare mio loop, under the same load",
+        run: bench_relay::runtimes,
     },
     Task {
         name: "bench-signal",

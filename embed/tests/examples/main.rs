@@ -2,20 +2,27 @@
 //!
 //! An example is a program of its own, whose `main` nobody calls here.
 
+mod same_bytes;
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "../examples/blocking.rs"]
+#[path = "../../examples/blocking.rs"]
 #[allow(dead_code)]
 mod blocking;
-#[path = "../examples/game_loop.rs"]
+#[path = "../../examples/game_loop.rs"]
 #[allow(dead_code)]
 mod game_loop;
-#[path = "../examples/in_memory.rs"]
+#[path = "../../examples/in_memory.rs"]
 #[allow(dead_code)]
 mod in_memory;
-#[path = "../examples/mio.rs"]
+#[path = "../../examples/mio.rs"]
 #[allow(dead_code)]
 mod mio_loop;
+#[path = "../../examples/relay.rs"]
+#[allow(dead_code)]
+mod relay;
+
+use std::{net::Ipv4Addr, sync::mpsc::sync_channel, thread};
 
 use smoq_embed_examples::{Error, Relay};
 use smoq_quic::parse_fingerprint;
@@ -44,6 +51,16 @@ fn a_thread_blocks() {
 #[test]
 fn mio_polls() {
     assert_eq!(both_ways(mio_loop::run), [TICKS, TICKS]);
+}
+
+#[test]
+fn a_relay_is_a_mio_loop() {
+    let (sender, started) = sync_channel(1);
+    thread::spawn(move || {
+        relay::run((Ipv4Addr::LOCALHOST, 0).into(), |relay| sender.send(relay).unwrap())
+    });
+    let relay = in_time(move || started.recv().unwrap());
+    assert_eq!(in_time(move || mio_loop::run(Some(relay))).unwrap(), TICKS);
 }
 
 #[test]
