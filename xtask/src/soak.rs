@@ -40,8 +40,10 @@ pub(crate) fn run() -> Outcome {
 /// The same load again and again on one relay.
 #[expect(clippy::disallowed_methods, reason = "a relay does not tell when it has forgotten")]
 fn soak(load: &str) -> Outcome {
-    let relay =
-        format!("{} --log warn relay --listen 127.0.0.1:{PORT} --shards 1", release("smoq"));
+    let relay = format!(
+        "{} --log warn relay --listen 127.0.0.1:{PORT} --shards 1 --store 32",
+        release("smoq")
+    );
     let (program, args) = relay.split_once(' ').unwrap_or((&relay, ""));
     let server = Server::start(command(program, args))?;
     let mut memory = Vec::new();
