@@ -2,7 +2,7 @@
 
 use smoq_core::Version;
 
-use crate::kind::Kind;
+use moq_oracle::Kind;
 
 /// splitmix64: small, and the same everywhere.
 pub(crate) struct Random(u64);
