@@ -18,7 +18,7 @@ use crate::{
     channels::{Channels, Entry, MOST_CHANNELS, MOST_LABEL, check_length, check_message},
     clock::Clock,
     media::{Frame, Kind, Media},
-    output::{Channel, ChannelId, End, Event, Message, SendError, State, Stats},
+    output::{Channel, ChannelId, End, Event, Loss, Message, SendError, State, Stats},
 };
 
 /// Places for media and channels in a description. Each may take memory.
@@ -27,6 +27,8 @@ const MOST_PLACES: usize = 8;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a direct way is looked for, at the beginning and after it is lost, before the hub takes over.
 const DIRECT_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a peer may be away from the hub: it may only have to connect anew.
+const ABSENCE: Duration = Duration::from_secs(30);
 /// How often str0m counts what it has sent.
 const STATS_PAUSE: Duration = Duration::from_secs(1);
 /// Candidates of the peer that are looked at.
@@ -55,6 +57,10 @@ pub(crate) struct Call {
     state: State,
     /// When the state is not waited for any more.
     deadline: Option<Time>,
+    /// Until when the peer, which has left the hub, may come back. Without meaning while there is a direct way.
+    absent: Option<Time>,
+    /// When this side has said something last.
+    spoken: Option<Time>,
     rtc_due: Option<Time>,
     channels: Channels,
     media: Media,
@@ -99,6 +105,8 @@ impl Call {
             fingerprints: Vec::new(),
             state: State::Connecting,
             deadline: None,
+            absent: None,
+            spoken: None,
             rtc_due: None,
             channels: Channels::default(),
             media: Media::new(kinds),
@@ -230,21 +238,46 @@ impl Call {
         if self.rtc_due.is_some_and(|due| due <= self.now) {
             self.feed(Input::Timeout(self.clock.instant(self.now)));
         }
-        if self.deadline.is_none_or(|deadline| deadline > self.now) {
-            return;
-        }
-        match self.state {
-            State::Calling => self.finish(End::NoAnswer),
-            State::Connecting | State::Direct => {
-                self.enter(State::Hub, None);
-                self.send_waiting();
+        if self.deadline.is_some_and(|deadline| deadline <= self.now) {
+            match self.state {
+                State::Calling => self.finish(End::NoAnswer),
+                State::Connecting | State::Direct => self.fall_back(),
+                State::Hub => self.deadline = None,
             }
-            State::Hub => self.deadline = None,
+        }
+        if self.missed().is_some_and(|until| until <= self.now) {
+            self.finish(End::Gone);
         }
     }
 
+    /// There is no direct way: the hub takes over.
+    fn fall_back(&mut self) {
+        let bytes = self.buffered();
+        self.enter(State::Hub, None);
+        self.lose(bytes, Loss::Way);
+        // To a peer that is not at the hub there is no way at all.
+        if self.missed().is_none_or(|until| until > self.now) {
+            self.send_waiting();
+        }
+    }
+
+    /// The peer has left the hub, or the hub does not know it. It may come back.
+    pub(crate) fn handle_absence(&mut self) {
+        self.absent.get_or_insert(self.now.after(ABSENCE));
+    }
+
+    /// The peer is at the hub.
+    pub(crate) fn handle_presence(&mut self) {
+        self.absent = None;
+    }
+
+    /// When the call ends if the peer does not come back.
+    fn missed(&self) -> Option<Time> {
+        self.absent.filter(|_| self.state != State::Direct)
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        [self.rtc_due, self.deadline].into_iter().flatten().min()
+        [self.rtc_due, self.deadline, self.missed()].into_iter().flatten().min()
     }
 
     /// What is to be done, in order.
@@ -261,10 +294,9 @@ impl Call {
         self.state
     }
 
-    /// Whether it may make room for another one: without a direct way, and nobody has said anything.
-    pub(crate) fn is_idle(&self) -> bool {
-        let said = self.stats.messages_sent + self.stats.messages_received;
-        self.state == State::Hub && said == 0 && !self.channels.has_waiting()
+    /// When this side has said something last. What the peer says does not count: it may be anybody.
+    pub(crate) fn spoken(&self) -> Option<Time> {
+        self.spoken
     }
 
     /// Opens a channel; at once, or when the session is there.
@@ -287,6 +319,7 @@ impl Call {
             self.rtc.direct_api().close_data_channel(sctp);
             self.run();
         }
+        self.handle_closed(&entry);
         Ok(())
     }
 
@@ -296,6 +329,7 @@ impl Call {
             return Err(SendError::NoChannel);
         }
         self.channels.wait(label, message)?;
+        self.spoken = Some(self.now);
         self.send_waiting();
         Ok(())
     }
@@ -310,7 +344,11 @@ impl Call {
             None => return Err(SendError::NoChannel),
         };
         entry.blocked = !taken;
+        if taken {
+            entry.written += message.bytes().len();
+        }
         self.stats.messages_sent += u64::from(taken);
+        self.spoken = Some(self.now);
         self.run();
         Ok(taken)
     }
@@ -328,9 +366,9 @@ impl Call {
         self.run();
     }
 
-    /// Whether the other side takes a kind of frames.
+    /// Whether the other side takes a kind of frames, and there is a way for them or may soon be one.
     pub(crate) fn takes(&self, kind: Kind) -> bool {
-        self.media.mid(kind).is_some()
+        self.state != State::Hub && self.media.mid(kind).is_some()
     }
 
     /// A message of the peer came through the hub.
@@ -352,11 +390,33 @@ impl Call {
 
     /// Whether messages wait, or the other side has not acknowledged some.
     pub(crate) fn has_unsent(&mut self) -> bool {
+        self.buffered() > 0 || self.channels.has_waiting()
+    }
+
+    /// Bytes that the other side has not acknowledged. With the direct way they are gone.
+    fn buffered(&mut self) -> usize {
+        if self.state == State::Hub {
+            return 0;
+        }
         let rtc = &mut self.rtc;
-        let open = self.channels.entries.iter().filter_map(|entry| entry.sctp);
-        let mut unsent =
-            open.filter_map(|sctp| rtc.channel(sctp).map(|mut it| it.buffered_amount()));
-        self.state != State::Hub && unsent.any(|bytes| bytes > 0) || self.channels.has_waiting()
+        let buffered =
+            |entry: &Entry| Some(rtc.channel(entry.sctp?)?.buffered_amount().min(entry.written));
+        self.channels.entries.iter().filter_map(buffered).sum()
+    }
+
+    /// Tells of bytes that may never arrive.
+    fn lose(&mut self, bytes: usize, loss: Loss) {
+        if bytes > 0 {
+            self.todo.push(Do::Event(Event::Lost { peer: self.peer.clone(), bytes, loss }));
+        }
+    }
+
+    /// A channel is closed. What waits for it has no way if it was the last one of its label.
+    fn handle_closed(&mut self, entry: &Entry) {
+        if self.state != State::Hub && entry.protocol.is_empty() {
+            let bytes = self.channels.forget_closed(&entry.label);
+            self.lose(bytes, Loss::Closed);
+        }
     }
 
     /// Says goodbye as far as there is a way to. Nothing but [`Self::take_todo`] may follow.
@@ -410,14 +470,19 @@ impl Call {
         let mut full = Vec::new();
         while let Some((sctp, place)) = self.channels.ready(&full) {
             let Some(message) = self.channels.waiting(place) else { break };
-            let taken =
-                self.rtc.channel(sctp).is_some_and(|mut it| say(&mut it, message).unwrap_or(false));
-            if taken {
-                self.channels.forget(place);
-                self.stats.messages_sent += 1;
-                self.drain();
-            } else {
-                full.push(sctp);
+            let bytes = message.bytes().len();
+            match self.rtc.channel(sctp).map(|mut it| say(&mut it, message)) {
+                Some(Ok(true)) => {
+                    self.channels.forget(place);
+                    self.channels.count_written(sctp, bytes);
+                    self.stats.messages_sent += 1;
+                    self.drain();
+                }
+                Some(Ok(false)) | None => full.push(sctp),
+                Some(Err(_)) => {
+                    self.channels.forget(place);
+                    self.lose(bytes, Loss::Refused);
+                }
             }
         }
     }
@@ -463,6 +528,7 @@ impl Call {
             RtcEvent::ChannelClose(sctp) => {
                 let Some(id) = self.channels.by_sctp(sctp).map(|entry| entry.id) else { return };
                 let Some(entry) = self.channels.remove(id) else { return };
+                self.handle_closed(&entry);
                 let Entry { label, protocol, .. } = entry;
                 let peer = self.peer.clone();
                 self.todo.push(Do::Event(Event::Closed { peer, channel: id, label, protocol }));
@@ -533,7 +599,7 @@ impl Call {
         let id = ChannelId(self.next_channel);
         self.next_channel += 1;
         let (label, protocol) = (label.into(), protocol.into());
-        Entry { id, sctp, label, protocol, open: false, blocked: false }
+        Entry { id, sctp, label, protocol, open: false, blocked: false, written: 0 }
     }
 
     fn agreed(&mut self, remote: &Description) {
@@ -549,21 +615,31 @@ impl Call {
 
     fn enter(&mut self, state: State, patience: Option<Duration>) {
         self.deadline = patience.map(|patience| self.now.after(patience));
+        let is_back = self.state == State::Hub && state == State::Direct;
         self.state = state;
         self.todo.push(Do::Event(Event::State { peer: self.peer.clone(), state }));
+        for kind in Kind::ALL.into_iter().filter(|&kind| is_back && self.media.mid(kind).is_some())
+        {
+            self.todo.push(Do::Event(Event::Media { peer: self.peer.clone(), kind }));
+        }
     }
 
     /// str0m cannot go on. It gives up when it has found no way for a while; the hub carries messages still.
     fn broken(&mut self, error: &RtcError) {
-        self.rtc.disconnect();
-        self.rtc_due = None;
         if self.state != State::Hub {
             self.finish(End::Broken(error.to_string()));
         }
+        self.rtc.disconnect();
+        self.rtc_due = None;
     }
 
-    fn finish(&mut self, end: End) {
-        self.end.get_or_insert(end);
+    /// It is over. Tells of what was sent in vain.
+    pub(crate) fn finish(&mut self, end: End) {
+        if self.end.is_none() {
+            let bytes = self.buffered() + self.channels.waiting_bytes();
+            self.lose(bytes, Loss::Ended);
+            self.end = Some(end);
+        }
     }
 }
 

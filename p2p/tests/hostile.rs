@@ -142,6 +142,9 @@ fn who_calls_in_many_names_and_never_comes_keeps_nobody_out() {
     for i in 0..40 {
         let eve = world.stranger(&format!("eve{i}"));
         world.say(&eve, "ann", offer(OFFER.clone()));
+        // What it says makes it no friend.
+        let bytes = Some(b"hello".to_vec());
+        world.say(&eve, "ann", Payload::Data { label: CHAT.into(), bytes });
         world.pass(Duration::from_secs(1));
     }
     assert_eq!(world.nodes[0].peer.calls().count(), 32);

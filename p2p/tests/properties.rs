@@ -1,4 +1,5 @@
-//! Whatever the network does, what is said arrives once and in order, or through the hub.
+//! Whatever the network does, what is said arrives once and in order, directly or through the hub. What does not
+//! was on a direct way that was lost, and that is told.
 
 mod common;
 

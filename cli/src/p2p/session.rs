@@ -409,6 +409,7 @@ impl Session {
             Event::State { .. }
             | Event::Opened { .. }
             | Event::Closed { .. }
+            | Event::Lost { .. }
             | Event::Message { .. } => {}
         }
         if let Some(text) = show::event(&event) {

@@ -15,6 +15,9 @@ pub(super) fn event(event: &Event) -> Option<String> {
         }
         Event::Opened { peer, label, .. } => format!("{peer}: channel {label} is open"),
         Event::Closed { peer, label, .. } => format!("{peer}: channel {label} is closed"),
+        Event::Lost { peer, bytes, loss } => {
+            format!("{peer}: {bytes} bytes may not have arrived: {loss}")
+        }
         Event::Media { peer, kind } => format!("{peer}: takes {}", self::kind(*kind)),
         Event::Message { peer, channel, label, message, protocol: _ } => {
             let way = if channel.is_some() { "" } else { ", through the hub" };
