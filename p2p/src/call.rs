@@ -169,7 +169,10 @@ impl Call {
     pub(crate) fn handle_offer(&mut self, offer: &Description) {
         let fresh = self.fingerprints.is_empty();
         let accepted = read::<SdpOffer>(offer)
-            .filter(|sdp| sdp.to_sdp_string().matches("\nm=").count() <= MOST_PLACES)
+            .filter(|sdp| {
+                let text = sdp.to_sdp_string();
+                text.matches("\nm=").count() <= MOST_PLACES && self.count_candidates(&text)
+            })
             .and_then(|sdp| self.rtc.sdp_api().accept_offer(sdp).ok());
         let Some(answer) = accepted else { return self.finish(End::BadDescription) };
         self.describe(SdpType::Answer, serde_json::to_string(&answer));
@@ -182,8 +185,9 @@ impl Call {
     /// The peer answers.
     pub(crate) fn handle_answer(&mut self, answer: &Description) {
         let Some(pending) = self.pending.take() else { return };
-        let accepted =
-            read::<SdpAnswer>(answer).map(|sdp| self.rtc.sdp_api().accept_answer(pending, sdp));
+        let accepted = read::<SdpAnswer>(answer)
+            .filter(|sdp| self.count_candidates(&sdp.to_sdp_string()))
+            .map(|sdp| self.rtc.sdp_api().accept_answer(pending, sdp));
         match accepted {
             Some(Ok(())) => {
                 self.agreed(answer);
@@ -205,6 +209,12 @@ impl Call {
             self.rtc.add_remote_candidate(candidate);
             self.run();
         }
+    }
+
+    /// Counts the candidates in a description, which str0m takes all. Whether they are not too many.
+    fn count_candidates(&mut self, sdp: &str) -> bool {
+        self.candidates += sdp.matches("\na=candidate:").count();
+        self.candidates <= MOST_CANDIDATES
     }
 
     /// A candidate of this end that was found after the call began.

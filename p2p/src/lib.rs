@@ -18,6 +18,7 @@ mod media;
 mod output;
 mod peer;
 mod random;
+mod rate;
 mod stun;
 
 pub use channels::{MOST_LABEL, MOST_MESSAGE};

@@ -26,6 +26,7 @@ use crate::{
         CallError, Channel, ChannelId, Config, End, Event, Message, Output, SendError, State, Stats,
     },
     random::Random,
+    rate::Rate,
 };
 
 /// The label of the channel that every call begins with.
@@ -52,6 +53,7 @@ pub struct Peer {
     clock: Clock,
     random: Random,
     gather: Gather,
+    rate: Rate,
     locals: Vec<Candidate>,
     calls: BTreeMap<String, Call>,
     /// How many calls there were.
@@ -72,6 +74,7 @@ impl Peer {
             clock: Clock { zero },
             random,
             gather: Gather::default(),
+            rate: Rate::new(),
             locals: Vec::new(),
             calls: BTreeMap::new(),
             numbers: 0,
@@ -418,7 +421,7 @@ impl Peer {
             call.now = now;
             return call.handle_offer(offer);
         }
-        if !self.calls.contains_key(from) && !self.make_room(now) {
+        if !self.rate.allows(now, from) || !self.calls.contains_key(from) && !self.make_room(now) {
             return;
         }
         let mut call = self.new_call(now, from);
