@@ -238,6 +238,9 @@ impl Call {
         self.feed(input);
         // It may have been an acknowledgement, which makes room.
         for entry in &mut self.channels.entries {
+            if entry.unsure > 0 && buffered(&mut self.rtc, entry) == 0 {
+                entry.unsure = 0;
+            }
             if mem::take(&mut entry.blocked) {
                 self.todo.push(Do::Event(Event::Writable { channel: entry.id }));
             }
@@ -262,7 +265,7 @@ impl Call {
 
     /// There is no direct way: the hub takes over.
     fn fall_back(&mut self) {
-        let bytes = self.buffered();
+        let bytes = self.unsure();
         self.enter(State::Hub, None);
         self.lose(bytes, Loss::Way);
         // To a peer that is not at the hub there is no way at all.
@@ -354,9 +357,6 @@ impl Call {
             None => return Err(SendError::NoChannel),
         };
         entry.blocked = !taken;
-        if taken {
-            entry.written += message.bytes().len();
-        }
         self.stats.messages_sent += u64::from(taken);
         self.spoken = Some(self.now);
         self.run();
@@ -400,18 +400,21 @@ impl Call {
 
     /// Whether messages wait, or the other side has not acknowledged some.
     pub(crate) fn has_unsent(&mut self) -> bool {
-        self.buffered() > 0 || self.channels.has_waiting()
+        let rtc = &mut self.rtc;
+        let mut entries = self.channels.entries.iter();
+        self.state != State::Hub && entries.any(|entry| buffered(rtc, entry) > 0)
+            || self.channels.has_waiting()
     }
 
-    /// Bytes that the other side has not acknowledged. With the direct way they are gone.
-    fn buffered(&mut self) -> usize {
+    /// Bytes of messages that the other side may not have, at most. Without the direct way they are gone.
+    fn unsure(&mut self) -> usize {
         if self.state == State::Hub {
             return 0;
         }
         let rtc = &mut self.rtc;
-        let buffered =
-            |entry: &Entry| Some(rtc.channel(entry.sctp?)?.buffered_amount().min(entry.written));
-        self.channels.entries.iter().filter_map(buffered).sum()
+        // What is behind a gap is acknowledged, but of no use to the other side.
+        let is_unsure = |entry: &&Entry| buffered(rtc, entry) > 0;
+        self.channels.entries.iter().filter(is_unsure).map(|entry| entry.unsure).sum()
     }
 
     /// Tells of bytes that may never arrive.
@@ -484,7 +487,7 @@ impl Call {
             match self.rtc.channel(sctp).map(|mut it| say(&mut it, message)) {
                 Some(Ok(true)) => {
                     self.channels.forget(place);
-                    self.channels.count_written(sctp, bytes);
+                    self.channels.count_said(sctp, bytes);
                     self.stats.messages_sent += 1;
                     self.drain();
                 }
@@ -609,7 +612,7 @@ impl Call {
         let id = ChannelId(self.next_channel);
         self.next_channel += 1;
         let (label, protocol) = (label.into(), protocol.into());
-        Entry { id, sctp, label, protocol, open: false, blocked: false, written: 0 }
+        Entry { id, sctp, label, protocol, open: false, blocked: false, unsure: 0 }
     }
 
     fn agreed(&mut self, remote: &Description) {
@@ -646,11 +649,16 @@ impl Call {
     /// It is over. Tells of what was sent in vain.
     pub(crate) fn finish(&mut self, end: End) {
         if self.end.is_none() {
-            let bytes = self.buffered() + self.channels.waiting_bytes();
+            let bytes = self.unsure() + self.channels.waiting_bytes();
             self.lose(bytes, Loss::Ended);
             self.end = Some(end);
         }
     }
+}
+
+/// Bytes of a channel that the other side has not acknowledged.
+fn buffered(rtc: &mut Rtc, entry: &Entry) -> usize {
+    entry.sctp.and_then(|sctp| rtc.channel(sctp)).map_or(0, |mut it| it.buffered_amount())
 }
 
 /// Whether there was room.

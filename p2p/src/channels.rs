@@ -26,8 +26,8 @@ pub(crate) struct Entry {
     pub(crate) open: bool,
     /// A write found no room.
     pub(crate) blocked: bool,
-    /// Bytes of messages that were written. What opened the channel was written before and is none.
-    pub(crate) written: usize,
+    /// Bytes of messages that were said since the other side last had everything.
+    pub(crate) unsure: usize,
 }
 
 /// In the order in which they were opened, so that one label always leads to the same channel.
@@ -52,10 +52,10 @@ impl Channels {
         self.entries.iter().any(|entry| entry.id == id)
     }
 
-    /// Bytes of a message were written.
-    pub(crate) fn count_written(&mut self, sctp: SctpId, bytes: usize) {
+    /// Bytes of a message were said.
+    pub(crate) fn count_said(&mut self, sctp: SctpId, bytes: usize) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.sctp == Some(sctp)) {
-            entry.written += bytes;
+            entry.unsure += bytes;
         }
     }
 
@@ -141,7 +141,7 @@ impl Channels {
     /// What goes over to another session with the same peer: everything, as if it were not open yet.
     pub(crate) fn unopened(mut self) -> Self {
         for entry in &mut self.entries {
-            (entry.sctp, entry.open, entry.blocked, entry.written) = (None, false, false, 0);
+            (entry.sctp, entry.open, entry.blocked, entry.unsure) = (None, false, false, 0);
         }
         self
     }

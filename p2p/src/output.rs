@@ -156,11 +156,11 @@ pub enum Event {
         /// What was spoken on it.
         protocol: String,
     },
-    /// Something that was sent may not have arrived, and is not sent again.
+    /// Something that was sent by [`Peer::send`](crate::Peer::send) may not have arrived, and is not sent again.
     Lost {
         /// To whom.
         peer: String,
-        /// How much of it.
+        /// How much of it, at most.
         bytes: usize,
         /// Why.
         loss: Loss,

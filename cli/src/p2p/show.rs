@@ -16,7 +16,7 @@ pub(super) fn event(event: &Event) -> Option<String> {
         Event::Opened { peer, label, .. } => format!("{peer}: channel {label} is open"),
         Event::Closed { peer, label, .. } => format!("{peer}: channel {label} is closed"),
         Event::Lost { peer, bytes, loss } => {
-            format!("{peer}: {bytes} bytes may not have arrived: {loss}")
+            format!("{peer}: up to {bytes} bytes may not have arrived: {loss}")
         }
         Event::Media { peer, kind } => format!("{peer}: takes {}", self::kind(*kind)),
         Event::Message { peer, channel, label, message, protocol: _ } => {
