@@ -19,6 +19,7 @@ use str0m::{
 
 use crate::{
     call::{Call, Do},
+    channels::{MOST_LABEL, MOST_MESSAGE},
     clock::Clock,
     gather::Gather,
     media::{Frame, Kind},
@@ -457,6 +458,10 @@ impl Peer {
 
     fn handle_data(&mut self, now: Time, event: ClientEvent) {
         let ClientEvent::Data { from, label, bytes } = event else { return };
+        // A hub may pass on more than a channel would.
+        if label.len() > MOST_LABEL || bytes.len() > MOST_MESSAGE {
+            return;
+        }
         if let Ok(call) = self.with(now, &from) {
             call.handle_presence();
             call.count_received();
