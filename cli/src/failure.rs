@@ -71,6 +71,9 @@ pub(crate) enum Failure {
     #[error("the hub does not take this peer: {0}; choose another id with --name")]
     NotRegistered(String),
     #[cfg(feature = "p2p")]
+    #[error("not all went well; this was the first: {0}")]
+    Script(String),
+    #[cfg(feature = "p2p")]
     #[error("cannot find the STUN server {server}: {source}; it is HOST:PORT")]
     Stun { server: String, source: io::Error },
     #[cfg(feature = "p2p")]

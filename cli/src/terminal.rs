@@ -19,6 +19,13 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
+/// What peers choose to be called, or call something, must not look like more than a name.
+#[cfg(feature = "p2p")]
+pub(crate) fn name(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text.into() } else { format!("{text:?}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +33,11 @@ mod tests {
     #[test]
     fn a_peer_cannot_forge_a_line() {
         assert_eq!(printable("a/b\n- c\u{1b}[2J/ü"), "a/b\\n- c\\u{1b}[2J/ü");
+        #[cfg(feature = "p2p")]
+        assert_eq!(
+            [name("b.o-b_1@x"), name("bob chat] hi"), name("")],
+            ["b.o-b_1@x", "\"bob chat] hi\"", "\"\""]
+        );
         assert_eq!(printable("from \u{202e}eno on"), "from \\u{202e}eno on");
     }
 }

@@ -68,7 +68,7 @@ fn two_peers_talk_and_send_a_file_directly() {
     until(&mut ann, "bob: the call is over");
     until(&mut ann, "there is no call with bob");
     until(&mut bob, "the peer has hung up");
-    ann.done().expect(0);
+    ann.done().expect(1).says("no command `nonsense`");
     bob.interrupt();
     bob.done().expect(0);
 }
@@ -104,6 +104,7 @@ fn what_is_refused_is_told() {
     ann.write(format!("sendfile chat {path}\nsendfile chat {path}.none\n").as_bytes());
     until(&mut ann, "cannot read");
     until(&mut ann, "x.txt is not taken: this peer takes no files");
+    ann.done().expect(1).says("there is no call");
 
     let taken = user.run(&["p2p", "--signal", &url, "--name", "bob"]);
     taken.expect(1).says("choose another id");

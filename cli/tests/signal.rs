@@ -162,6 +162,9 @@ fn what_is_deployed_starts_and_is_healthy() {
     let entry = list(docker, "ENTRYPOINT ");
     let image = [entry, list(compose, "command: ")].concat();
     let service = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let more = "Environment=\"SMOQ_ARGS=";
+    let more = unit.lines().find_map(|line| line.strip_prefix(more)?.strip_suffix('"')).unwrap();
+    let service = service.replace("$SMOQ_ARGS", more);
     let service: Vec<String> = service.split(' ').map(Into::into).collect();
     let check = list(docker, "CMD ").join(" ").replace(r"\\", r"\");
     let check = check.strip_prefix("bash -c ").unwrap();

@@ -1,5 +1,7 @@
 //! One call: a session of str0m, its channels, and how far it is.
 
+mod events;
+
 use std::{mem, net::SocketAddr, sync::Arc, time::Duration};
 
 use smoq_signal::{
@@ -7,18 +9,17 @@ use smoq_signal::{
     wire::{self, Description, Payload, SdpType},
 };
 use str0m::{
-    Candidate, Event as RtcEvent, IceConnectionState, Input, Output as RtcOutput, Rtc, RtcError,
+    Candidate, Input, Rtc, RtcError,
     change::{SdpAnswer, SdpOffer, SdpPendingOffer},
     channel::{Channel as SctpChannel, ChannelConfig, ChannelId as SctpId},
     config::CryptoProvider,
-    media::Mid,
 };
 
 use crate::{
     channels::{Channels, Entry, MOST_CHANNELS, MOST_LABEL, check_length, check_message},
     clock::Clock,
     media::{Frame, Kind, Media},
-    output::{Channel, ChannelId, End, Event, Message, SendError, State, Stats},
+    output::{Channel, ChannelId, End, Event, Loss, Message, SendError, State, Stats},
 };
 
 /// Places for media and channels in a description. Each may take memory.
@@ -27,6 +28,8 @@ const MOST_PLACES: usize = 8;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a direct way is looked for, at the beginning and after it is lost, before the hub takes over.
 const DIRECT_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a peer may be away from the hub: it may only have to connect anew.
+const ABSENCE: Duration = Duration::from_secs(30);
 /// How often str0m counts what it has sent.
 const STATS_PAUSE: Duration = Duration::from_secs(1);
 /// Candidates of the peer that are looked at.
@@ -55,6 +58,10 @@ pub(crate) struct Call {
     state: State,
     /// When the state is not waited for any more.
     deadline: Option<Time>,
+    /// Until when the peer, which has left the hub, may come back. Without meaning while there is a direct way.
+    absent: Option<Time>,
+    /// When this side has said something last.
+    spoken: Option<Time>,
     rtc_due: Option<Time>,
     channels: Channels,
     media: Media,
@@ -99,6 +106,8 @@ impl Call {
             fingerprints: Vec::new(),
             state: State::Connecting,
             deadline: None,
+            absent: None,
+            spoken: None,
             rtc_due: None,
             channels: Channels::default(),
             media: Media::new(kinds),
@@ -161,7 +170,10 @@ impl Call {
     pub(crate) fn handle_offer(&mut self, offer: &Description) {
         let fresh = self.fingerprints.is_empty();
         let accepted = read::<SdpOffer>(offer)
-            .filter(|sdp| sdp.to_sdp_string().matches("\nm=").count() <= MOST_PLACES)
+            .filter(|sdp| {
+                let text = sdp.to_sdp_string();
+                text.matches("\nm=").count() <= MOST_PLACES && self.count_candidates(&text)
+            })
             .and_then(|sdp| self.rtc.sdp_api().accept_offer(sdp).ok());
         let Some(answer) = accepted else { return self.finish(End::BadDescription) };
         self.describe(SdpType::Answer, serde_json::to_string(&answer));
@@ -174,8 +186,9 @@ impl Call {
     /// The peer answers.
     pub(crate) fn handle_answer(&mut self, answer: &Description) {
         let Some(pending) = self.pending.take() else { return };
-        let accepted =
-            read::<SdpAnswer>(answer).map(|sdp| self.rtc.sdp_api().accept_answer(pending, sdp));
+        let accepted = read::<SdpAnswer>(answer)
+            .filter(|sdp| self.count_candidates(&sdp.to_sdp_string()))
+            .map(|sdp| self.rtc.sdp_api().accept_answer(pending, sdp));
         match accepted {
             Some(Ok(())) => {
                 self.agreed(answer);
@@ -199,6 +212,12 @@ impl Call {
         }
     }
 
+    /// Counts the candidates in a description, which str0m takes all. Whether they are not too many.
+    fn count_candidates(&mut self, sdp: &str) -> bool {
+        self.candidates += sdp.matches("\na=candidate:").count();
+        self.candidates <= MOST_CANDIDATES
+    }
+
     /// A candidate of this end that was found after the call began.
     pub(crate) fn add_local(&mut self, candidate: &Candidate) {
         let Some(added) = self.rtc.add_local_candidate(candidate.clone()) else { return };
@@ -220,6 +239,9 @@ impl Call {
         self.feed(input);
         // It may have been an acknowledgement, which makes room.
         for entry in &mut self.channels.entries {
+            if entry.unsure > 0 && buffered(&mut self.rtc, entry) == 0 {
+                entry.unsure = 0;
+            }
             if mem::take(&mut entry.blocked) {
                 self.todo.push(Do::Event(Event::Writable { channel: entry.id }));
             }
@@ -230,21 +252,46 @@ impl Call {
         if self.rtc_due.is_some_and(|due| due <= self.now) {
             self.feed(Input::Timeout(self.clock.instant(self.now)));
         }
-        if self.deadline.is_none_or(|deadline| deadline > self.now) {
-            return;
-        }
-        match self.state {
-            State::Calling => self.finish(End::NoAnswer),
-            State::Connecting | State::Direct => {
-                self.enter(State::Hub, None);
-                self.send_waiting();
+        if self.deadline.is_some_and(|deadline| deadline <= self.now) {
+            match self.state {
+                State::Calling => self.finish(End::NoAnswer),
+                State::Connecting | State::Direct => self.fall_back(),
+                State::Hub => self.deadline = None,
             }
-            State::Hub => self.deadline = None,
+        }
+        if self.missed().is_some_and(|until| until <= self.now) {
+            self.finish(End::Gone);
         }
     }
 
+    /// There is no direct way: the hub takes over.
+    fn fall_back(&mut self) {
+        let bytes = self.unsure();
+        self.enter(State::Hub, None);
+        self.lose(bytes, Loss::Way);
+        // To a peer that is not at the hub there is no way at all.
+        if self.missed().is_none_or(|until| until > self.now) {
+            self.send_waiting();
+        }
+    }
+
+    /// The peer has left the hub, or the hub does not know it. It may come back.
+    pub(crate) fn handle_absence(&mut self) {
+        self.absent.get_or_insert(self.now.after(ABSENCE));
+    }
+
+    /// The peer is at the hub.
+    pub(crate) fn handle_presence(&mut self) {
+        self.absent = None;
+    }
+
+    /// When the call ends if the peer does not come back.
+    fn missed(&self) -> Option<Time> {
+        self.absent.filter(|_| self.state != State::Direct)
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        [self.rtc_due, self.deadline].into_iter().flatten().min()
+        [self.rtc_due, self.deadline, self.missed()].into_iter().flatten().min()
     }
 
     /// What is to be done, in order.
@@ -261,10 +308,9 @@ impl Call {
         self.state
     }
 
-    /// Whether it may make room for another one: without a direct way, and nobody has said anything.
-    pub(crate) fn is_idle(&self) -> bool {
-        let said = self.stats.messages_sent + self.stats.messages_received;
-        self.state == State::Hub && said == 0 && !self.channels.has_waiting()
+    /// When this side has said something last. What the peer says does not count: it may be anybody.
+    pub(crate) fn spoken(&self) -> Option<Time> {
+        self.spoken
     }
 
     /// Opens a channel; at once, or when the session is there.
@@ -287,6 +333,7 @@ impl Call {
             self.rtc.direct_api().close_data_channel(sctp);
             self.run();
         }
+        self.handle_closed(&entry);
         Ok(())
     }
 
@@ -296,6 +343,7 @@ impl Call {
             return Err(SendError::NoChannel);
         }
         self.channels.wait(label, message)?;
+        self.spoken = Some(self.now);
         self.send_waiting();
         Ok(())
     }
@@ -311,6 +359,7 @@ impl Call {
         };
         entry.blocked = !taken;
         self.stats.messages_sent += u64::from(taken);
+        self.spoken = Some(self.now);
         self.run();
         Ok(taken)
     }
@@ -328,9 +377,9 @@ impl Call {
         self.run();
     }
 
-    /// Whether the other side takes a kind of frames.
+    /// Whether the other side takes a kind of frames, and there is a way for them or may soon be one.
     pub(crate) fn takes(&self, kind: Kind) -> bool {
-        self.media.mid(kind).is_some()
+        self.state != State::Hub && self.media.mid(kind).is_some()
     }
 
     /// A message of the peer came through the hub.
@@ -353,10 +402,35 @@ impl Call {
     /// Whether messages wait, or the other side has not acknowledged some.
     pub(crate) fn has_unsent(&mut self) -> bool {
         let rtc = &mut self.rtc;
-        let open = self.channels.entries.iter().filter_map(|entry| entry.sctp);
-        let mut unsent =
-            open.filter_map(|sctp| rtc.channel(sctp).map(|mut it| it.buffered_amount()));
-        self.state != State::Hub && unsent.any(|bytes| bytes > 0) || self.channels.has_waiting()
+        let mut entries = self.channels.entries.iter();
+        self.state != State::Hub && entries.any(|entry| buffered(rtc, entry) > 0)
+            || self.channels.has_waiting()
+    }
+
+    /// Bytes of messages that the other side may not have, at most. Without the direct way they are gone.
+    fn unsure(&mut self) -> usize {
+        if self.state == State::Hub {
+            return 0;
+        }
+        let rtc = &mut self.rtc;
+        // What is behind a gap is acknowledged, but of no use to the other side.
+        let is_unsure = |entry: &&Entry| buffered(rtc, entry) > 0;
+        self.channels.entries.iter().filter(is_unsure).map(|entry| entry.unsure).sum()
+    }
+
+    /// Tells of bytes that may never arrive.
+    fn lose(&mut self, bytes: usize, loss: Loss) {
+        if bytes > 0 {
+            self.todo.push(Do::Event(Event::Lost { peer: self.peer.clone(), bytes, loss }));
+        }
+    }
+
+    /// A channel is closed. What waits for it has no way if it was the last one of its label.
+    fn handle_closed(&mut self, entry: &Entry) {
+        if self.state != State::Hub && entry.protocol.is_empty() {
+            let bytes = self.channels.forget_closed(&entry.label);
+            self.lose(bytes, Loss::Closed);
+        }
     }
 
     /// Says goodbye as far as there is a way to. Nothing but [`Self::take_todo`] may follow.
@@ -410,130 +484,28 @@ impl Call {
         let mut full = Vec::new();
         while let Some((sctp, place)) = self.channels.ready(&full) {
             let Some(message) = self.channels.waiting(place) else { break };
-            let taken =
-                self.rtc.channel(sctp).is_some_and(|mut it| say(&mut it, message).unwrap_or(false));
-            if taken {
-                self.channels.forget(place);
-                self.stats.messages_sent += 1;
-                self.drain();
-            } else {
-                full.push(sctp);
-            }
-        }
-    }
-
-    fn drain(&mut self) {
-        loop {
-            match self.rtc.poll_output() {
-                Ok(RtcOutput::Timeout(due)) => {
-                    // Whatever is due at once was done just now.
-                    let soon = self.now.after(Duration::from_millis(1));
-                    self.rtc_due = Some(self.clock.time(due).max(soon));
-                    return;
+            let bytes = message.bytes().len();
+            match self.rtc.channel(sctp).map(|mut it| say(&mut it, message)) {
+                Some(Ok(true)) => {
+                    self.channels.forget(place);
+                    self.channels.count_said(sctp, bytes);
+                    self.stats.messages_sent += 1;
+                    self.drain();
                 }
-                Ok(RtcOutput::Transmit(transmit)) => self.todo.push(Do::Transmit {
-                    socket: transmit.source,
-                    to: transmit.destination,
-                    datagram: transmit.contents.to_vec(),
-                }),
-                Ok(RtcOutput::Event(event)) => self.handle_event(event),
-                Err(error) => return self.broken(&error),
+                Some(Ok(false)) | None => full.push(sctp),
+                Some(Err(_)) => {
+                    self.channels.forget(place);
+                    self.lose(bytes, Loss::Refused);
+                }
             }
         }
-    }
-
-    fn handle_event(&mut self, event: RtcEvent) {
-        match event {
-            RtcEvent::Connected => self.enter(State::Direct, None),
-            RtcEvent::IceConnectionStateChange(state) => self.handle_ice(state),
-            RtcEvent::ChannelOpen(sctp, label) => self.handle_open(sctp, label),
-            RtcEvent::ChannelData(data) => {
-                let Some(entry) = self.channels.by_sctp(data.id) else { return };
-                let message =
-                    if data.binary { Message::Binary(data.data) } else { Message::from(data.data) };
-                self.stats.messages_received += 1;
-                self.todo.push(Do::Event(Event::Message {
-                    peer: self.peer.clone(),
-                    channel: Some(entry.id),
-                    label: entry.label.clone(),
-                    protocol: entry.protocol.clone(),
-                    message,
-                }));
-            }
-            RtcEvent::ChannelClose(sctp) => {
-                let Some(id) = self.channels.by_sctp(sctp).map(|entry| entry.id) else { return };
-                let Some(entry) = self.channels.remove(id) else { return };
-                let Entry { label, protocol, .. } = entry;
-                let peer = self.peer.clone();
-                self.todo.push(Do::Event(Event::Closed { peer, channel: id, label, protocol }));
-            }
-            RtcEvent::PeerStats(stats) => {
-                self.stats.bytes_sent = stats.peer_bytes_tx;
-                self.stats.bytes_received = stats.peer_bytes_rx;
-                let pair = stats.selected_candidate_pair;
-                self.stats.path = pair.as_ref().map(|pair| (pair.local.addr, pair.remote.addr));
-                self.stats.round_trip = pair.and_then(|pair| pair.current_round_trip_time);
-            }
-            RtcEvent::MediaAdded(media) => self.take_media(Kind::of(media.kind), media.mid),
-            RtcEvent::MediaData(_) => self.stats.frames_received += 1,
-            RtcEvent::Closed => self.finish(End::HungUp),
-            // The rest is wishes about media, which encoders are not told: they make a whole picture often.
-            _ => {}
-        }
-    }
-
-    fn take_media(&mut self, kind: Kind, mid: Mid) {
-        let media = self.rtc.media(mid);
-        let wanted = media.is_some_and(|it| !it.disabled() && it.direction().is_sending());
-        if wanted && self.media.take(kind, mid) {
-            self.todo.push(Do::Event(Event::Media { peer: self.peer.clone(), kind }));
-        }
-    }
-
-    fn handle_ice(&mut self, state: IceConnectionState) {
-        match (state, self.state) {
-            // Not lost yet: packets may only be late. What is lost in between is sent again.
-            (IceConnectionState::Disconnected, State::Direct) => {
-                self.deadline = Some(self.now.after(DIRECT_PATIENCE));
-            }
-            (IceConnectionState::Connected | IceConnectionState::Completed, State::Direct) => {
-                self.deadline = None;
-            }
-            (IceConnectionState::Connected | IceConnectionState::Completed, State::Hub)
-                if self.rtc.is_connected() =>
-            {
-                self.enter(State::Direct, None);
-            }
-            _ => {}
-        }
-    }
-
-    fn handle_open(&mut self, sctp: SctpId, label: String) {
-        if self.channels.by_sctp(sctp).is_none() {
-            let channel = self.rtc.channel(sctp);
-            let protocol = channel.and_then(|it| it.config().map(|it| it.protocol.clone()));
-            let protocol = protocol.unwrap_or_default();
-            let is_long = label.len().max(protocol.len()) > MOST_LABEL;
-            if is_long || self.channels.entries.len() >= MOST_CHANNELS {
-                return self.unwanted.push(sctp);
-            }
-            let entry = self.entry(Some(sctp), &label, &protocol);
-            self.channels.entries.push(entry);
-        }
-        let Some(entry) = self.channels.open(sctp) else { return };
-        self.todo.push(Do::Event(Event::Opened {
-            peer: self.peer.clone(),
-            channel: entry.id,
-            label: entry.label.clone(),
-            protocol: entry.protocol.clone(),
-        }));
     }
 
     fn entry(&mut self, sctp: Option<SctpId>, label: &str, protocol: &str) -> Entry {
         let id = ChannelId(self.next_channel);
         self.next_channel += 1;
         let (label, protocol) = (label.into(), protocol.into());
-        Entry { id, sctp, label, protocol, open: false, blocked: false }
+        Entry { id, sctp, label, protocol, open: false, blocked: false, unsure: 0 }
     }
 
     fn agreed(&mut self, remote: &Description) {
@@ -549,22 +521,37 @@ impl Call {
 
     fn enter(&mut self, state: State, patience: Option<Duration>) {
         self.deadline = patience.map(|patience| self.now.after(patience));
+        let is_back = self.state == State::Hub && state == State::Direct;
         self.state = state;
         self.todo.push(Do::Event(Event::State { peer: self.peer.clone(), state }));
+        for kind in Kind::ALL.into_iter().filter(|&kind| is_back && self.media.mid(kind).is_some())
+        {
+            self.todo.push(Do::Event(Event::Media { peer: self.peer.clone(), kind }));
+        }
     }
 
     /// str0m cannot go on. It gives up when it has found no way for a while; the hub carries messages still.
     fn broken(&mut self, error: &RtcError) {
-        self.rtc.disconnect();
-        self.rtc_due = None;
         if self.state != State::Hub {
             self.finish(End::Broken(error.to_string()));
         }
+        self.rtc.disconnect();
+        self.rtc_due = None;
     }
 
-    fn finish(&mut self, end: End) {
-        self.end.get_or_insert(end);
+    /// It is over. Tells of what was sent in vain.
+    pub(crate) fn finish(&mut self, end: End) {
+        if self.end.is_none() {
+            let bytes = self.unsure() + self.channels.waiting_bytes();
+            self.lose(bytes, Loss::Ended);
+            self.end = Some(end);
+        }
     }
+}
+
+/// Bytes of a channel that the other side has not acknowledged.
+fn buffered(rtc: &mut Rtc, entry: &Entry) -> usize {
+    entry.sctp.and_then(|sctp| rtc.channel(sctp)).map_or(0, |mut it| it.buffered_amount())
 }
 
 /// Whether there was room.

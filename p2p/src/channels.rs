@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) open: bool,
     /// A write found no room.
     pub(crate) blocked: bool,
+    /// Bytes of messages that were said since the other side last had everything.
+    pub(crate) unsure: usize,
 }
 
 /// In the order in which they were opened, so that one label always leads to the same channel.
@@ -48,6 +50,13 @@ impl Channels {
 
     pub(crate) fn has(&self, id: ChannelId) -> bool {
         self.entries.iter().any(|entry| entry.id == id)
+    }
+
+    /// Bytes of a message were said.
+    pub(crate) fn count_said(&mut self, sctp: SctpId, bytes: usize) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.sctp == Some(sctp)) {
+            entry.unsure += bytes;
+        }
     }
 
     pub(crate) fn by_sctp(&self, sctp: SctpId) -> Option<&Entry> {
@@ -108,6 +117,21 @@ impl Channels {
         }
     }
 
+    /// Lets go of what waits for a channel if there is none of its label any more. Gives how many bytes.
+    pub(crate) fn forget_closed(&mut self, label: &str) -> usize {
+        if self.has_label(label) {
+            return 0;
+        }
+        let before = self.waiting_bytes;
+        self.waiting.retain(|(it, _)| it != label);
+        self.waiting_bytes = self.waiting.iter().map(|(_, it)| it.bytes().len()).sum();
+        before - self.waiting_bytes
+    }
+
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
     /// Takes all that waits.
     pub(crate) fn take_waiting(&mut self) -> VecDeque<(String, Message)> {
         self.waiting_bytes = 0;
@@ -117,7 +141,7 @@ impl Channels {
     /// What goes over to another session with the same peer: everything, as if it were not open yet.
     pub(crate) fn unopened(mut self) -> Self {
         for entry in &mut self.entries {
-            (entry.sctp, entry.open, entry.blocked) = (None, false, false);
+            (entry.sctp, entry.open, entry.blocked, entry.unsure) = (None, false, false, 0);
         }
         self
     }

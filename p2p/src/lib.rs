@@ -18,12 +18,14 @@ mod media;
 mod output;
 mod peer;
 mod random;
+mod rate;
 mod stun;
 
 pub use channels::{MOST_LABEL, MOST_MESSAGE};
 pub use media::{Frame, Kind};
 pub use output::{
-    CallError, Channel, ChannelId, Config, End, Event, Message, Output, SendError, State, Stats,
+    CallError, Channel, ChannelId, Config, End, Event, Loss, Message, Output, SendError, State,
+    Stats,
 };
 pub use peer::{CHAT, Peer};
 pub use smoq_signal::{self as signal, Time};

@@ -17,6 +17,8 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 2] = [Self::Audio, Self::Video];
+
     pub(crate) fn of(kind: MediaKind) -> Self {
         match kind {
             MediaKind::Audio => Self::Audio,

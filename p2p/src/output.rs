@@ -86,8 +86,9 @@ pub enum End {
     /// The peer has begun anew.
     #[error("the peer has started again")]
     Restarted,
-    /// It has no direct way and nothing was said, and another one needs its place.
-    #[error("nothing was said, and its place is needed for other calls")]
+    /// It has no direct way, of all such ones this side has been silent in it for longest, and another one
+    /// needs its place.
+    #[error("it has no direct way, and its place is needed for other calls")]
     Idle,
     /// What the peer offered or answered is of no use.
     #[error("what the peer says of itself cannot be used; is it one for data channels?")]
@@ -95,6 +96,23 @@ pub enum End {
     /// The session cannot go on.
     #[error("the session is broken: {0}")]
     Broken(String),
+}
+
+/// Why something that was sent does not arrive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum Loss {
+    /// The other side has not acknowledged it, and the direct way on which it was is lost.
+    #[error("the direct way is lost")]
+    Way,
+    /// The last channel of its label was closed.
+    #[error("the channel is closed")]
+    Closed,
+    /// The session does not take it.
+    #[error("the peer takes no such message; it may be too long for it")]
+    Refused,
+    /// The call is over.
+    #[error("the call is over")]
+    Ended,
 }
 
 /// What happened.
@@ -138,7 +156,16 @@ pub enum Event {
         /// What was spoken on it.
         protocol: String,
     },
-    /// The other side takes frames of a kind.
+    /// Something that was sent by [`Peer::send`](crate::Peer::send) may not have arrived, and is not sent again.
+    Lost {
+        /// To whom.
+        peer: String,
+        /// How much of it, at most.
+        bytes: usize,
+        /// Why.
+        loss: Loss,
+    },
+    /// The other side takes frames of a kind. Told again when a direct way is found again.
     Media {
         /// With whom.
         peer: String,
@@ -206,9 +233,6 @@ pub enum CallError {
         /// How many are possible.
         most: usize,
     },
-    /// The cryptography fails.
-    #[error("no session can be made; the cryptography of this program fails")]
-    Crypto,
 }
 
 /// Why nothing was sent, or no channel was made.

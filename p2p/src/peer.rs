@@ -19,6 +19,7 @@ use str0m::{
 
 use crate::{
     call::{Call, Do},
+    channels::{MOST_LABEL, MOST_MESSAGE},
     clock::Clock,
     gather::Gather,
     media::{Frame, Kind},
@@ -26,6 +27,7 @@ use crate::{
         CallError, Channel, ChannelId, Config, End, Event, Message, Output, SendError, State, Stats,
     },
     random::Random,
+    rate::Rate,
 };
 
 /// The label of the channel that every call begins with.
@@ -52,6 +54,7 @@ pub struct Peer {
     clock: Clock,
     random: Random,
     gather: Gather,
+    rate: Rate,
     locals: Vec<Candidate>,
     calls: BTreeMap<String, Call>,
     /// How many calls there were.
@@ -72,6 +75,7 @@ impl Peer {
             clock: Clock { zero },
             random,
             gather: Gather::default(),
+            rate: Rate::new(),
             locals: Vec::new(),
             calls: BTreeMap::new(),
             numbers: 0,
@@ -178,7 +182,7 @@ impl Peer {
             Some(State::Calling | State::Connecting | State::Direct) => {
                 return Err(CallError::Already);
             }
-            None if !self.make_room() => {
+            None if !self.make_room(now) => {
                 return Err(CallError::Full { most: MOST_CALLS });
             }
             None => {}
@@ -264,7 +268,7 @@ impl Peer {
         self.listen_to_calls(now);
     }
 
-    /// Whether anybody takes frames of a kind, so that it is worth while to make some.
+    /// Whether anybody takes frames of a kind and has a direct way for them, or may soon, so that it is worth while to make some.
     pub fn takes(&self, kind: Kind) -> bool {
         self.calls.values().any(|call| call.takes(kind))
     }
@@ -344,6 +348,7 @@ impl Peer {
             }
             ClientEvent::Candidate { from, candidate } => {
                 if let Ok(call) = self.with(now, from) {
+                    call.handle_presence();
                     call.handle_candidate(candidate);
                     self.listen_to_calls(now);
                 }
@@ -353,12 +358,29 @@ impl Peer {
             ClientEvent::Rollback { .. } => return,
             ClientEvent::Data { .. } => return self.handle_data(now, event),
             ClientEvent::Refused(Refused { code, target: Some(peer), .. })
-                if code == UNKNOWN_TARGET && self.is_apart(peer) =>
+                if code == UNKNOWN_TARGET =>
             {
-                return self.end(peer.clone(), End::Gone);
+                if self.calls.get(peer).map(Call::state) == Some(State::Calling) {
+                    return self.end(now, peer, End::Gone);
+                }
+                if let Ok(call) = self.with(now, peer) {
+                    call.handle_absence();
+                }
             }
-            ClientEvent::Presence { peer, state: Presence::Left, .. } if self.is_apart(peer) => {
-                self.end(peer.clone(), End::Gone);
+            ClientEvent::Presence { peer, state, .. } => {
+                if let Ok(call) = self.with(now, peer) {
+                    match state {
+                        Presence::Left => call.handle_absence(),
+                        Presence::Joined => call.handle_presence(),
+                    }
+                }
+            }
+            ClientEvent::Joined { peers, .. } => {
+                for peer in peers {
+                    if let Ok(call) = self.with(now, peer) {
+                        call.handle_presence();
+                    }
+                }
             }
             ClientEvent::Registered { .. } => {
                 self.registered = true;
@@ -373,18 +395,15 @@ impl Peer {
             ClientEvent::Disconnected
             | ClientEvent::NotRegistered { .. }
             | ClientEvent::Replaced => self.registered = false,
-            ClientEvent::Presence { .. } | ClientEvent::Joined { .. } | ClientEvent::Refused(_) => {
-            }
+            ClientEvent::Refused(_) => {}
         }
         self.event(Event::Hub(event));
     }
 
-    /// Whether there is a call that has no direct way, so that the hub knows best.
-    fn is_apart(&self, peer: &str) -> bool {
-        self.calls.get(peer).is_some_and(|call| call.state() != State::Direct)
-    }
-
     fn handle_description(&mut self, now: Time, from: &str, description: &Description) {
+        if let Ok(call) = self.with(now, from) {
+            call.handle_presence();
+        }
         match description.kind {
             Some(SdpType::Offer) => self.handle_offer(now, from, description),
             Some(SdpType::Answer) => {
@@ -403,14 +422,19 @@ impl Peer {
             call.now = now;
             return call.handle_offer(offer);
         }
-        if !self.calls.contains_key(from) && !self.make_room() {
+        if !self.rate.allows(now, from) || !self.calls.contains_key(from) && !self.make_room(now) {
             return;
         }
-        let earlier = self.calls.remove(from);
         let mut call = self.new_call(now, from);
-        match earlier {
-            Some(earlier) if earlier.state() == State::Calling => call.inherit(earlier),
-            Some(_) => self.event(Event::Ended { peer: from.into(), end: End::Restarted }),
+        match self.calls.get(from).map(Call::state) {
+            Some(State::Calling) => {
+                if let Some(earlier) = self.calls.remove(from) {
+                    call.inherit(earlier);
+                }
+            }
+            Some(State::Connecting | State::Direct | State::Hub) => {
+                self.end(now, from, End::Restarted);
+            }
             None => {}
         }
         call.handle_offer(offer);
@@ -418,22 +442,28 @@ impl Peer {
     }
 
     /// Whether there is room for another call. Somebody who calls in many names and never comes must not keep
-    /// others out.
-    fn make_room(&mut self) -> bool {
+    /// others out, whatever is said through the hub.
+    fn make_room(&mut self, now: Time) -> bool {
         if self.calls.len() < MOST_CALLS {
             return true;
         }
-        let idle = self.calls.iter().find(|(_, call)| call.is_idle()).map(|(peer, _)| peer.clone());
+        let apart = self.calls.iter().filter(|(_, call)| call.state() == State::Hub);
+        let idle = apart.min_by_key(|(_, call)| call.spoken()).map(|(peer, _)| peer.clone());
         let found = idle.is_some();
         if let Some(peer) = idle {
-            self.end(peer, End::Idle);
+            self.end(now, &peer, End::Idle);
         }
         found
     }
 
     fn handle_data(&mut self, now: Time, event: ClientEvent) {
         let ClientEvent::Data { from, label, bytes } = event else { return };
+        // A hub may pass on more than a channel would.
+        if label.len() > MOST_LABEL || bytes.len() > MOST_MESSAGE {
+            return;
+        }
         if let Ok(call) = self.with(now, &from) {
+            call.handle_presence();
             call.count_received();
         }
         let message = Message::from(bytes);
@@ -473,14 +503,17 @@ impl Peer {
             }
         }
         for (peer, end) in ended {
-            self.end(peer, end);
+            self.calls.remove(&peer);
+            self.event(Event::Ended { peer, end });
         }
         self.listen_to_client(now);
     }
 
-    fn end(&mut self, peer: String, end: End) {
-        self.calls.remove(&peer);
-        self.event(Event::Ended { peer, end });
+    fn end(&mut self, now: Time, peer: &str, end: End) {
+        if let Ok(call) = self.with(now, peer) {
+            call.finish(end);
+            self.listen_to_calls(now);
+        }
     }
 
     fn event(&mut self, event: Event) {

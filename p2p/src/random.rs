@@ -1,4 +1,6 @@
-//! Numbers that differ from peer to peer. They protect nothing: what must be secret is str0m's.
+//! The transactions of STUN requests, which must differ from peer to peer and not be guessed: whoever guesses
+//! one, and the server's address, can tell a peer a wrong address of its own. They are as good as the entropy
+//! they are made of; all other secrets are str0m's.
 
 use smoq_signal::Entropy;
 

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::World;
-use smoq_p2p::{CHAT, CallError, End, Event, Message, SendError, State, file::PROTOCOL};
+use smoq_p2p::{CHAT, CallError, End, Event, Loss, Message, SendError, State, file::PROTOCOL};
 
 const ANN: usize = 0;
 const BOB: usize = 1;
@@ -17,6 +17,14 @@ fn texts(heard: Vec<(String, bool, String)>) -> Vec<String> {
 fn opened(world: &World, node: usize, label: &str) -> usize {
     let is_it = |event: &&Event| matches!(event, Event::Opened { label: it, .. } if it == label);
     world.nodes[node].events.iter().filter(is_it).count()
+}
+
+fn lost(world: &World, node: usize) -> Vec<(usize, Loss)> {
+    let lost = world.nodes[node].events.iter().filter_map(|event| match event {
+        Event::Lost { bytes, loss, .. } => Some((*bytes, *loss)),
+        _ => None,
+    });
+    lost.collect()
 }
 
 #[test]
@@ -246,9 +254,48 @@ fn who_is_killed_is_missed() {
     world.call(ANN, "bob");
     world.until_state(ANN, "bob", State::Direct);
     world.kill(BOB);
-    world.until_state(ANN, "bob", State::Hub);
-    world.send(ANN, "bob", CHAT, "anybody?");
+    // The hub has said so while there was a direct way, and does not say it again.
     assert_eq!(world.until_ended(ANN, "bob"), End::Gone);
+}
+
+#[test]
+fn who_is_back_at_the_hub_soon_has_lost_nothing() {
+    let mut world = World::with(20, &["ann", "bob"]);
+    world.blocked = true;
+    world.call(ANN, "bob");
+    world.until_state(ANN, "bob", State::Hub);
+    world.until_state(BOB, "ann", State::Hub);
+    world.cut_off(BOB);
+    world.until("bob is back", |world| world.hub.holder("bob").is_some());
+    world.pass(Duration::from_secs(100));
+    world.send(ANN, "bob", CHAT, "welcome back");
+    world.until_heard(BOB, CHAT, "welcome back");
+    assert_eq!(world.state(BOB, "ann"), Some(State::Hub));
+}
+
+#[test]
+fn what_is_on_the_way_when_the_way_is_lost_is_told() {
+    let mut world = World::with(21, &["ann", "bob"]);
+    world.call(ANN, "bob");
+    world.until("it opens", |world| opened(world, ANN, CHAT) == 1);
+    world.blocked = true;
+    world.send(ANN, "bob", CHAT, "into the void");
+    world.until_state(ANN, "bob", State::Hub);
+    assert_eq!(lost(&world, ANN), [(13, Loss::Way)]);
+    assert!(!world.nodes[ANN].peer.has_unsent());
+}
+
+#[test]
+fn what_waits_for_a_channel_that_is_closed_is_told() {
+    let mut world = World::with(22, &["ann", "bob"]);
+    world.call(ANN, "bob");
+    let now = world.now;
+    let extra = world.nodes[ANN].peer.open(now, "bob", "extra", "").unwrap();
+    world.send(ANN, "bob", "extra", "for nobody");
+    world.nodes[ANN].peer.close_channel(now, extra).unwrap();
+    world.until_state(ANN, "bob", State::Direct);
+    assert_eq!(lost(&world, ANN), [(10, Loss::Closed)]);
+    assert!(!world.nodes[ANN].peer.has_unsent());
 }
 
 #[test]

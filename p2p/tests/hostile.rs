@@ -142,6 +142,9 @@ fn who_calls_in_many_names_and_never_comes_keeps_nobody_out() {
     for i in 0..40 {
         let eve = world.stranger(&format!("eve{i}"));
         world.say(&eve, "ann", offer(OFFER.clone()));
+        // What it says makes it no friend.
+        let bytes = Some(b"hello".to_vec());
+        world.say(&eve, "ann", Payload::Data { label: CHAT.into(), bytes });
         world.pass(Duration::from_secs(1));
     }
     assert_eq!(world.nodes[0].peer.calls().count(), 32);
@@ -179,4 +182,41 @@ fn an_offer_has_room_for_so_many_places() {
         });
         assert_eq!(bad, !taken);
     }
+}
+
+#[test]
+fn a_description_names_so_many_addresses() {
+    let mut world = World::with(8, &["ann"]);
+    let place = OFFER.find("a=mid:").unwrap();
+    for (count, taken) in [(50, true), (100, false)] {
+        let mut json = OFFER.clone();
+        for i in 0..count {
+            let line = format!("a=candidate:{i} 1 udp 1 203.0.113.{i} 9 typ host{SEPARATOR}");
+            json.insert_str(place, &line);
+        }
+        let name = format!("eve{count}");
+        let eve = world.stranger(&name);
+        world.say(&eve, "ann", offer(json));
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.state(0, &name).is_some(), taken, "{count}");
+    }
+}
+
+#[test]
+fn nobody_begins_calls_without_end() {
+    let mut world = World::with(9, &["ann", "bob"]);
+    let eve = world.stranger("eve");
+    for i in 0..100 {
+        // Each is of another session.
+        let line = format!("a=fingerprint:sha-256 {i:02X}");
+        let json = OFFER.replacen("a=fingerprint:", &format!("{line}{SEPARATOR}a=fingerprint:"), 1);
+        world.say(&eve, "ann", offer(json));
+        world.pass(Duration::from_millis(20));
+    }
+    let begun = world.nodes[0].events.iter().filter(
+        |event| matches!(event, Event::State { peer, state: State::Connecting } if peer == "eve"),
+    );
+    assert!((1..10).contains(&begun.count()));
+    world.call(1, "ann");
+    world.until_state(1, "ann", State::Direct);
 }

@@ -124,3 +124,27 @@ fn frames_wait_for_nothing() {
     world.blocked = false;
     assert_eq!(stats(&world, ANN).frames_sent, 0);
 }
+
+#[test]
+fn nothing_is_encoded_for_whom_no_way_leads_to() {
+    let mut world = call(6, &BOTH, &[]);
+    world.blocked = true;
+    world.until_state(ANN, "bob", State::Hub);
+    assert!(BOTH.iter().all(|&kind| !world.nodes[ANN].peer.takes(kind)));
+}
+
+#[test]
+fn a_way_that_is_found_late_is_told_to_who_encodes() {
+    let mut world = World::new(7);
+    world.media = BOTH.to_vec();
+    world.add("ann", None);
+    world.add("bob", None);
+    world.settle();
+    world.blocked = true;
+    world.call(ANN, "bob");
+    world.until_state(ANN, "bob", State::Hub);
+    world.nodes[ANN].events.clear();
+    world.blocked = false;
+    world.until_state(ANN, "bob", State::Direct);
+    assert_eq!(taken(&world, ANN), BOTH);
+}

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use ring::digest::{Context, SHA256};
@@ -12,6 +13,8 @@ use smoq_p2p::{
     ChannelId, Message, Peer, SendError, Time,
     file::{CHUNK, Hash, PROTOCOL, Said, hex},
 };
+
+use crate::terminal::name as shown;
 
 /// Bytes of a file that is taken.
 const MOST_SIZE: u64 = 4 << 30;
@@ -21,6 +24,19 @@ const MOST_INCOMING: usize = 16;
 const MOST_TAKEN: u64 = 16 << 30;
 /// How often progress is told: each of so many parts.
 const PARTS: u64 = 10;
+
+/// How long a file may be without progress.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes that a file counts as, at least, so that many empty ones do not fill the disk either.
+const LEAST_TAKEN: u64 = 64 << 10;
+
+/// What is to be shown.
+pub(super) enum Told {
+    /// How far a file is, or what became of one that somebody else wanted to send.
+    News(String),
+    /// A file that was to be sent is not.
+    Failed(String),
+}
 
 /// A file that is sent.
 struct Outgoing {
@@ -37,6 +53,8 @@ struct Outgoing {
     /// All is said, and the peer has not checked it yet.
     ended: bool,
     told: u64,
+    /// When there was some last.
+    progress: Time,
 }
 
 /// A file that comes.
@@ -65,6 +83,20 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn new(folder: Option<PathBuf>) -> Self {
         Self { folder, taken: 0, outgoing: BTreeMap::new(), incoming: BTreeMap::new() }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, if ever.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.outgoing.values().map(|it| it.progress.after(PATIENCE)).min()
+    }
+
+    /// Gives up the files that have had no progress for too long.
+    pub(super) fn handle_timeout(&mut self, now: Time, p2p: &mut Peer) -> Vec<Told> {
+        let is_late = |it: &Outgoing| it.progress.after(PATIENCE) <= now;
+        let late: Vec<_> =
+            self.outgoing.iter().filter(|(_, it)| is_late(it)).map(|(id, _)| *id).collect();
+        let failure = format!("nothing has happened for {} s", PATIENCE.as_secs());
+        late.into_iter().filter_map(|channel| self.fail(now, p2p, channel, &failure)).collect()
     }
 
     /// Whether some are still being sent.
@@ -108,6 +140,7 @@ impl Files {
             held: None,
             ended: false,
             told: 0,
+            progress: now,
         };
         self.outgoing.insert(channel, outgoing);
         Ok(())
@@ -115,7 +148,8 @@ impl Files {
 
     /// A channel for a file is open.
     pub(super) fn opened(&mut self, now: Time, p2p: &mut Peer, channel: ChannelId) {
-        if let Some(it) = self.outgoing.get(&channel) {
+        if let Some(it) = self.outgoing.get_mut(&channel) {
+            it.progress = now;
             let begin = Said::Begin { size: it.size, name: it.name.clone() };
             say(now, p2p, channel, &begin);
         }
@@ -129,7 +163,7 @@ impl Files {
         peer: &str,
         channel: ChannelId,
         message: Message,
-    ) -> Option<String> {
+    ) -> Option<Told> {
         if self.outgoing.contains_key(&channel) {
             return self.answered(now, p2p, channel, &message);
         }
@@ -147,17 +181,18 @@ impl Files {
             (false, Message::Binary(_)) => return None,
         };
         match told {
-            Ok(text) => text,
+            Ok(text) => text.map(Told::News),
             Err(reason) => {
                 let name = self.forget(channel);
                 say(now, p2p, channel, &Said::Refuse { reason: reason.clone() });
-                Some(format!("{peer}: file {name} is not taken: {reason}"))
+                let peer = shown(peer);
+                Some(Told::News(format!("{peer}: file {name} is not taken: {reason}")))
             }
         }
     }
 
     /// Sends as much as there is room for. Gives what is to be shown.
-    pub(super) fn pump(&mut self, now: Time, p2p: &mut Peer, channel: ChannelId) -> Option<String> {
+    pub(super) fn pump(&mut self, now: Time, p2p: &mut Peer, channel: ChannelId) -> Option<Told> {
         let it = self.outgoing.get_mut(&channel).filter(|it| it.wanted && !it.ended)?;
         let failure = loop {
             let message = match it.held.take().map_or_else(|| it.next(), Ok) {
@@ -166,48 +201,53 @@ impl Files {
             };
             match p2p.write(now, channel, &message) {
                 Ok(true) if matches!(message, Message::Text(_)) => {
-                    it.ended = true;
+                    (it.ended, it.progress) = (true, now);
                     return None;
                 }
-                Ok(true) => {}
+                Ok(true) => it.progress = now,
                 Ok(false) => {
                     it.held = Some(message);
-                    let (peer, name) = (&it.peer, &it.name);
+                    let (peer, name) = (shown(&it.peer), &it.name);
                     return progress(it.read, it.size, &mut it.told)
-                        .map(|bar| format!("{peer}: sending {name} {bar}"));
+                        .map(|bar| Told::News(format!("{peer}: sending {name} {bar}")));
                 }
                 Err(error) => break error.to_string(),
             }
         };
-        let text = format!("{}: file {} is not sent: {failure}", it.peer, it.name);
-        self.outgoing.remove(&channel);
+        self.fail(now, p2p, channel, &failure)
+    }
+
+    /// A file is not sent.
+    fn fail(
+        &mut self,
+        now: Time,
+        p2p: &mut Peer,
+        channel: ChannelId,
+        failure: &str,
+    ) -> Option<Told> {
+        let it = self.outgoing.remove(&channel)?;
         let _ = p2p.close_channel(now, channel);
-        Some(text)
+        let peer = shown(&it.peer);
+        Some(Told::Failed(format!("{peer}: file {} is not sent: {failure}", it.name)))
     }
 
     /// A channel is closed.
-    pub(super) fn closed(&mut self, channel: ChannelId) -> Option<String> {
-        if let Some(it) = self.outgoing.remove(&channel) {
-            return Some(format!(
-                "{}: file {} is not sent: the channel was closed",
-                it.peer, it.name
-            ));
+    pub(super) fn closed(&mut self, now: Time, p2p: &mut Peer, channel: ChannelId) -> Option<Told> {
+        if let Some(it) = self.incoming.get(&channel) {
+            let peer = shown(&it.peer);
+            let name = self.forget(channel);
+            let _ = p2p.close_channel(now, channel);
+            return Some(Told::News(format!("{peer}: file {name} was cut off, and is not kept")));
         }
-        let peer = self.incoming.get(&channel)?.peer.clone();
-        let name = self.forget(channel);
-        Some(format!("{peer}: file {name} was cut off, and is not kept"))
+        self.fail(now, p2p, channel, "the channel was closed")
     }
 
     /// A call is over, or has no direct way any more. Gives what is to be shown.
-    pub(super) fn lost(&mut self, now: Time, p2p: &mut Peer, peer: &str) -> Vec<String> {
+    pub(super) fn lost(&mut self, now: Time, p2p: &mut Peer, peer: &str) -> Vec<Told> {
         let outgoing = self.outgoing.iter().filter(|(_, it)| it.peer == peer).map(|(id, _)| *id);
         let incoming = self.incoming.iter().filter(|(_, it)| it.peer == peer).map(|(id, _)| *id);
         let lost: Vec<_> = outgoing.chain(incoming).collect();
-        let closed = |channel| {
-            let _ = p2p.close_channel(now, channel);
-            self.closed(channel)
-        };
-        lost.into_iter().filter_map(closed).collect()
+        lost.into_iter().filter_map(|channel| self.closed(now, p2p, channel)).collect()
     }
 
     fn answered(
@@ -216,29 +256,29 @@ impl Files {
         p2p: &mut Peer,
         channel: ChannelId,
         message: &Message,
-    ) -> Option<String> {
+    ) -> Option<Told> {
         let it = self.outgoing.get_mut(&channel)?;
-        let said = std::str::from_utf8(message.bytes()).map(Said::read);
-        let text = match said {
+        match std::str::from_utf8(message.bytes()).map(Said::read) {
             Ok(Ok(Said::Go)) => {
                 it.wanted = true;
-                return self.pump(now, p2p, channel);
+                self.pump(now, p2p, channel)
             }
             Ok(Ok(Said::Done)) if it.ended => {
-                let hash = hex(&finish(&it.hash));
-                format!("{}: file {} is sent, {} bytes, SHA-256 {hash}", it.peer, it.name, it.size)
+                let (peer, hash) = (shown(&it.peer), hex(&finish(&it.hash)));
+                let text =
+                    format!("{peer}: file {} is sent, {} bytes, SHA-256 {hash}", it.name, it.size);
+                self.outgoing.remove(&channel);
+                let _ = p2p.close_channel(now, channel);
+                Some(Told::News(text))
             }
             Ok(Ok(Said::Refuse { reason })) => {
-                format!("{}: file {} is not taken: {reason}", it.peer, it.name)
+                let (peer, name) = (shown(&it.peer), it.name.clone());
+                self.outgoing.remove(&channel);
+                let _ = p2p.close_channel(now, channel);
+                Some(Told::Failed(format!("{peer}: file {name} is not taken: {reason}")))
             }
-            _ => format!(
-                "{}: file {} is not sent: the peer's answer is not understood",
-                it.peer, it.name
-            ),
-        };
-        self.outgoing.remove(&channel);
-        let _ = p2p.close_channel(now, channel);
-        Some(text)
+            _ => self.fail(now, p2p, channel, "the peer's answer is not understood"),
+        }
     }
 
     fn begin(
@@ -255,13 +295,16 @@ impl Files {
         if size > MOST_SIZE || self.incoming.len() >= MOST_INCOMING {
             return Err("it is too large, or too many come at once".into());
         }
-        if self.taken.saturating_add(size) > MOST_TAKEN {
+        if self.taken.saturating_add(charge(size)) > MOST_TAKEN {
             return Err(
                 "this peer has taken enough files; it would take more if started again".into()
             );
         }
         let path = folder.join(&name);
-        let part = folder.join(format!("{name}.{channel}.part"));
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|_| "it cannot be given a name")?;
+        // Whoever else may write there must not know it before.
+        let part = folder.join(format!(".smoq-{:016x}.part", u64::from_ne_bytes(random)));
         if path.exists() {
             return Err("there is a file of this name already".into());
         }
@@ -271,12 +314,12 @@ impl Files {
             "it cannot be written".to_owned()
         };
         let file = File::create_new(&part).map_err(failed)?;
-        let text = format!("{peer}: file {name} comes, {size} bytes");
+        let text = format!("{}: file {name} comes, {size} bytes", shown(peer));
         let peer = peer.into();
         let hash = Context::new(&SHA256);
         let it = Incoming { peer, name, size, path, part, file, hash, written: 0, told: 0 };
         self.incoming.insert(channel, it);
-        self.taken += size;
+        self.taken += charge(size);
         say(now, p2p, channel, &Said::Go);
         Ok(Some(text))
     }
@@ -289,7 +332,7 @@ impl Files {
         }
         it.file.write_all(bytes).map_err(|_| "it cannot be written".to_owned())?;
         it.hash.update(bytes);
-        let (peer, name) = (&it.peer, &it.name);
+        let (peer, name) = (shown(&it.peer), &it.name);
         let bar = progress(it.written, it.size, &mut it.told);
         Ok(bar.map(|bar| format!("{peer}: getting {name} {bar}")))
     }
@@ -300,33 +343,33 @@ impl Files {
         p2p: &mut Peer,
         channel: ChannelId,
         hash: &Hash,
-    ) -> Option<String> {
+    ) -> Option<Told> {
         let it = self.incoming.get(&channel)?;
         let own = finish(&it.hash);
         let kept = if own != *hash || it.written != it.size {
             Err("what came is not what was sent: the hash or the size differs")
-        } else if it.path.exists() || fs::rename(&it.part, &it.path).is_err() {
+        } else if keep(&it.part, &it.path).is_err() {
             Err("it cannot be kept under its name")
         } else {
             Ok(format!(
                 "{}: file {} is here, {} bytes, SHA-256 {}",
-                it.peer,
+                shown(&it.peer),
                 it.path.display(),
                 it.size,
                 hex(&own)
             ))
         };
-        let peer = it.peer.clone();
+        let peer = shown(&it.peer);
         match kept {
             Ok(text) => {
                 self.incoming.remove(&channel);
                 say(now, p2p, channel, &Said::Done);
-                Some(text)
+                Some(Told::News(text))
             }
             Err(reason) => {
                 let name = self.forget(channel);
                 say(now, p2p, channel, &Said::Refuse { reason: reason.into() });
-                Some(format!("{peer}: file {name} is not taken: {reason}"))
+                Some(Told::News(format!("{peer}: file {name} is not taken: {reason}")))
             }
         }
     }
@@ -335,7 +378,7 @@ impl Files {
     fn forget(&mut self, channel: ChannelId) -> String {
         let Some(it) = self.incoming.remove(&channel) else { return "without a name".into() };
         let _ = fs::remove_file(&it.part);
-        self.taken -= it.size;
+        self.taken -= charge(it.size);
         it.name
     }
 }
@@ -362,6 +405,24 @@ impl Outgoing {
     }
 }
 
+/// What a file of this size counts as.
+fn charge(size: u64) -> u64 {
+    size.max(LEAST_TAKEN)
+}
+
+/// Gives a whole file its name, if nothing else has it. A link cannot overwrite anything; where there are none, the
+/// place is taken first.
+fn keep(part: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(part, path) {
+        Ok(()) => fs::remove_file(part),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        Err(_) => {
+            File::create_new(path)?;
+            fs::rename(part, path)
+        }
+    }
+}
+
 fn finish(hash: &Context) -> Hash {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(hash.clone().finish().as_ref());
@@ -385,6 +446,20 @@ fn progress(done: u64, size: u64, told: &mut u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_the_name_already_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let [part, path] = ["part", "path"].map(|name| folder.path().join(name));
+        fs::write(&part, "new").unwrap();
+        fs::write(&path, "old").unwrap();
+        assert!(keep(&part, &path).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        fs::remove_file(&path).unwrap();
+        keep(&part, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(!part.exists());
+    }
 
     #[test]
     fn a_bar_grows_with_each_part() {

@@ -63,10 +63,11 @@ impl HubUrl {
         self.0.scheme_str() == Some("wss")
     }
 
-    /// For messages: a query may carry a secret.
+    /// For messages: a query may carry a secret, and so may what stands before the host.
     fn shown(&self) -> String {
-        let text = self.0.to_string();
-        text.split('?').next().unwrap_or_default().to_owned()
+        let authority = self.0.authority().map_or("", |it| it.as_str());
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        format!("{}://{host}{}", self.0.scheme_str().unwrap_or_default(), self.0.path())
     }
 }
 
@@ -251,6 +252,21 @@ async fn carry(
                 Message::Close(frame) => return frame.map(|frame| frame.code.into()),
                 Message::Binary(_) | Message::Frame(_) => {}
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_a_url_are_not_shown() {
+        for (url, shown) in [
+            ("ws://user:password@hub.example:3000/ws?token=x", "ws://hub.example:3000/ws"),
+            ("wss://[::1]/ws", "wss://[::1]/ws"),
+        ] {
+            assert_eq!(url.parse::<HubUrl>().unwrap().shown(), shown);
         }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ROLE", value_enum, default_value_t = Role::Peer)]
     role: Role,
     /// The id to be known by; without it a random one
-    #[arg(long, value_name = "ID")]
+    #[arg(long, visible_alias = "id", value_name = "ID")]
     name: Option<String>,
     /// The room whose members `peers` lists
     #[arg(long, value_name = "NAME", default_value = "lobby")]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use smoq_p2p::{
-    Config, Event, Message, Output, Peer, State, Time,
+    Config, End, Event, Message, Output, Peer, State, Time,
     file::PROTOCOL,
     signal::{ClientEvent, wire::Presence},
 };
@@ -22,12 +22,12 @@ use super::{
     Role,
     command::{Command, HELP, parse},
     console::{self, Screen, Typed},
-    files::Files,
+    files::{Files, Told},
     hub::{HubEvent, Link},
     media::{Coded, Media},
     show,
 };
-use crate::failure::Failure;
+use crate::{failure::Failure, terminal::name};
 
 /// Datagrams that wait to be looked at.
 const QUEUE: usize = 1024;
@@ -66,9 +66,12 @@ pub(super) struct Session {
     media: Media,
     here: BTreeSet<String>,
     role: Role,
-    has_called: bool,
+    /// Whom this side has called.
+    called: BTreeSet<String>,
     leaving: Leaving,
     failure: Option<Failure>,
+    /// The first thing that went wrong, if nobody is there to see it.
+    trouble: Option<String>,
     _readers: JoinSet<()>,
 }
 
@@ -113,9 +116,10 @@ impl Session {
             media,
             here: BTreeSet::new(),
             role,
-            has_called: false,
+            called: BTreeSet::new(),
             leaving: Leaving::No,
             failure: None,
+            trouble: None,
             _readers: readers,
         })
     }
@@ -127,6 +131,9 @@ impl Session {
             let due = self
                 .peer
                 .poll_timeout()
+                .into_iter()
+                .chain(self.files.poll_timeout())
+                .min()
                 .map(|due| self.zero + Duration::from_micros(due.as_micros()));
             let timer = async {
                 match due {
@@ -147,8 +154,15 @@ impl Session {
                 }
             };
             tokio::select! {
-                () = &mut stop => break,
-                () = parting => break,
+                () = &mut stop => {
+                    // It is ended from outside, so it is no script that has come to its end.
+                    self.trouble = None;
+                    break;
+                }
+                () = parting => {
+                    self.fail("not all that was sent has arrived in time");
+                    break;
+                }
                 () = timer => {}
                 event = self.link.next() => self.handle_hub(event),
                 Some(datagram) = self.datagrams.recv() => self.handle_datagram(&datagram),
@@ -160,13 +174,17 @@ impl Session {
                 self.handle_datagram(&datagram);
                 self.drain().await;
             }
-            self.peer.handle_timeout(self.now());
+            let now = self.now();
+            self.peer.handle_timeout(now);
+            for told in self.files.handle_timeout(now, &mut self.peer) {
+                self.tell(told);
+            }
             self.drain().await;
         }
         self.peer.close(self.now());
         self.drain().await;
         self.link.finish().await;
-        self.failure.map_or(Ok(()), Err)
+        self.failure.or(self.trouble.map(Failure::Script)).map_or(Ok(()), Err)
     }
 
     fn now(&self) -> Time {
@@ -229,13 +247,28 @@ impl Session {
         }
     }
 
+    /// Says that something went wrong. A script is told by the exit status too.
+    fn fail(&mut self, text: &str) {
+        self.screen.say(text);
+        if self.is_known && matches!(self.screen, Screen::Plain) {
+            self.trouble.get_or_insert_with(|| text.into());
+        }
+    }
+
+    fn tell(&mut self, told: Told) {
+        match told {
+            Told::News(text) => self.screen.say(&text),
+            Told::Failed(text) => self.fail(&text),
+        }
+    }
+
     fn leave(&mut self, at: Option<time::Instant>) {
         self.leaving = Leaving::Until(at);
     }
 
     /// Says whether messages go through the hub.
     fn prompt(&self) -> String {
-        if self.role == Role::Offer && !self.has_called {
+        if self.role == Role::Offer && self.called.is_empty() {
             return "whom to call> ".into();
         }
         let through_hub = self.peer.calls().any(|(_, stats)| stats.state == State::Hub);
@@ -247,24 +280,24 @@ impl Session {
             Ok(Some(command)) => command,
             Ok(None) => return,
             Err(_) if self.is_asked(line) => Command::Offer { peer: line.trim().into() },
-            Err(error) => return self.screen.say(&error),
+            Err(error) => return self.fail(&error),
         };
         let now = self.now();
         match command {
             Command::Offer { .. } if self.role == Role::Answer => {
-                self.screen.say("this side waits to be called; with --role peer it can call");
+                self.fail("this side waits to be called; with --role peer it can call");
             }
             Command::Offer { peer } => match self.peer.call(now, &peer) {
-                Ok(()) => self.has_called = true,
-                Err(error) => self.screen.say(&error.to_string()),
+                Ok(()) => drop(self.called.insert(peer)),
+                Err(error) => self.fail(&error.to_string()),
             },
             Command::HangUp { peer } => {
                 if !self.peer.calls().any(|(it, _)| it == peer) {
-                    return self.screen.say(&format!("there is no call with {peer}"));
+                    return self.fail(&format!("there is no call with {}", name(&peer)));
                 }
                 self.peer.hang_up(now, &peer);
                 self.handle_lost(&peer);
-                self.screen.say(&format!("{peer}: the call is over"));
+                self.screen.say(&format!("{}: the call is over", name(&peer)));
             }
             Command::Channel { label } => {
                 let open = |session: &mut Self, peer: &str| {
@@ -282,15 +315,20 @@ impl Session {
             Command::SendFile { label, path } => {
                 let offer = |session: &mut Self, peer: &str| {
                     let Self { peer: p2p, files, .. } = session;
+                    if p2p.calls().any(|(it, stats)| it == peer && stats.state == State::Hub) {
+                        let peer = name(peer);
+                        return Err(format!(
+                            "there is no direct way to {peer}, and files do not go through the hub"
+                        ));
+                    }
                     files.offer(now, p2p, peer, &label, Path::new(&path))
                 };
                 self.each_call(Some(&label), offer);
             }
             Command::List => self.list(),
             Command::Peers => {
-                let here: Vec<_> = self.here.iter().map(String::as_str).collect();
-                let text = if here.is_empty() { "nobody else".into() } else { here.join(" ") };
-                self.screen.say(&format!("here: {text}"));
+                let text = show::here(self.here.iter());
+                self.screen.say(&text);
             }
             Command::Stats => {
                 let lines: Vec<_> =
@@ -304,7 +342,7 @@ impl Session {
 
     /// Whether a line can be the answer to the question whom to call.
     fn is_asked(&self, line: &str) -> bool {
-        self.role == Role::Offer && !self.has_called && line.split_whitespace().count() == 1
+        self.role == Role::Offer && self.called.is_empty() && line.split_whitespace().count() == 1
     }
 
     /// Does something with each call that has a channel of this label, or with each.
@@ -316,7 +354,7 @@ impl Session {
         let calls: Vec<_> =
             self.peer.calls().map(|(peer, it)| (peer.to_owned(), it.state)).collect();
         if calls.is_empty() {
-            return self.screen.say("there is no call; `offer PEER` begins one");
+            return self.fail("there is no call; `offer PEER` begins one");
         }
         let mut found = false;
         for (peer, state) in calls {
@@ -330,11 +368,11 @@ impl Session {
             }
             found = true;
             if let Err(error) = act(self, &peer) {
-                self.screen.say(&format!("{peer}: {error}"));
+                self.fail(&format!("{}: {error}", name(&peer)));
             }
         }
         if let (false, Some(label)) = (found, label) {
-            self.screen.say(&format!("no call has a channel {label}; `channel {label}` opens one"));
+            self.fail(&format!("no call has a channel {label}; `channel {label}` opens one"));
         }
     }
 
@@ -387,8 +425,8 @@ impl Session {
                 self.files.opened(now, &mut self.peer, *channel);
             }
             Event::Closed { channel, protocol, .. } if protocol == PROTOCOL => {
-                if let Some(text) = self.files.closed(*channel) {
-                    self.screen.say(&text);
+                if let Some(told) = self.files.closed(now, &mut self.peer, *channel) {
+                    self.tell(told);
                 }
             }
             Event::Message { peer, channel: Some(channel), message, protocol, .. }
@@ -396,23 +434,24 @@ impl Session {
             {
                 let message = message.clone();
                 let told = self.files.heard(now, &mut self.peer, peer, *channel, message);
-                if let Some(text) = told {
-                    self.screen.say(&text);
+                if let Some(told) = told {
+                    self.tell(told);
                 }
                 return;
             }
             Event::Writable { channel } => {
-                if let Some(text) = self.files.pump(now, &mut self.peer, *channel) {
-                    self.screen.say(&text);
+                if let Some(told) = self.files.pump(now, &mut self.peer, *channel) {
+                    self.tell(told);
                 }
             }
             Event::State { .. }
             | Event::Opened { .. }
             | Event::Closed { .. }
+            | Event::Lost { .. }
             | Event::Message { .. } => {}
         }
         if let Some(text) = show::event(&event) {
-            self.screen.say(&text);
+            if self.is_trouble(&event) { self.fail(&text) } else { self.screen.say(&text) }
         }
         let is_registered = matches!(event, Event::Hub(ClientEvent::Registered { .. }));
         if is_registered && !self.is_known {
@@ -422,10 +461,26 @@ impl Session {
         }
     }
 
+    /// Whether this side wanted something that has failed.
+    fn is_trouble(&self, event: &Event) -> bool {
+        match event {
+            Event::Ended { peer, end } => *end != End::HungUp && self.called.contains(peer),
+            Event::Lost { .. } | Event::Hub(ClientEvent::Refused(_)) => true,
+            Event::Hub(_)
+            | Event::State { .. }
+            | Event::Opened { .. }
+            | Event::Closed { .. }
+            | Event::Media { .. }
+            | Event::Message { .. }
+            | Event::Writable { .. } => false,
+        }
+    }
+
     /// There is no way to a peer any more.
     fn handle_lost(&mut self, peer: &str) {
-        let lost = self.files.lost(self.now(), &mut self.peer, peer);
-        lost.iter().for_each(|line| self.screen.say(line));
+        for told in self.files.lost(self.now(), &mut self.peer, peer) {
+            self.tell(told);
+        }
         for kind in self.media.kinds() {
             if !self.peer.takes(kind) {
                 self.media.stop(kind);

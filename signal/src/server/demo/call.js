@@ -3,7 +3,8 @@
 
 const CHAT = 'chat';
 const PATIENCE = 15_000;
-const MOST_EARLY = 64;
+const ABSENCE = 30_000;
+export const MOST_EARLY = 64;
 
 export class Call {
     state = 'new';
@@ -18,6 +19,9 @@ export class Call {
     #waiting = [];
     #early = [];
     #timer;
+    /** Runs while the peer is not at the hub. */
+    #absence;
+    #is_missed = false;
     /** What changes the connection, one after the other. */
     #turn = Promise.resolve();
 
@@ -35,17 +39,19 @@ export class Call {
     offer() {
         this.#do(async () => {
             if (this.#connection) return;
-            await this.#begin();
+            if (!await this.#begin()) return;
             this.#use(this.#connection.createDataChannel(CHAT));
             // This page has nothing to show itself.
             for (const kind of ['audio', 'video']) this.#connection.addTransceiver(kind, { direction: 'recvonly' });
             await this.#connection.setLocalDescription();
+            if (this.state === 'over') return;
             this.#enter('calling');
             this.#hub.sdp(this.#peer, this.#connection.localDescription);
         });
     }
 
     description(description) {
+        this.present();
         this.#do(async () => {
             const crossed = description?.type === 'offer' && this.#connection?.signalingState === 'have-local-offer';
             // Both have called: the greater name insists on its own offer, as with all clients of the hub.
@@ -53,12 +59,14 @@ export class Call {
             if (description?.type === 'offer' && (crossed || this.#is_other(description))) {
                 this.#connection?.close();
                 this.#channel = undefined;
-                await this.#begin();
+                if (!await this.#begin()) return;
             }
             if (!this.#connection) return;
             await this.#connection.setRemoteDescription(description);
+            if (this.state === 'over') return;
             if (description.type === 'offer') {
                 await this.#connection.setLocalDescription();
+                if (this.state === 'over') return;
                 this.#hub.sdp(this.#peer, this.#connection.localDescription);
             }
             for (const candidate of this.#early.splice(0)) await this.#add(candidate);
@@ -66,6 +74,7 @@ export class Call {
     }
 
     candidate(candidate) {
+        this.present();
         this.#do(async () => {
             if (this.#connection?.remoteDescription) await this.#add(candidate);
             else if (this.#early.length < MOST_EARLY) this.#early.push(candidate);
@@ -83,9 +92,20 @@ export class Call {
         this.#end('you hung up');
     }
 
-    /** The hub does not know the peer any more. */
+    /** The hub does not know the peer any more. It may only have to connect anew. */
     gone() {
-        if (this.state !== 'direct') this.#end('the peer is gone');
+        if (this.state === 'calling') return this.#end('the peer is gone');
+        this.#absence ??= setTimeout(() => {
+            this.#is_missed = true;
+            if (this.state !== 'direct') this.#end('the peer is gone');
+        }, ABSENCE);
+    }
+
+    /** The peer is at the hub. */
+    present() {
+        clearTimeout(this.#absence);
+        this.#absence = undefined;
+        this.#is_missed = false;
     }
 
     /** Asks the browser for the numbers of the way. */
@@ -101,8 +121,10 @@ export class Call {
         }
     }
 
+    /** Whether there is a connection now: the call may have ended in the meantime. */
     async #begin() {
         const iceServers = await this.#hub.servers();
+        if (this.state === 'over') return false;
         const connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
         this.#connection = connection;
         const stream = this.stream = new MediaStream();
@@ -125,6 +147,7 @@ export class Call {
         this.#enter('connecting');
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => this.state === 'direct' || this.#around(), PATIENCE);
+        return true;
     }
 
     #take(channel) {
@@ -168,6 +191,7 @@ export class Call {
 
     /** There is no direct way. */
     #around() {
+        if (this.#is_missed) return this.#end('the peer is gone');
         this.#enter('through the hub');
         for (const text of this.#waiting.splice(0)) this.#hub.data(this.#peer, CHAT, text);
     }
@@ -181,6 +205,7 @@ export class Call {
         if (this.state === 'over') return;
         this.state = 'over';
         clearTimeout(this.#timer);
+        clearTimeout(this.#absence);
         this.#connection?.close();
         this.#tell.ended(why);
     }

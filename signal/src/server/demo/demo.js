@@ -1,5 +1,5 @@
 // The page of `smoq signal --demo`: a client of the hub, and calls: chat, and what peers show and play.
-import { Call } from './call.js';
+import { Call, MOST_EARLY } from './call.js';
 import { Hub } from './hub.js';
 
 const ROOM = 'lobby';
@@ -9,6 +9,8 @@ const MOST_CALLS = 32;
 
 const element = id => document.getElementById(id);
 const calls = new Map();
+/** Candidates of peers whose offers have not come yet. */
+const early = new Map();
 const screens = new Map();
 let hub;
 
@@ -26,6 +28,11 @@ function button(text, act) {
     return node;
 }
 
+/** What others choose to be called, or call something, must not look like more than a name. */
+function shown(name) {
+    return /^[\p{L}\p{N}_.@-]+$/u.test(name) ? name : JSON.stringify(name);
+}
+
 function log(text) {
     const list = element('log');
     list.append(make('li', text));
@@ -38,14 +45,24 @@ element('register').addEventListener('submit', event => {
     hub?.close();
     hub = new Hub(element('name').value, ROOM, {
         state: text => { element('state').textContent = text; },
-        people: show_people,
+        people: people => {
+            for (const peer of people) calls.get(peer)?.present();
+            show_people(people);
+        },
         description: (from, description) => {
             // An answer that nobody asked for begins no call.
             const call = description?.type === 'offer' ? call_with(from) : calls.get(from);
             call?.description(description);
         },
-        candidate: (from, candidate) => calls.get(from)?.candidate(candidate),
-        data: (from, label, text) => log(`${from} (${label}, through the hub): ${text}`),
+        candidate: (from, candidate) => {
+            const call = calls.get(from);
+            if (call) call.candidate(candidate);
+            else keep(from, candidate);
+        },
+        data: (from, label, text) => {
+            calls.get(from)?.present();
+            log(`${shown(from)} (${shown(label)}, through the hub): ${text}`);
+        },
         gone: peer => calls.get(peer)?.gone(),
         refused: message => log(`The hub refuses: ${message}`),
     });
@@ -59,17 +76,29 @@ element('say').addEventListener('submit', event => {
     element('text').value = '';
 });
 
+/** A candidate may overtake the offer that it belongs to. Of those who never call, the oldest are forgotten. */
+function keep(peer, candidate) {
+    if (!early.has(peer)) {
+        if (early.size >= MOST_CALLS) early.delete(early.keys().next().value);
+        early.set(peer, []);
+    }
+    const kept = early.get(peer);
+    if (kept.length < MOST_EARLY) kept.push(candidate);
+}
+
 function call_with(peer) {
     if (!calls.has(peer) && calls.size < MOST_CALLS) {
         calls.set(peer, new Call(hub, peer, {
-            message: (label, text) => log(`${peer} (${label}): ${text}`),
+            message: (label, text) => log(`${shown(peer)} (${shown(label)}): ${text}`),
             changed: show_calls,
             ended: why => {
                 calls.delete(peer);
-                log(`The call with ${peer} is over: ${why}.`);
+                log(`The call with ${shown(peer)} is over: ${why}.`);
                 show_calls();
             },
         }));
+        for (const candidate of early.get(peer) ?? []) calls.get(peer).candidate(candidate);
+        early.delete(peer);
         show_calls();
     }
     return calls.get(peer);
@@ -79,7 +108,7 @@ function show_people(people) {
     const one = peer => {
         const call = button('Call', () => call_with(peer)?.offer());
         call.setAttribute('aria-label', `Call ${peer}`);
-        return make('li', `${peer} `, call);
+        return make('li', `${shown(peer)} `, call);
     };
     element('peers').replaceChildren(...people.map(one));
     element('alone').hidden = people.length > 0;
@@ -91,7 +120,7 @@ function show_calls() {
         end.setAttribute('aria-label', `Hang up on ${peer}`);
         const { sent, received, trip, way } = call.stats;
         const cells = [call.state, sent, received, trip, way].map(text => make('td', String(text)));
-        const name = make('th', peer);
+        const name = make('th', shown(peer));
         name.scope = 'row';
         return make('tr', '', name, ...cells, make('td', '', end));
     };
@@ -130,7 +159,7 @@ function screen(peer) {
     mute.setAttribute('aria-label', `Mute ${peer}`);
     mute.setAttribute('aria-pressed', false);
     const told = make('span');
-    return { node: make('figure', '', video, make('figcaption', `${peer}: `, told, ' ', mute)), video, told };
+    return { node: make('figure', '', video, make('figcaption', `${shown(peer)}: `, told, ' ', mute)), video, told };
 }
 
 async function count() {
