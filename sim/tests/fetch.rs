@@ -5,7 +5,7 @@ mod common;
 use bytes::BytesMut;
 use common::{script::*, *};
 use smoq_core::{
-    Config, Dir, Misuse, NextGroup, Read, StreamId, Version, Violation,
+    Config, Dir, Limits, Misuse, NextGroup, Read, StreamId, Version, Violation,
     wire::{BidiType, Fetch, Message, StreamCode, SubscribeParams, varint},
 };
 use smoq_sim::{Bench, PeerId};
@@ -91,9 +91,97 @@ fn the_next_group_is_awaited_where_it_comes_anyway() {
         assert!(bench.sent(late, asked).bytes.is_empty(), "{version}");
         send_group(&mut bench, publisher, 0, 1, b"one");
         assert_answer(&bench, late, asked, &frame(1000, b"one", version));
+        // One that is passed over there may be had by itself.
         let skipped = ask(&mut bench, late, &request("cam", 2));
         send_group(&mut bench, publisher, 0, 3, b"three");
-        assert_eq!(bench.sent(late, skipped).reset, Some(StreamCode::NOT_FOUND), "{version}");
+        let [upstream] = bench.requests(publisher, FETCH)[..] else { panic!("{version}") };
+        bench.finish(publisher, upstream, &frame(7, b"two", version));
+        assert_answer(&bench, late, skipped, &frame(7, b"two", version));
+    }
+}
+
+#[test]
+fn what_a_subscription_will_not_bring_is_not_awaited_there() {
+    for version in serving() {
+        // It has not said yet where it is.
+        let (mut bench, publisher, [viewer, late]) = relay(version);
+        subscribe(&mut bench, viewer, 0, "cam", SubscribeParams::default());
+        ask(&mut bench, late, &request("cam", 0));
+        assert_eq!(bench.requests(publisher, FETCH).len(), 1, "{version}");
+        // It pauses before.
+        let (mut bench, publisher, [viewer, late]) = relay(version);
+        let params = SubscribeParams { end: Some(0), ..SubscribeParams::default() };
+        subscribe(&mut bench, viewer, 0, "cam", params);
+        accept(&mut bench, publisher, 0);
+        send_group(&mut bench, publisher, 0, 0, b"zero");
+        ask(&mut bench, late, &request("cam", 1));
+        assert_eq!(bench.requests(publisher, FETCH).len(), 1, "{version}");
+    }
+}
+
+#[test]
+fn frames_wait_for_what_says_how_to_read_them() {
+    for version in serving() {
+        let (mut bench, publisher, _) = relay(version);
+        let now = bench.now();
+        let reader = bench.node.fetch(now, &path("cam"), "video", 3, 0).unwrap();
+        bench.run();
+        let upstream = bench.requests(publisher, FETCH)[0];
+        bench.send(publisher, upstream, &frame(1, b"early", version));
+        let next = bench.node.next_group(now, reader);
+        assert_eq!(next, Ok(NextGroup::Pending), "{version}");
+        answer_tracks(&mut bench, publisher);
+        let next = bench.node.next_group(now, reader);
+        assert!(matches!(next, Ok(NextGroup::Group { sequence: 3, .. })), "{version}: {next:?}");
+    }
+}
+
+#[test]
+fn a_peer_waits_for_so_many_groups_and_nobody_live_behind_them() {
+    for version in serving() {
+        let (mut bench, publisher, [viewer, other]) = relay(version);
+        bench.grant(publisher, |peer| peer.credit[0] = 0);
+        let asked: Vec<_> =
+            (0..40).map(|group| ask(&mut bench, viewer, &request("cam", group))).collect();
+        let refused = |stream: &&StreamId| {
+            bench.sent(viewer, **stream).reset == Some(StreamCode::NO_CAPACITY)
+        };
+        assert_eq!(asked.iter().filter(refused).count(), 8, "{version}");
+        subscribe(&mut bench, other, 0, "cam", SubscribeParams::default());
+        bench.grant(publisher, |peer| peer.credit[0] = 34);
+        assert_eq!(bench.requests(publisher, 2).len(), 1, "{version}");
+        assert_eq!(bench.requests(publisher, FETCH), [], "{version}");
+    }
+}
+
+#[test]
+fn who_fetches_takes_no_history_from_others() {
+    for version in serving() {
+        let limits = Limits { store_bytes: 200_000, ..Limits::default() };
+        let mut bench = Bench::new(Config { limits, ..relay_config(100) });
+        let [publisher, viewer, greedy] = [(); 3].map(|()| bench.client(version));
+        let stream = announce(&mut bench, publisher, "cam");
+        say(&mut bench, publisher, stream, &start("old", version));
+        subscribe(&mut bench, viewer, 0, "cam", SubscribeParams::default());
+        accept(&mut bench, publisher, 0);
+        for group in 0..8 {
+            send_group(&mut bench, publisher, 0, group, &[7; 2000]);
+        }
+        bench.grant(greedy, |peer| peer.stream_window = 0);
+        for group in 0..20 {
+            ask(&mut bench, greedy, &request("old", group));
+            answer_tracks(&mut bench, publisher);
+            let upstream = *bench.requests(publisher, FETCH).last().unwrap();
+            bench.finish(publisher, upstream, &frame(0, &[8; 20_000], version));
+        }
+        for group in 8..12 {
+            send_group(&mut bench, publisher, 0, group, &[7; 8000]);
+        }
+        for group in 1..12 {
+            let asked = ask(&mut bench, viewer, &request("cam", group));
+            let sent = bench.sent(viewer, asked);
+            assert!(sent.fin && sent.reset.is_none(), "{version}: group {group} has gone");
+        }
     }
 }
 
@@ -160,6 +248,15 @@ fn a_publisher_that_does_not_answer_is_given_up() {
         bench.pass(smoq_core::Limits::default().request_timeout * 2);
         let reset = bench.sent(viewer, asked).reset;
         assert_eq!(reset, Some(StreamCode::CONTROL_TIMEOUT), "{version}");
+
+        // One that stops in the middle too.
+        let asked = ask(&mut bench, viewer, &request("cam", 8));
+        answer_tracks(&mut bench, publisher);
+        let upstream = bench.requests(publisher, FETCH)[1];
+        bench.send(publisher, upstream, &frame(1, b"half", version));
+        bench.pass(smoq_core::Limits::default().request_timeout * 2);
+        assert!(bench.sent(viewer, asked).reset.is_some(), "{version}");
+        assert_eq!(bench.node.stats().tracks, 0, "{version}");
     }
 }
 

@@ -158,6 +158,31 @@ fn who_takes_a_byte_now_and_then_is_not_cut_off() {
     }
 }
 
+/// Requests that are answered are no sign of how a viewer takes groups.
+#[test]
+fn who_asks_and_takes_no_group_is_cut_off() {
+    let limits = Limits { stall_timeout: Duration::from_secs(LIMIT), ..Limits::default() };
+    for version in Version::ALL {
+        let bench = &mut Bench::new(Config { limits: limits.clone(), ..Config::default() });
+        let now = bench.now();
+        let broadcast = bench.node.publish(now, &path("cam")).unwrap();
+        let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+        let peer = bench.client(version);
+        script::subscribe(bench, peer, 0, "cam", SubscribeParams::default());
+        bench.grant(peer, |peer| peer.credit[1] = 0);
+        for second in 0..LIMIT + 3 {
+            let now = bench.now();
+            let (group, _) = bench.node.create_group(now, track, None).unwrap();
+            bench.node.finish_group(now, group).unwrap();
+            bench.run();
+            script::subscribe(bench, peer, 1 + second, "cam", SubscribeParams::default());
+            bench.pass(SECOND);
+        }
+        let code = bench[peer].closed.as_ref().map(|(code, _)| *code);
+        assert_eq!(code, Some(SessionCode::TIMEOUT), "{version}");
+    }
+}
+
 /// A viewer who lets one stream lie, as one does who forgot it, and goes on with others.
 #[test]
 fn a_stream_that_nobody_reads_is_reset_with_its_group() {
@@ -178,7 +203,10 @@ fn a_stream_that_nobody_reads_is_reset_with_its_group() {
 #[test]
 fn a_group_that_is_reset_on_its_way_is_dropped_too() {
     let limits = Limits { store_age: Duration::from_secs(5), ..Limits::default() };
-    for version in Version::ALL {
+    // No room even for what the group is called, or room for that and a few bytes more.
+    for (version, first) in
+        Version::ALL.into_iter().flat_map(|version| [(version, 0), (version, 10)])
+    {
         let bench = &mut Bench::new(Config { limits: limits.clone(), ..Config::default() });
         let now = bench.now();
         let broadcast = bench.node.publish(now, &path("cam")).unwrap();
@@ -187,8 +215,7 @@ fn a_group_that_is_reset_on_its_way_is_dropped_too() {
         let asked = script::subscribe(bench, peer, 0, "cam", SubscribeParams::default());
         let before = bench.sent(peer, asked).bytes.len();
         for second in 0..8 {
-            // The header of the first one and a few bytes more.
-            let window = if second == 0 { 10 } else { usize::MAX };
+            let window = if second == 0 { first } else { usize::MAX };
             bench.grant(peer, |peer| peer.stream_window = window);
             let now = bench.now();
             let (group, _) = bench.node.create_group(now, track, None).unwrap();
@@ -197,14 +224,19 @@ fn a_group_that_is_reset_on_its_way_is_dropped_too() {
             bench.run();
             bench.pass(SECOND);
         }
-        let groups = bench.groups(peer);
-        assert_eq!(groups[0].reset, Some(StreamCode::EVICTED), "{version}");
-        assert!(!groups[0].bytes.is_empty(), "{version}");
+        let evicted = |sent: &&Sent| sent.reset == Some(StreamCode::EVICTED);
+        let evicted: Vec<_> = bench[peer].sent.values().filter(evicted).collect();
+        assert_eq!(evicted.len(), 1, "{version} {first}");
+        assert_eq!(evicted[0].bytes.len(), first, "{version} {first}");
+        if first == 0 {
+            // The stream of the subscription has no room either.
+            continue;
+        }
         let drop = SubscribeResponse::Drop { first: 0, last: 0, code: StreamCode::EVICTED.0 };
         let mut expected = BytesMut::new();
         drop.encode(&mut expected, version);
         let told = &bench.sent(peer, asked).bytes[before..];
-        assert!(told.ends_with(&expected), "{version}: {told:?}");
+        assert!(told.ends_with(&expected), "{version} {first}: {told:?}");
     }
 }
 

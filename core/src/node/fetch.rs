@@ -54,7 +54,10 @@ impl Node {
     ) -> Result<Id<Track>, StreamCode> {
         let name: Arc<str> = Arc::from(name);
         let key = |supplier| (path.clone(), name.clone(), supplier);
-        if let Some(id) = self.names.get(&key(Supplier::Application)).copied() {
+        if let Some(id) = self.names.get(&key(Supplier::Application)).copied()
+            && let Some(track) = self.store.tracks.get(id)
+            && !matches!(track.ended, Ended::Failed(_))
+        {
             let found = self.has_group(id, group, frame) || self.awaits_group(id, group);
             return if found { Ok(id) } else { Err(StreamCode::NOT_FOUND) };
         }
@@ -68,7 +71,7 @@ impl Node {
         {
             return Ok(id);
         }
-        let fetched = key(Supplier::Fetched(session, group));
+        let fetched = key(Supplier::Fetched(session, origin, group));
         if let Some(id) = self.names.get(&fetched).copied() {
             if self.has_group(id, group, frame) || self.awaits_group(id, group) {
                 return Ok(id);
@@ -89,6 +92,7 @@ impl Node {
         track.info = live.and_then(|live| self.store.tracks.get(live)?.info);
         let unknown = track.info.is_none();
         let id = self.store.tracks.insert(track);
+        self.store.fetched_tracks += 1;
         self.names.insert(fetched, id);
         if unknown {
             self.request(session, Request::Track(id));
@@ -106,16 +110,56 @@ impl Node {
         })
     }
 
-    /// Whether a group is the next one of a track that runs.
+    /// Whether a group is the next one of a track that goes on so far.
     fn awaits_group(&self, track: Id<Track>, group: u64) -> bool {
-        self.store.tracks.get(track).is_some_and(|track| {
-            let runs = match &track.source {
-                Source::Local { .. } => true,
-                Source::Peer(feed) => feed.requested,
-            };
-            let next = track.start.filter(|_| track.latest.is_none());
-            runs && track.ended == Ended::No && next.unwrap_or(track.next_sequence()) == group
-        })
+        let Some(track) = self.store.tracks.get(track) else { return false };
+        let reaches = |id: &Id<Sub>| {
+            let sub = self.subs.get(*id).filter(|sub| sub.live);
+            sub.is_some_and(|sub| sub.options.end.is_none_or(|end| group <= end))
+        };
+        let next = match &track.source {
+            Source::Local { .. } => Some(track.next_sequence()),
+            Source::Peer(feed) if feed.fetches.is_some() || track.subs.iter().any(reaches) => {
+                track.latest.map(|latest| latest + 1).or(track.start)
+            }
+            Source::Peer(_) => None,
+        };
+        let exists = track.end.is_none_or(|end| group < end);
+        next == Some(group) && exists && track.ended == Ended::No
+    }
+
+    /// Moves a fetch that waited at a live track, and was passed over there, to one of its own.
+    pub(crate) fn reroute_fetch(&mut self, sub_id: Id<Sub>) {
+        let Some(sub) = self.subs.get_mut(sub_id).filter(|sub| !sub.live) else { return };
+        let (old, Some(group)) = (sub.track, sub.options.end) else { return };
+        let Some(track) = self.store.tracks.get(old) else { return };
+        let live = track.feed().is_some_and(|feed| feed.fetches.is_none());
+        let waits = sub.selection.next(&self.store, track).is_none()
+            && sub.selection.lacks(group, group)
+            && sub.fails(track) == Some(StreamCode::NOT_FOUND);
+        if !live || !waits {
+            return;
+        }
+        let from = match sub.target {
+            Target::Fetch { session, .. } | Target::Peer { session, .. } => Some(session),
+            Target::Local(_) => None,
+        };
+        let (frame, (path, name, _)) = (sub.frames_of(group).0, track.name.clone());
+        let Ok(new) = self.demand_group(&path, &name, group, frame, from) else { return };
+        if new == old {
+            return;
+        }
+        if let Some(track) = self.store.tracks.get_mut(old) {
+            track.subs.retain(|other| *other != sub_id);
+        }
+        if let Some(sub) = self.subs.get_mut(sub_id) {
+            sub.track = new;
+        }
+        if let Some(track) = self.store.tracks.get_mut(new) {
+            track.subs.push(sub_id);
+        }
+        self.refresh_track(old);
+        self.refresh_track(new);
     }
 }
 

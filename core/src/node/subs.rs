@@ -154,6 +154,7 @@ impl Node {
 
     /// Lets a subscription have the next group, or its end, if there is one.
     pub(crate) fn advance_sub(&mut self, sub_id: Id<Sub>) {
+        self.reroute_fetch(sub_id);
         let Some(sub) = self.subs.get_mut(sub_id) else { return };
         match sub.target {
             Target::Local(reader) => {

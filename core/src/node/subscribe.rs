@@ -149,9 +149,9 @@ impl Node {
         }
         if let Some(group) = sub.options.end.filter(|_| !sub.live) {
             // Either it was taken, or it may still come, or why not is known.
-            let missing = sub.selection.lacks(group, group) || !ready;
             return Ok(match sub.fails(track) {
-                _ if !missing => NextGroup::End,
+                _ if !ready && track.ended == Ended::No => NextGroup::Pending,
+                _ if ready && !sub.selection.lacks(group, group) => NextGroup::End,
                 Some(code) => NextGroup::Failed(code),
                 None => NextGroup::Pending,
             });

@@ -151,8 +151,12 @@ impl Node {
             }
             self.sweep.get_or_insert(self.now.after(TICK));
         }
-        if feed.fetches.is_some() && feed.tail.is_none() && track.info.is_some() {
-            if self.now.since(feed.since) >= limit {
+        if feed.fetches.is_some() {
+            // A group that is fetched has to begin, and to go on.
+            let groups = track.from(0).filter_map(|(_, id)| self.store.groups.get(id));
+            let touched = groups.map(|group| group.touched).max();
+            let since = feed.since.max(touched.unwrap_or(feed.since));
+            if self.now.since(since) >= limit {
                 return self.lose_feed(track_id, StreamCode::CONTROL_TIMEOUT);
             }
             self.sweep.get_or_insert(self.now.after(TICK));

@@ -132,7 +132,11 @@ impl Node {
 
     pub(super) fn request(&mut self, session_id: Id<Session>, request: Request) {
         if let Some(session) = self.sessions.get_mut(session_id) {
-            session.requests.push_back(request);
+            // What is live does not wait for what is past.
+            let past = |waiting: &Request| matches!(waiting, Request::Fetch(_));
+            let before = session.requests.iter().position(past).filter(|_| !past(&request));
+            let at = before.unwrap_or(session.requests.len());
+            session.requests.insert(at, request);
         }
         self.touch(session_id);
     }
@@ -293,7 +297,11 @@ impl Node {
             self.wake_followers(group);
             self.store.remove_group(group);
         }
-        self.store.tracks.remove(track_id);
+        if let Some(track) = self.store.tracks.remove(track_id)
+            && track.is_fetched()
+        {
+            self.store.fetched_tracks -= 1;
+        }
     }
 }
 

@@ -315,10 +315,11 @@ impl Node {
         };
         let bytes = bytes.min(offered);
         let all = bytes == offered;
-        if bytes > 0 || all {
-            state.stalled = None;
-        }
         if let Kind::GroupOut(_) = found.kind {
+            // What else a peer takes is no sign that it takes groups.
+            if bytes > 0 || all && fin {
+                state.stalled = None;
+            }
             self.advance_group(session, id, bytes);
         } else {
             found.out.advance(bytes);

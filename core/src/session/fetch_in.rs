@@ -9,6 +9,9 @@ use crate::{
     wire::{Fetch, GroupOrder, StreamCode},
 };
 
+/// Groups that a peer may wait for at a time: each is a request upstream.
+const FETCHES: usize = 32;
+
 impl Node {
     /// The peer asked. Its group comes from the store, or from where it is fetched.
     pub(crate) fn serve_fetch(
@@ -20,6 +23,12 @@ impl Node {
         let Some(session) = self.sessions.get(session_id) else { return Ok(()) };
         if session.subscribe.is_none() {
             return Err(Offence::Stream(Violation::Unauthorized));
+        }
+        let waits = |stream: &&Stream| matches!(stream.kind, Kind::FetchIn(_));
+        let waiting = session.streams.iter().filter(|(_, stream)| waits(stream)).count();
+        if waiting >= FETCHES && !session.is_link() {
+            self.refuse(session_id, id, StreamCode::NO_CAPACITY);
+            return Ok(());
         }
         let Fetch { track, group, frame_start, .. } = fetch;
         let path = session.wanted_path(&fetch.broadcast).ok_or(StreamCode::NOT_FOUND);

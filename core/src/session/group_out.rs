@@ -8,7 +8,7 @@ use crate::{
     Dir, Id, Node, Session, StreamId,
     node::{Sub, Target},
     session::Stream,
-    store::{Ahead, Cursor, Follower, Form, Group},
+    store::{Ahead, Cursor, Follower, Form, Group, GroupEnd},
     wire::{GroupHeader, Message, StreamCode, UniType, varint},
 };
 
@@ -117,15 +117,19 @@ impl Node {
         let stream = session.streams.get_mut(id)?;
         let Kind::GroupOut(out) = &mut stream.kind else { return None };
         let taken = out.header.len().min(max);
-        if taken > 0 {
-            chunks.push(out.header.slice(..taken));
-        }
-        if taken < out.header.len() {
-            return Some((taken, false));
-        }
         let ahead = match self.store.groups.get_mut(out.group) {
+            // A header that the transport does not take is no reason to keep the stream.
             None => (0, Ahead::Reset(StreamCode::EVICTED)),
-            Some(group) => out.cursor.peek(group, max - taken, chunks),
+            Some(Group { end: Some(GroupEnd::Reset(code)), .. }) => (0, Ahead::Reset(*code)),
+            Some(group) => {
+                if taken > 0 {
+                    chunks.push(out.header.slice(..taken));
+                }
+                if taken < out.header.len() {
+                    return Some((taken, false));
+                }
+                out.cursor.peek(group, max - taken, chunks)
+            }
         };
         match ahead {
             (_, Ahead::Reset(code)) => {

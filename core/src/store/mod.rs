@@ -32,13 +32,24 @@ pub(crate) struct Store {
     pub(crate) tracks: Arena<Track>,
     /// What the groups cost, in bytes, overhead included.
     pub(crate) bytes: usize,
+    /// Tracks that are one group that was fetched.
+    pub(crate) fetched_tracks: usize,
+    /// What the groups in them cost.
+    fetched_bytes: usize,
     /// Groups given up for lack of room or for their age, since the start.
     pub(crate) evicted: u64,
 }
 
 impl Store {
     pub(crate) fn new() -> Self {
-        Self { groups: Arena::new(), tracks: Arena::new(), bytes: 0, evicted: 0 }
+        Self {
+            groups: Arena::new(),
+            tracks: Arena::new(),
+            bytes: 0,
+            fetched_tracks: 0,
+            fetched_bytes: 0,
+            evicted: 0,
+        }
     }
 
     /// Adds an empty group to a track.
@@ -56,6 +67,9 @@ impl Store {
         held.insert(sequence, id);
         held.bytes += cost;
         self.bytes += cost;
+        if held.is_fetched() {
+            self.fetched_bytes += cost;
+        }
         Some(id)
     }
 
@@ -66,6 +80,9 @@ impl Store {
         self.bytes += grown;
         if let Some(track) = self.tracks.get_mut(group.track) {
             track.bytes += grown;
+            if track.is_fetched() {
+                self.fetched_bytes += grown;
+            }
         }
     }
 
@@ -75,6 +92,9 @@ impl Store {
         self.bytes -= group.charged();
         if let Some(track) = self.tracks.get_mut(group.track) {
             track.bytes -= group.charged();
+            if track.is_fetched() {
+                self.fetched_bytes -= group.charged();
+            }
             track.remove(group.sequence);
         }
         Some(group)
@@ -83,9 +103,15 @@ impl Store {
     /// The group to give up when the store is over its limit: the oldest of the track that has just
     /// grown if that track holds its share or more, else the oldest of the largest track. So who
     /// holds little keeps it, whatever others do; the newest group of a track goes only if it is
-    /// large itself.
+    /// large itself. All that was fetched together has the share of one track: it may be fetched again.
     pub(crate) fn victim(&self, grown: Id<Track>) -> Option<Id<Group>> {
-        let share = self.bytes / self.tracks.len().max(1);
+        let live = self.tracks.len() - self.fetched_tracks;
+        let share = self.bytes / (live + usize::from(self.fetched_bytes > 0)).max(1);
+        if self.fetched_bytes > share {
+            let fetched = self.tracks.iter().filter(|(_, track)| track.is_fetched());
+            let (_, largest) = fetched.max_by_key(|(_, track)| track.bytes)?;
+            return largest.oldest();
+        }
         let own = self.tracks.get(grown).filter(|track| track.bytes >= share);
         let own = own.and_then(Track::oldest_but_newest);
         own.or_else(|| {

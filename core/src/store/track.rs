@@ -20,8 +20,8 @@ pub(crate) enum Supplier {
     Application,
     /// A session, and behind it the one who published first; [`Hop::UNKNOWN`] if nobody has said who.
     Peer(Id<Session>, Hop),
-    /// A session that is asked for this one group.
-    Fetched(Id<Session>, u64),
+    /// The same, asked for this one group.
+    Fetched(Id<Session>, Hop, u64),
 }
 
 /// The one upstream subscription of a track, however many listen to it here.
@@ -151,6 +151,11 @@ impl Track {
             Source::Local { .. } => None,
             Source::Peer(feed) => Some(feed),
         }
+    }
+
+    /// Whether it is one group that was fetched.
+    pub(crate) fn is_fetched(&self) -> bool {
+        self.feed().is_some_and(|feed| feed.fetches.is_some())
     }
 
     /// The sequence that follows the highest one so far.
