@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::*;
-use smoq_core::{Config, Limits, SubscribeOptions, Version, wire::StreamCode};
+use smoq_core::{Config, Limits, NextGroup, SubscribeOptions, Version, wire::StreamCode};
 use smoq_sim::{NodeId, Recorder, Viewer, World};
 use smoq_tape::{Ending, Input, Replay, ReplayError, Step, Timeline, first_difference};
 
@@ -250,6 +250,34 @@ fn who_is_about_to_go_is_told() {
     }
     assert!(stories[1].contains("-- is not read for now\n"), "{}", stories[1]);
     assert!(stories[1].ends_with("-- is read again"), "{}", stories[1]);
+}
+
+#[test]
+fn what_is_fetched_is_told() {
+    let mut world = World::recorded(8);
+    let nodes = [relay_config(100), Config::default()].map(|config| world.node(config));
+    let [relay, client] = nodes;
+    world.connect(client, relay, Version::Lite06, "");
+    let mut source = Source::new(&mut world, relay, "cam", "video");
+    source.group(&mut world, &frames(0, 2, 10));
+    world.run_until_idle();
+    let now = world.now();
+    let reader = world[client].fetch(now, &path("cam"), "video", 0, 127).unwrap();
+    world.run_until_idle();
+    let now = world.now();
+    assert!(matches!(world[client].next_group(now, reader), Ok(NextGroup::Group { .. })));
+    for (node, [asks, answers]) in nodes.into_iter().zip([["<-", "->"], ["->", "<-"]]) {
+        let mut timeline = Timeline::new(false);
+        let (steps, _) = replayed(&recording(&world, node));
+        let story: Vec<_> = steps.iter().flat_map(|step| timeline.note(step)).collect();
+        let story = story.join("\n");
+        for text in [
+            format!(r#"{asks} fetches group 0 of "video" of "cam""#),
+            format!(r#"{answers} group 0 of "video" of "cam" is complete"#),
+        ] {
+            assert_eq!(story.matches(&text).count(), 1, "{text} is not in\n{story}");
+        }
+    }
 }
 
 #[test]

@@ -10,8 +10,9 @@ use alloc::{
 use smoq_core::{
     Path, StreamId, Version,
     wire::{
-        Announce, AnnounceOk, AnnounceRequest, BidiType, DecodeError, Goaway, GroupHeader, Message,
-        Setup, Subscribe, SubscribeParams, SubscribeResponse, Track, TrackInfo, UniType, varint,
+        Announce, AnnounceOk, AnnounceRequest, BidiType, DecodeError, Fetch, Goaway, GroupHeader,
+        Message, Setup, Subscribe, SubscribeParams, SubscribeResponse, Track, TrackInfo, UniType,
+        varint,
     },
 };
 
@@ -47,6 +48,8 @@ enum Topic {
     },
     Subscribe(String),
     Track(String),
+    /// The group that is fetched.
+    Fetch(String),
     Goaway,
     /// One of no interest, or one that cannot be understood.
     Other,
@@ -72,7 +75,7 @@ impl Flow {
         match &self.topic {
             Topic::New | Topic::Other => "a stream".to_string(),
             Topic::Setup => "setup".to_string(),
-            Topic::Group(name) => name.clone(),
+            Topic::Group(name) | Topic::Fetch(name) => name.clone(),
             Topic::Announce { prefix, .. } => format!("announcements below {:?}", prefix.as_str()),
             Topic::Subscribe(name) => format!("subscription to {name}"),
             Topic::Track(name) => format!("question about {name}"),
@@ -119,7 +122,7 @@ impl Flow {
 
     /// Frames are payload.
     fn skips(&self) -> bool {
-        matches!(self.topic, Topic::Group(_) | Topic::Other)
+        matches!(self.topic, Topic::Group(_) | Topic::Fetch(_) | Topic::Other)
     }
 
     /// The next message in a buffer, in words if it is worth some.
@@ -183,7 +186,7 @@ impl Flow {
                     (Some(format!("{name} has priority {priority}, timescale {timescale}")), used)
                 })
             }
-            (Topic::New | Topic::Setup | Topic::Group(_) | Topic::Other, _)
+            (Topic::New | Topic::Setup | Topic::Group(_) | Topic::Fetch(_) | Topic::Other, _)
             | (Topic::Announce { .. } | Topic::Track(_), true)
             | (Topic::Goaway, _) => None,
         })
@@ -255,7 +258,16 @@ impl Flow {
                     let place = if uri.is_empty() { "here".into() } else { format!("to {uri:?}") };
                     (Topic::Goaway, Some(format!("is about to go: connect {place} anew")), used)
                 }
-                Some(BidiType::Fetch | BidiType::Probe) | None => {
+                Some(BidiType::Fetch) => {
+                    let Some((request, used)) = Fetch::take(rest, LIMIT, version)? else {
+                        return Ok(None);
+                    };
+                    let name = full(&request.track, &request.broadcast);
+                    let topic = format!("group {} of {name}", request.group);
+                    let text = format!("fetches {topic}");
+                    (Topic::Fetch(topic), Some(text), used)
+                }
+                Some(BidiType::Probe) | None => {
                     (Topic::Other, Some(format!("opens a stream of type {kind}")), 0)
                 }
             }
@@ -278,7 +290,8 @@ impl Flow {
         match (&self.topic, side) {
             (Topic::Subscribe(name), 0) => Some(format!("wants no more of {name}")),
             (Topic::Subscribe(name), _) => Some(format!("{name} is complete")),
-            (Topic::Group(name), _) => Some(format!("{name} is complete")),
+            (Topic::Fetch(_), 0) => None,
+            (Topic::Group(name) | Topic::Fetch(name), _) => Some(format!("{name} is complete")),
             (Topic::Announce { prefix, .. }, _) => {
                 Some(format!("no more about what is below {:?}", prefix.as_str()))
             }
