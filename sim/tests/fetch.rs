@@ -245,7 +245,7 @@ fn a_publisher_that_does_not_answer_is_given_up() {
         let (mut bench, publisher, [viewer, _]) = relay(version);
         let asked = ask(&mut bench, viewer, &request("cam", 7));
         answer_tracks(&mut bench, publisher);
-        bench.pass(smoq_core::Limits::default().request_timeout * 2);
+        bench.pass(Limits::default().request_timeout * 2);
         let reset = bench.sent(viewer, asked).reset;
         assert_eq!(reset, Some(StreamCode::CONTROL_TIMEOUT), "{version}");
 
@@ -254,7 +254,7 @@ fn a_publisher_that_does_not_answer_is_given_up() {
         answer_tracks(&mut bench, publisher);
         let upstream = bench.requests(publisher, FETCH)[1];
         bench.send(publisher, upstream, &frame(1, b"half", version));
-        bench.pass(smoq_core::Limits::default().request_timeout * 2);
+        bench.pass(Limits::default().request_timeout * 2);
         assert!(bench.sent(viewer, asked).reset.is_some(), "{version}");
         assert_eq!(bench.node.stats().tracks, 0, "{version}");
     }
