@@ -116,12 +116,14 @@ impl Node {
         let session = self.sessions.get_mut(session_id)?;
         let stream = session.streams.get_mut(id)?;
         let Kind::GroupOut(out) = &mut stream.kind else { return None };
-        let taken = out.header.len().min(max);
+        let mut taken = 0;
         let ahead = match self.store.groups.get_mut(out.group) {
             // A header that the transport does not take is no reason to keep the stream.
             None => (0, Ahead::Reset(StreamCode::EVICTED)),
+            Some(group) if out.header.is_empty() => out.cursor.peek(group, max, chunks),
             Some(Group { end: Some(GroupEnd::Reset(code)), .. }) => (0, Ahead::Reset(*code)),
             Some(group) => {
+                taken = out.header.len().min(max);
                 if taken > 0 {
                     chunks.push(out.header.slice(..taken));
                 }
