@@ -102,14 +102,11 @@ impl Show {
     fn all(&mut self, mut replay: Replay, until: Option<Time>) -> Result<(), Failure> {
         let mut done = 0;
         let mut out = io::stdout().lock();
-        loop {
+        while !is_beyond(&replay, until) {
             // A panic of the node is what some recordings are made for.
             let next = catch_unwind(AssertUnwindSafe(|| replay.step()));
             let next = next.map_err(|_| Failure::Panic { number: done + 1 })?;
             let Some(step) = next.map_err(|error| Failure::Damaged { done, error })? else { break };
-            if until.is_some_and(|until| step.time > until) {
-                break;
-            }
             done = step.number;
             if self.inputs {
                 self.line(&mut out, &line(&step, 0))?;
@@ -141,6 +138,11 @@ impl Show {
         }
         Ok(())
     }
+}
+
+/// Whether what comes next is later than what one wants to see.
+fn is_beyond(replay: &Replay, until: Option<Time>) -> bool {
+    until.is_some_and(|until| replay.next_time().is_some_and(|next| next > until))
 }
 
 fn compare(mut one: Replay, mut other: Replay, until: Option<Time>) -> Result<(), Failure> {

@@ -26,7 +26,7 @@ use smoq_quic::{ServerTls, TlsError, TransportOptions, fingerprint};
 use smoq_tokio::{ListenError, Server, ServerOptions, Url};
 use thiserror::Error;
 
-use record::Writers;
+use record::{Places, Writers};
 
 pub use certificate::{CertificateError, Identity, development_certificate};
 pub use executor::Executor;
@@ -200,11 +200,11 @@ impl Relay {
         let node = smoq_core::Config { hop: random_hop(), seed: random(), limits };
         let mut options =
             ServerOptions { transport, node, ..ServerOptions::new(addresses[0], tls) };
-        let mut writers = Writers::default();
-        if let Some(record) = record {
-            let (recordings, threads) = record::start(&record, shards.get())?;
-            (options.record, writers) = (Some(recordings), threads);
-        }
+        let record = record.map(|record| Places::new(&record, shards.get()));
+        let places = record.map(|(recordings, places)| {
+            options.record = Some(recordings);
+            places
+        });
         change(&mut options);
         let bind = |listen: &SocketAddr| {
             let options = ServerOptions { listen: *listen, ..options.clone() };
@@ -212,6 +212,7 @@ impl Relay {
         };
         let first = bind(&addresses[0]);
         let (server, door) = first.or_else(|error| addresses.get(1).map_or(Err(error), bind))?;
+        let writers = places.map(Places::open).transpose()?.unwrap_or_default();
         Ok(Self { server, fingerprint, door, drain, writers })
     }
 

@@ -59,23 +59,38 @@ fn with(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes the files, and a thread for each that writes it: a disk that is slow must not hold up a shard.
-pub(crate) fn start(record: &Record, shards: u8) -> Result<(Recordings, Writers), RecordError> {
-    let Record { file, limit } = record;
-    let mut recordings = Recordings { to: Vec::new(), limit: *limit };
-    let mut writers = Writers::default();
-    for shard in 0..shards {
-        let path = path_of(file, shard);
-        let failed = |source| RecordError { path: path.clone(), source };
-        let out = create(&path).map_err(failed)?;
-        let (sender, receiver) = sync_channel(QUEUE);
-        let place = path.clone();
-        let thread = thread::Builder::new().name(format!("smoq record {shard}"));
-        let thread = thread.spawn(move || write(out, &receiver, &place)).map_err(failed)?;
-        recordings.to.push(sender);
-        writers.0.push(thread);
+/// Where recordings will go, each shard's with its file.
+pub(crate) struct Places(Vec<(PathBuf, Receiver<Vec<u8>>)>);
+
+impl Places {
+    /// What the shards are to be made with. No file is touched before [`open`](Self::open): a relay
+    /// that does not start must leave those of one that runs alone.
+    pub(crate) fn new(record: &Record, shards: u8) -> (Recordings, Self) {
+        let Record { file, limit } = record;
+        let mut recordings = Recordings { to: Vec::new(), limit: *limit };
+        let place = |shard| {
+            let (sender, receiver) = sync_channel(QUEUE);
+            recordings.to.push(sender);
+            (path_of(file, shard), receiver)
+        };
+        let places = (0..shards).map(place).collect();
+        (recordings, Self(places))
     }
-    Ok((recordings, writers))
+
+    /// Makes the files, and a thread for each that writes it: a disk that is slow must not hold up a
+    /// shard.
+    pub(crate) fn open(self) -> Result<Writers, RecordError> {
+        let mut writers = Writers::default();
+        for (shard, (path, receiver)) in self.0.into_iter().enumerate() {
+            let failed = |source| RecordError { path: path.clone(), source };
+            let out = create(&path).map_err(failed)?;
+            let place = path.clone();
+            let thread = thread::Builder::new().name(format!("smoq record {shard}"));
+            let thread = thread.spawn(move || write(out, &receiver, &place)).map_err(failed)?;
+            writers.0.push(thread);
+        }
+        Ok(writers)
+    }
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -110,7 +125,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let record = Record { file: folder.path().join("tape"), limit: 1000 };
         for text in ["first", "second"] {
-            let (recordings, writers) = start(&record, 2).unwrap();
+            let (recordings, places) = Places::new(&record, 2);
+            let writers = places.open().unwrap();
             for to in &recordings.to {
                 to.send(text.into()).unwrap();
             }
@@ -130,7 +146,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_made_is_told() {
         let record = Record { file: "/nowhere/at/all".into(), limit: 1000 };
-        let error = start(&record, 1).err().unwrap().to_string();
+        let error = Places::new(&record, 1).1.open().err().unwrap().to_string();
         assert!(error.contains("/nowhere/at/all") && error.contains("--record"), "{error}");
     }
 }

@@ -138,6 +138,13 @@ impl Replay {
         self.ending
     }
 
+    /// The time of the next input, as far as it can be read.
+    pub fn next_time(&self) -> Option<Time> {
+        let Record { body, .. } = record(&self.recording, self.offset)?;
+        let input = Input::get(&mut Source::new(body))?;
+        Some(self.time.max(input.time().unwrap_or_default()))
+    }
+
     /// Feeds the next input; `None` at the end.
     ///
     /// # Errors
