@@ -7,7 +7,7 @@ use std::{env, fs};
 use serde_json::{Value, json};
 
 use crate::bench_table::{plots, row, table};
-use crate::run::{Outcome, cargo, command, output};
+use crate::run::{Outcome, cargo, command, output, root};
 use crate::server::{PORT, Server, release, target};
 
 /// The leader, as released.
@@ -191,7 +191,7 @@ fn compare(defaults: &Defaults) -> Outcome {
                         "shape": name,
                         "subscribers": count,
                         "round": round,
-                        "run": result.unwrap_or_else(|why| json!({ "error": why })),
+                        "run": result.unwrap_or_else(|why| json!({ "error": without_root(&why) })),
                     }));
                     save(&folder, &runs)?;
                 }
@@ -205,6 +205,11 @@ fn compare(defaults: &Defaults) -> Outcome {
         fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(())
+}
+
+/// Results are kept, and where this tree lies is nobody's business.
+fn without_root(text: &str) -> String {
+    text.replace(&format!("{}/", root().display()), "")
 }
 
 fn number(what: &str, text: &str) -> Result<u32, String> {

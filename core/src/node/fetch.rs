@@ -54,10 +54,7 @@ impl Node {
     ) -> Result<Id<Track>, StreamCode> {
         let name: Arc<str> = Arc::from(name);
         let key = |supplier| (path.clone(), name.clone(), supplier);
-        if let Some(id) = self.names.get(&key(Supplier::Application)).copied()
-            && let Some(track) = self.store.tracks.get(id)
-            && !matches!(track.ended, Ended::Failed(_))
-        {
+        if let Some(id) = self.named_by_application(&key(Supplier::Application)) {
             let found = self.has_group(id, group, frame) || self.awaits_group(id, group);
             return if found { Ok(id) } else { Err(StreamCode::NOT_FOUND) };
         }

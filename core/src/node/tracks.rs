@@ -29,10 +29,7 @@ impl Node {
     ) -> Result<Id<Track>, StreamCode> {
         let name: Arc<str> = Arc::from(name);
         let key = |supplier| (path.clone(), name.clone(), supplier);
-        if let Some(id) = self.names.get(&key(Supplier::Application)).copied()
-            && let Some(track) = self.store.tracks.get(id)
-            && !matches!(track.ended, Ended::Failed(_))
-        {
+        if let Some(id) = self.named_by_application(&key(Supplier::Application)) {
             return Ok(id);
         }
         let (session, origin) = self.source_of(path, from)?;
@@ -62,6 +59,13 @@ impl Node {
             self.arm();
         }
         Ok(id)
+    }
+
+    /// A track of the application, unless it has been given up.
+    pub(super) fn named_by_application(&self, name: &TrackName) -> Option<Id<Track>> {
+        let id = self.names.get(name).copied()?;
+        let track = self.store.tracks.get(id)?;
+        if let Ended::Failed(_) = track.ended { None } else { Some(id) }
     }
 
     /// The feed that a session is asked for already. While there are as many as there may be, the
