@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::BytesMut;
 use common::*;
 use smoq_core::{
-    Carrier, Config, Event, Limits, SessionConfig, Side, SubscribeOptions, Time, Version,
+    Carrier, Config, Event, Id, Limits, SessionConfig, Side, StreamId, SubscribeOptions, Time,
+    Track, Version,
     wire::{SessionCode, StreamCode, SubscribeParams, SubscribeResponse, TrackInfo},
 };
-use smoq_sim::{Bench, Connection, LinkConfig, Peer, Sent, Viewer, World};
+use smoq_sim::{Bench, Connection, LinkConfig, Peer, PeerId, Sent, Viewer, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -158,17 +159,24 @@ fn who_takes_a_byte_now_and_then_is_not_cut_off() {
     }
 }
 
+/// A publisher with a track that a peer subscribes to, by which stream.
+fn watched(limits: &Limits, version: Version) -> (Bench, Id<Track>, PeerId, StreamId) {
+    let mut bench = Bench::new(Config { limits: limits.clone(), ..Config::default() });
+    let now = bench.now();
+    let broadcast = bench.node.publish(now, &path("cam")).unwrap();
+    let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+    let peer = bench.client(version);
+    let asked = script::subscribe(&mut bench, peer, 0, "cam", SubscribeParams::default());
+    (bench, track, peer, asked)
+}
+
 /// Requests that are answered are no sign of how a viewer takes groups.
 #[test]
 fn who_asks_and_takes_no_group_is_cut_off() {
     let limits = Limits { stall_timeout: Duration::from_secs(LIMIT), ..Limits::default() };
     for version in Version::ALL {
-        let bench = &mut Bench::new(Config { limits: limits.clone(), ..Config::default() });
-        let now = bench.now();
-        let broadcast = bench.node.publish(now, &path("cam")).unwrap();
-        let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
-        let peer = bench.client(version);
-        script::subscribe(bench, peer, 0, "cam", SubscribeParams::default());
+        let (mut bench, track, peer, _) = watched(&limits, version);
+        let bench = &mut bench;
         bench.grant(peer, |peer| peer.credit[1] = 0);
         for second in 0..LIMIT + 3 {
             let now = bench.now();
@@ -207,12 +215,8 @@ fn a_group_that_is_reset_on_its_way_is_dropped_too() {
     for (version, first) in
         Version::ALL.into_iter().flat_map(|version| [(version, 0), (version, 10)])
     {
-        let bench = &mut Bench::new(Config { limits: limits.clone(), ..Config::default() });
-        let now = bench.now();
-        let broadcast = bench.node.publish(now, &path("cam")).unwrap();
-        let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
-        let peer = bench.client(version);
-        let asked = script::subscribe(bench, peer, 0, "cam", SubscribeParams::default());
+        let (mut bench, track, peer, asked) = watched(&limits, version);
+        let bench = &mut bench;
         let before = bench.sent(peer, asked).bytes.len();
         for second in 0..8 {
             let window = if second == 0 { first } else { usize::MAX };
@@ -266,12 +270,8 @@ fn who_reads_no_requests_is_not_cut_off() {
 fn whose_streams_wait_for_frames_is_not_cut_off() {
     let limits = Limits { stall_timeout: Duration::from_secs(LIMIT), ..Limits::default() };
     for version in Version::ALL {
-        let bench = &mut Bench::new(Config { limits: limits.clone(), ..Config::default() });
-        let now = bench.now();
-        let broadcast = bench.node.publish(now, &path("cam")).unwrap();
-        let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
-        let peer = bench.client(version);
-        script::subscribe(bench, peer, 0, "cam", SubscribeParams::default());
+        let (mut bench, track, peer, _) = watched(&limits, version);
+        let bench = &mut bench;
         bench.grant(peer, |peer| peer.credit[1] = 1);
         let now = bench.now();
         let [quiet, next] = [(); 2].map(|()| {
