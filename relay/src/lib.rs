@@ -14,7 +14,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroU8,
     path::PathBuf,
-    pin::pin,
+    pin::{Pin, pin},
     time::Duration,
 };
 
@@ -253,35 +253,31 @@ impl Relay {
 
     async fn serve(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
         let mut log = Log::default();
-        self.log_until(&mut log, shutdown, |_| false).await?;
-        // It fails only if the server has stopped, which the next event tells.
-        if !self.drain.is_zero() && self.server.drain("").await.is_ok() && !log.is_empty() {
-            let drained = tokio::time::sleep(self.drain);
-            self.log_until(&mut log, drained, Log::is_empty).await?;
+        let mut shutdown = pin!(shutdown);
+        while self.log_next(&mut log, shutdown.as_mut()).await? {}
+        if !self.drain.is_zero() {
+            self.server.drain("").await.map_err(|_| Stopped)?;
+            let mut late = pin!(tokio::time::sleep(self.drain));
+            // The server is asked, since events tell of a client later than it is there.
+            while self.server.stats().await.map_err(|_| Stopped)?.sessions > 0
+                && self.log_next(&mut log, late.as_mut()).await?
+            {}
         }
         self.server.shutdown(SessionCode::NO_ERROR, "the relay shuts down").await;
         Ok(())
     }
 
-    async fn log_until(
+    /// Logs the next event, unless `end` is done before: then it says `false`.
+    async fn log_next(
         &mut self,
         log: &mut Log,
-        end: impl Future<Output = ()>,
-        over: fn(&Log) -> bool,
-    ) -> Result<(), Stopped> {
-        let mut end = pin!(end);
-        loop {
-            tokio::select! {
-                () = &mut end => return Ok(()),
-                event = self.server.next() => match event {
-                    Some(event) => {
-                        log.event(&event, self.server.missed());
-                        if over(log) {
-                            return Ok(());
-                        }
-                    }
-                    None => return Err(Stopped),
-                },
+        end: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<bool, Stopped> {
+        tokio::select! {
+            () = end => Ok(false),
+            event = self.server.next() => {
+                log.event(&event.ok_or(Stopped)?, self.server.missed());
+                Ok(true)
             }
         }
     }

@@ -23,11 +23,6 @@ pub struct Log {
 const URI: usize = 100;
 
 impl Log {
-    /// Whether nobody is connected.
-    pub fn is_empty(&self) -> bool {
-        self.peers.is_empty()
-    }
-
     /// Logs an event; `missed` is how many there were in all that nobody could read in time.
     pub fn event(&mut self, event: &ServerEvent, missed: u64) {
         if missed > self.missed {
