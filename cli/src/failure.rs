@@ -62,6 +62,10 @@ pub(crate) enum Failure {
     Compare(ReplayError),
     #[error("the recordings differ at input {number}")]
     Differ { number: u64 },
+    #[error("the recordings do the same, but from input {number} on it is not what was recorded")]
+    Unlike { number: u64 },
+    #[error("one of the recordings makes the node panic: replay each without --diff to see where")]
+    ComparePanic,
     #[error("input {number} makes the node panic: please report it, with the recording")]
     Panic { number: u64 },
     #[cfg(feature = "p2p")]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use smoq_core::Time;
-use smoq_quic::tape::{Replay, Step, Timeline, first_difference};
+use smoq_quic::tape::{Comparison, Replay, Step, Timeline};
 
 use crate::{
     failure::Failure,
@@ -30,7 +30,7 @@ Examples:
 A replay gives the same outputs, bit for bit, or stops at the first one that is not what was recorded.
 
 Exit status:
-  0  everything was as recorded; with --diff, there is no difference
+  0  everything was as recorded; with --diff, of both, and there is no difference
   1  it was not, or the file cannot be replayed
   2  the command line is not right";
 
@@ -70,12 +70,9 @@ fn seconds(text: &str) -> Result<Time, String> {
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let Args { file, until, step, groups, inputs, diff } = args;
     let replay = open(&file)?;
-    if replay.version() != env!("CARGO_PKG_VERSION") {
-        tell(format_args!("recorded by smoq {}: another one may do otherwise", replay.version()));
-    }
     let mut show = Show { timeline: Timeline::new(groups), inputs, step };
     let result = match diff {
-        Some(other) => compare(replay, open(&other)?, until),
+        Some(other) => compare([(&file, replay), (&other, open(&other)?)], until),
         None => show.all(replay, until),
     };
     match result {
@@ -88,7 +85,13 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
 fn open(file: &Path) -> Result<Replay, Failure> {
     let failed = |source| Failure::Recording { path: file.to_owned(), source };
     let bytes = fs::read(file).map_err(failed)?;
-    Replay::new(bytes.into()).map_err(|error| Failure::Replay { path: file.to_owned(), error })
+    let replay = Replay::new(bytes.into());
+    let replay = replay.map_err(|error| Failure::Replay { path: file.to_owned(), error })?;
+    if replay.version() != env!("CARGO_PKG_VERSION") {
+        let (file, version) = (file.display(), replay.version());
+        tell(format_args!("{file} was recorded by smoq {version}: another one may do otherwise"));
+    }
+    Ok(replay)
 }
 
 /// What of a replay is shown.
@@ -102,9 +105,9 @@ impl Show {
     fn all(&mut self, mut replay: Replay, until: Option<Time>) -> Result<(), Failure> {
         let mut done = 0;
         let mut out = io::stdout().lock();
-        while !is_beyond(&replay, until) {
+        loop {
             // A panic of the node is what some recordings are made for.
-            let next = catch_unwind(AssertUnwindSafe(|| replay.step()));
+            let next = catch_unwind(AssertUnwindSafe(|| replay.step_until(until)));
             let next = next.map_err(|_| Failure::Panic { number: done + 1 })?;
             let Some(step) = next.map_err(|error| Failure::Damaged { done, error })? else { break };
             done = step.number;
@@ -140,20 +143,39 @@ impl Show {
     }
 }
 
-/// Whether what comes next is later than what one wants to see.
-fn is_beyond(replay: &Replay, until: Option<Time>) -> bool {
-    until.is_some_and(|until| replay.next_time().is_some_and(|next| next > until))
-}
-
-fn compare(mut one: Replay, mut other: Replay, until: Option<Time>) -> Result<(), Failure> {
-    let difference = first_difference(&mut one, &mut other, until);
-    let Some(difference) = difference.map_err(Failure::Compare)? else { return Ok(()) };
+fn compare(sides: [(&PathBuf, Replay); 2], until: Option<Time>) -> Result<(), Failure> {
+    let [(file, mut one), (other_file, mut other)] = sides;
+    if one.node().config() != other.node().config() {
+        tell("the nodes were made in different ways");
+        tell(format_args!("< {:?}", one.node().config()));
+        tell(format_args!("> {:?}", other.node().config()));
+    }
+    let compared = AssertUnwindSafe(|| smoq_quic::tape::compare(&mut one, &mut other, until));
+    let compared = catch_unwind(compared).map_err(|_| Failure::ComparePanic)?;
+    let Comparison { difference, unlike } = compared.map_err(Failure::Compare)?;
+    for (file, number) in [file, other_file].into_iter().zip(unlike) {
+        if let Some(number) = number {
+            let file = file.display();
+            tell(format_args!("{file}: what comes of input {number} is not what was recorded"));
+        }
+    }
+    let Some(difference) = difference else {
+        for (file, replay) in [(file, &one), (other_file, &other)] {
+            if let Some(ending) = replay.ending() {
+                tell(format_args!("{}: {ending}", file.display()));
+            }
+        }
+        let unlike = unlike.into_iter().flatten().min();
+        return unlike.map_or(Ok(()), |number| Err(Failure::Unlike { number }));
+    };
     let [a, b] = [&difference.one, &difference.other].map(|step| step.as_ref().map(Step::line));
     let lines = a.iter().flat_map(|line| line.chars()).zip(b.iter().flat_map(|line| line.chars()));
     let parts = lines.take_while(|(a, b)| a == b).count();
     let mut out = io::stdout().lock();
-    for (mark, step) in [('<', &difference.one), ('>', &difference.other)] {
-        let text = step.as_ref().map_or_else(|| "the end".to_owned(), |step| line(step, parts));
+    for (mark, step, replay) in [('<', &difference.one, &one), ('>', &difference.other, &other)] {
+        let end =
+            || replay.ending().map_or_else(|| "later".to_owned(), |ending| ending.to_string());
+        let text = step.as_ref().map_or_else(end, |step| line(step, parts));
         writeln!(out, "{mark} {text}")?;
     }
     out.flush()?;

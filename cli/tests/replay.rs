@@ -3,8 +3,10 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, iter};
 
+use bytes::Bytes;
+use smoq_quic::tape::{Input, Replay};
 use support::{Relay, User, noise};
 
 fn end(relay: Relay) {
@@ -53,22 +55,37 @@ fn a_fault_is_the_first_differing_line() {
     let at = bytes.windows(64).position(|part| part == &input[200_000..200_064]).unwrap();
     bytes[at + 10] ^= 1;
     let faulty = user.path("faulty.tape");
-    fs::write(&faulty, bytes).unwrap();
+    fs::write(&faulty, &bytes).unwrap();
+    let good = Bytes::from(fs::read(&tape).unwrap());
+    let mut replay = Replay::new(good.clone()).unwrap();
+    let steps = iter::from_fn(|| replay.step().unwrap());
+    let place = |data: &Bytes| at.wrapping_sub(data.as_ptr() as usize - good.as_ptr() as usize);
+    let first = steps.into_iter().find_map(|step| match &step.input {
+        Input::HandleRecv { data, .. } if place(data) < data.len() => Some(step.number.to_string()),
+        _ => None,
+    });
+    let first = first.unwrap();
 
-    let done =
-        user.run(&["replay", &faulty]).expect(1).says("is the first that is not as recorded");
-    let number = |text: &str| {
-        let (_, rest) = text.split_once("input ").unwrap();
-        rest.split_once(' ').map_or(rest.trim_end(), |(number, _)| number).to_owned()
-    };
-    let first = number(&done.stderr);
-    let done = user.run(&["replay", "--diff", &faulty, &tape]).expect(1).says("differ at input");
-    assert_eq!(number(&done.stderr), first);
+    let text = format!("input {first} is the first that is not as recorded");
+    user.run(&["replay", &faulty]).expect(1).says(&text);
+    let done = user.run(&["replay", "--diff", &faulty, &tape]).expect(1);
+    let done = done.says(&format!("differ at input {first}\n"));
+    assert!(done.stderr.contains(&format!("faulty.tape: what comes of input {first} is not")));
     let lines = String::from_utf8(done.stdout).unwrap();
     let lines: Vec<_> = lines.lines().collect();
     assert!(lines.len() == 2 && lines[0].starts_with("< ") && lines[1].starts_with("> "));
     assert!(lines[0][1..] != lines[1][1..] && lines.iter().all(|line| line.contains(&first)));
-    user.run(&["replay", "--diff", &tape, &tape]).expect(0);
+    user.run(&["replay", "--diff", &tape, &tape]).expect(0).says("has ended or was stopped");
+
+    // A length that is damaged is no end.
+    bytes[at + 10] ^= 1;
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let head = (0..at).rev().find(|at| word(*at) == !word(at + 4)).unwrap();
+    bytes[head + 1] ^= 0x80;
+    fs::write(&faulty, bytes).unwrap();
+    let text = format!("input {first}, at byte {head}, is none");
+    user.run(&["replay", &faulty]).expect(1).says(&text);
+    user.run(&["replay", "--diff", &tape, &faulty]).expect(1).says(&text);
 }
 
 #[test]

@@ -23,7 +23,6 @@ use smoq_quic::{Endpoint, Event, Transmit};
 /// What the screen gives us for a frame, and what of it the network may use.
 const FRAME: Duration = Duration::from_millis(16);
 const BUDGET: Duration = Duration::from_millis(4);
-
 /// Positions that a player wants to see of the other one.
 const ENOUGH: usize = 10;
 
@@ -55,7 +54,8 @@ impl Player {
     }
 
     /// What the network gets of a frame.
-    fn network(&mut self, deadline: Instant, inbox: &mut [u8]) -> Result<(), Error> {
+    fn network(&mut self, inbox: &mut [u8]) -> Result<(), Error> {
+        let deadline = Instant::now() + BUDGET / 2; // what arrives must not keep us from sending
         while Instant::now() < deadline {
             match self.socket.recv_from(inbox) {
                 Ok((size, remote)) => {
@@ -68,7 +68,7 @@ impl Player {
         }
         let now = Instant::now();
         self.endpoint.handle_timeout(now);
-        while Instant::now() < deadline {
+        while now.elapsed() < BUDGET / 2 {
             let held = self.held.take();
             let next = held.or_else(|| self.endpoint.poll_transmit(now, 1, &mut self.outbox));
             let Some(transmit) = next else { break };
@@ -89,7 +89,9 @@ impl Player {
         while let Some(event) = self.endpoint.poll_event() {
             match event {
                 Event::ConnectFailed { error, .. } => return Err(error.into()),
-                Event::Core(Core::Closed { closed, .. }) => return Err(closed.reason.into()),
+                Event::Core(Core::Closed { closed, .. }) => {
+                    Err(format!("closed: {}", closed.code))?
+                }
                 // All other ones say when to look, and a game looks in each frame.
                 Event::Connected { .. } | Event::Core(_) | Event::Link(_) => {}
             }
@@ -108,18 +110,16 @@ impl Player {
             match other.next(node, time)? {
                 NextFrame::Frame(frame) => self.seen.push(String::from_utf8(frame.payload.into())?),
                 NextFrame::GroupEnd { .. } => {}
-                NextFrame::Pending | NextFrame::End | NextFrame::Failed(_) => break,
+                NextFrame::Pending => break,
+                // Until that player is announced again.
+                NextFrame::End | NextFrame::Failed(_) => self.other = None,
             }
         }
         Ok(())
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "stands for waiting for the screen")]
-fn show(frame: Instant) {
-    thread::sleep(FRAME.saturating_sub(frame.elapsed()));
-}
-
+#[expect(clippy::disallowed_methods, reason = "a sleep stands for waiting for the screen")]
 pub(crate) fn run(relay: Option<Relay>) -> Result<Vec<String>, Error> {
     let start = Instant::now();
     let [one, two] = peers(relay, start)?;
@@ -130,14 +130,14 @@ pub(crate) fn run(relay: Option<Relay>) -> Result<Vec<String>, Error> {
         let frame = Instant::now();
         for player in &mut players {
             player.play(tick, frame)?;
-            player.network(Instant::now() + BUDGET, &mut inbox)?;
+            player.network(&mut inbox)?;
         }
         tick += 1;
-        show(frame);
+        thread::sleep(FRAME.saturating_sub(frame.elapsed()));
     }
     for player in &mut players {
         player.endpoint.close_all(Instant::now(), SessionCode::NO_ERROR, "game over");
-        player.network(Instant::now() + BUDGET, &mut inbox)?;
+        player.network(&mut inbox)?;
     }
     let [one, _] = players;
     Ok(one.seen)

@@ -8,7 +8,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -24,7 +24,12 @@ struct Line<A> {
     outbox: Vec<u8>,
     /// What `outbox` holds that a full socket refused.
     held: Option<Transmit>,
+    /// The socket may have more, and mio will not say so again.
+    readable: bool,
 }
+
+/// Datagrams that are read before the other line has its turn.
+const BATCH: usize = 64;
 
 impl<A: App> Line<A> {
     fn new(peer: Peer, app: A, poll: &Poll, token: Token) -> io::Result<Self> {
@@ -32,22 +37,27 @@ impl<A: App> Line<A> {
         let mut socket = UdpSocket::from_std(peer.socket);
         let both = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut socket, token, both)?;
-        Ok(Self { endpoint: peer.endpoint, socket, app, outbox: Vec::new(), held: None })
+        let (outbox, held, readable) = (Vec::new(), None, false);
+        Ok(Self { endpoint: peer.endpoint, socket, app, outbox, held, readable })
     }
 
-    /// Reads until the socket is empty.
+    /// Reads until the socket is empty, or a batch.
     fn receive(&mut self, inbox: &mut [u8]) -> io::Result<()> {
-        loop {
+        for _ in 0..BATCH {
             match self.socket.recv_from(inbox) {
                 Ok((size, remote)) => {
                     let (now, data) = (Instant::now(), BytesMut::from(&inbox[..size]));
                     self.endpoint.handle_datagram(now, remote, None, 0, data);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    break;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     /// Acts and sends until there is nothing more, or until the socket is full.
@@ -101,12 +111,17 @@ pub(crate) fn drive<A: App>(peers: [Peer; 2], apps: [A; 2]) -> Result<[A; 2], Er
         }
         let next = lines.iter().filter_map(|line| line.endpoint.poll_timeout()).min();
         let wait = next.map(|at| at.saturating_duration_since(Instant::now()));
+        let more = lines.iter().any(|line| line.readable);
+        let wait = if more { Some(Duration::ZERO) } else { wait };
         match poll.poll(&mut events, wait) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
             Ok(()) | Err(_) => {}
         }
         for event in events.iter().filter(|event| event.is_readable()) {
-            lines[event.token().0].receive(&mut inbox)?;
+            lines[event.token().0].readable = true;
+        }
+        for line in lines.iter_mut().filter(|line| line.readable) {
+            line.receive(&mut inbox)?;
         }
     }
 }

@@ -46,9 +46,7 @@ impl App for Talk {
             acted = true;
             match event {
                 Event::ConnectFailed { error, .. } => return Err(error.into()),
-                Event::Core(Core::Closed { closed, .. })
-                    if closed.code != SessionCode::NO_ERROR =>
-                {
+                Event::Core(Core::Closed { closed, .. }) if !self.may_end(closed.code) => {
                     return Err(format!("the session was closed: {}", closed.reason).into());
                 }
                 Event::Core(event) if !self.done => {
@@ -90,6 +88,12 @@ impl Talk {
         let time = endpoint.time(now);
         endpoint.node_mut().watch(time, &Path::new(BROADCAST)?);
         Ok(Self { role: Role::Viewer { frames: None, heard: Vec::new() }, done: false })
+    }
+
+    /// Whether nothing is missing at an end with this code.
+    fn may_end(&self, code: SessionCode) -> bool {
+        let said = matches!(self.role, Role::Publisher { said: true, .. });
+        code == SessionCode::NO_ERROR && (self.done || said)
     }
 
     fn hear(&mut self, endpoint: &mut Endpoint, now: Instant, event: &Core) -> Result<(), Error> {

@@ -5,8 +5,7 @@
  *     cc ffi/examples/echo.c -I ffi/include target/debug/libsmoq_ffi.a -lpthread -ldl -lm -o echo
  *     ./echo 127.0.0.1:4443 FINGERPRINT hello world
  *
- * Two clients with a socket each: one publishes when the other has subscribed. The library never
- * waits and never touches a socket; everything of that kind is here.
+ * Two clients with a socket each: one publishes when the other has subscribed.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
@@ -26,11 +25,9 @@ static SmoqClient *clients[ENDS];
 static struct pollfd sockets[ENDS];
 static SmoqTrack track;
 static char **words; /* what to publish, up to a NULL */
+static bool done;    /* all of them have come back */
 
-static void fail(const char *what, const char *why) {
-    fprintf(stderr, "%s: %s\n", what, why);
-    exit(1);
-}
+static void fail(const char *what, const char *why) { fprintf(stderr, "%s: %s\n", what, why), exit(1); }
 
 /* Every call of the library goes through here. */
 static SmoqStatus check(SmoqStatus status, const char *what) {
@@ -72,7 +69,7 @@ static void print(SmoqClient *client, SmoqSubscription subscription) {
     SmoqStatus status;
     while ((status = smoq_read_frame(client, now(), subscription, &frame)) == SMOQ_STATUS_OK)
         printf("%.*s\n", (int)frame.size, (const char *)frame.data);
-    if (check(status, "read") == SMOQ_STATUS_END) check(smoq_close(client, now()), "close");
+    if ((done = check(status, "read") == SMOQ_STATUS_END)) check(smoq_close(client, now()), "close");
 }
 
 static void act(SmoqClient *client, const SmoqEvent *event) {
@@ -82,7 +79,7 @@ static void act(SmoqClient *client, const SmoqEvent *event) {
         fail("cannot connect", event->text);
         break;
     case SMOQ_EVENT_KIND_CLOSED:
-        if (event->code != 0) fail("the session was closed", event->text);
+        if (event->code != 0 || (client == clients[VIEWER] && !done)) fail("the session was closed", event->text);
         break;
     case SMOQ_EVENT_KIND_ANNOUNCED:
         check(smoq_subscribe(client, now(), event->text, "words", true, &subscription), "subscribe");
@@ -96,8 +93,7 @@ static void act(SmoqClient *client, const SmoqEvent *event) {
     case SMOQ_EVENT_KIND_UNWANTED: /* whoever listened has everything */
         check(smoq_close(client, now()), "close");
         break;
-    default:
-        break;
+    default:;
     }
 }
 
@@ -106,11 +102,14 @@ static uint64_t work(SmoqClient *client, int fd) {
     char buffer[SMOQ_MAX_DATAGRAM];
     uint64_t at = UINT64_MAX;
     SmoqEvent event;
+    SmoqStatus status;
     size_t size;
     check(smoq_handle_timeout(client, now()), "timeout");
-    while (check(smoq_poll_event(client, &event), "event") == SMOQ_STATUS_OK) act(client, &event);
-    while (check(smoq_poll_transmit(client, now(), buffer, sizeof buffer, &size), "send") == SMOQ_STATUS_OK)
-        send(fd, buffer, size, MSG_DONTWAIT); /* what is lost is repeated */
+    do {
+        while (check(smoq_poll_event(client, &event), "event") == SMOQ_STATUS_OK) act(client, &event);
+        status = check(smoq_poll_transmit(client, now(), buffer, sizeof buffer, &size), "send");
+        if (status == SMOQ_STATUS_OK) send(fd, buffer, size, MSG_DONTWAIT); /* what is lost is repeated */
+    } while (status == SMOQ_STATUS_OK);
     check(smoq_poll_timeout(client, &at), "timeout");
     return at;
 }

@@ -19,7 +19,8 @@
  *   - A client may be used by one thread at a time.
  *   - `now` is in microseconds, of a clock that does not go back. Where it begins is up to the caller.
  *   - An id is a number for one client. One of something that has ended is SMOQ_STATUS_INVALID.
- *   - No function waits, reads a socket or a clock for its own use, or starts a thread.
+ *   - No function waits, touches a socket or starts a thread. How late it is says `now`; only the validity of
+ *     certificates is looked up by the system's own clock.
  */
 
 #ifndef SMOQ_H

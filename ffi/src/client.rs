@@ -121,6 +121,9 @@ impl Client {
         loop {
             if let Some(watcher) = self.watcher {
                 match self.endpoint.node_mut().poll_announced(watcher)? {
+                    // C would see another path, that of somebody else.
+                    Some(Announced::Active { path, .. } | Announced::Ended { path })
+                        if path.as_str().contains('\0') => {}
                     Some(Announced::Active { path, .. }) => {
                         return Ok(Some(self.event(SmoqEventKind::Announced, path.as_str())));
                     }

@@ -116,7 +116,26 @@ pub(crate) unsafe fn copy_to(buffer: Out<u8>, capacity: usize, data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use smoq_quic::Trust;
+
     use super::*;
+
+    #[test]
+    fn a_client_that_has_panicked_is_of_no_more_use() {
+        let trust = Trust::Fingerprints(vec![[0; 32]]);
+        let client = Client::new(0, (Ipv4Addr::LOCALHOST, 9).into(), None, None, trust).unwrap();
+        let mut client = SmoqClient { client, broken: false };
+        let mut call = |work: fn(&mut Client) -> Result<SmoqStatus, Error>| {
+            // SAFETY: valid, and nobody else has it.
+            unsafe { with(&mut client, work) }
+        };
+        assert_eq!(call(|_| Err(Error::Null("data"))), SmoqStatus::Invalid);
+        assert_eq!(call(|_| Ok(SmoqStatus::Ok)), SmoqStatus::Ok, "a mistake is forgiven");
+        assert_eq!(call(|_| panic!("a bug")), SmoqStatus::Panicked);
+        assert_eq!(call(|_| Ok(SmoqStatus::Ok)), SmoqStatus::Panicked);
+    }
 
     #[test]
     fn nothing_is_written_beyond_a_buffer() {

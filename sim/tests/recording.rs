@@ -8,7 +8,7 @@ use bytes::Bytes;
 use common::*;
 use smoq_core::{Config, Limits, NextGroup, SubscribeOptions, Version, wire::StreamCode};
 use smoq_sim::{NodeId, Recorder, Viewer, World};
-use smoq_tape::{Ending, Input, Replay, ReplayError, Step, Timeline, first_difference};
+use smoq_tape::{Ending, Input, Replay, ReplayError, Step, Timeline, compare};
 
 /// A relay with a lot to do: mixed versions, groups cut off, late joiners, small limits, losses.
 fn busy_world(seed: u64) -> (World, Vec<NodeId>) {
@@ -113,14 +113,36 @@ fn the_same_seed_gives_the_same_world() {
 fn every_changed_byte_is_noticed() {
     let (world, nodes) = busy_world(4);
     let good = recording(&world, nodes[0]);
-    let inputs = replayed(&good).0.len();
     for at in (0..good.len()).step_by(good.len() / 60) {
         let mut changed = good.to_vec();
         changed[at] ^= 1 << (at % 8);
         let Ok(replay) = Replay::new(changed.into()) else { continue };
-        let Ok((steps, ending)) = run(replay) else { continue };
-        let cut = ending == Ending::Cut && steps.len() < inputs;
-        assert!(cut || first_other(&steps).is_some(), "byte {at} of {}", good.len());
+        let Ok((steps, _)) = run(replay) else { continue };
+        assert!(first_other(&steps).is_some(), "byte {at} of {}", good.len());
+    }
+}
+
+#[test]
+fn a_damaged_length_is_no_end() {
+    let (world, nodes) = busy_world(4);
+    let good = recording(&world, nodes[0]);
+    let (steps, _) = replayed(&good);
+    let payload = steps.iter().find_map(|step| match &step.input {
+        Input::HandleRecv { data, .. } if data.len() > 100 => Some((step.number, data.clone())),
+        _ => None,
+    });
+    let (number, payload) = payload.unwrap();
+    let within = payload.as_ptr() as usize - good.as_ptr() as usize;
+    // A length is followed by its inverse.
+    let word = |at: usize| u32::from_le_bytes(good[at..at + 4].try_into().unwrap());
+    let head = (0..within).rev().find(|at| word(*at) == !word(at + 4)).unwrap();
+    for at in head..head + 8 {
+        let mut changed = good.to_vec();
+        changed[at] ^= 0x40;
+        let mut replay = Replay::new(changed.into()).unwrap();
+        let error = std::iter::repeat_with(|| replay.step()).find_map(Result::err).unwrap();
+        assert_eq!(error, ReplayError::Input { number, offset: head as u64 });
+        assert_eq!(replay.ending(), None);
     }
 }
 
@@ -140,7 +162,9 @@ fn a_changed_input_is_the_first_difference() {
     let changed = Bytes::from(changed);
     assert_eq!(first_other(&replayed(&changed).0), Some(number));
     let [mut one, mut other] = [good, changed].map(|bytes| Replay::new(bytes).unwrap());
-    let difference = first_difference(&mut one, &mut other, None).unwrap().unwrap();
+    let compared = compare(&mut one, &mut other, None).unwrap();
+    assert_eq!(compared.unlike, [None, Some(number)]);
+    let difference = compared.difference.unwrap();
     assert_eq!(difference.number, number);
     assert_ne!(difference.one.unwrap().line(), difference.other.unwrap().line());
 }
@@ -152,10 +176,22 @@ fn a_node_made_in_another_way_is_noticed() {
     let small = || Replay::with(good.clone(), |config| config.limits.store_bytes = 20_000).unwrap();
     let number = first_other(&run(small()).unwrap().0).unwrap();
     let mut whole = Replay::new(good.clone()).unwrap();
-    let difference = first_difference(&mut whole, &mut small(), None).unwrap().unwrap();
-    assert_eq!(difference.number, number);
-    let [mut one, mut other] = [(); 2].map(|()| Replay::new(good.clone()).unwrap());
-    assert_eq!(first_difference(&mut one, &mut other, None), Ok(None));
+    let compared = compare(&mut whole, &mut small(), None).unwrap();
+    assert_eq!(compared.difference.unwrap().number, number);
+    let both = |[mut one, mut other]: [Replay; 2], until| {
+        let compared = compare(&mut one, &mut other, until).unwrap();
+        assert_eq!(compared.difference, None);
+        compared.unlike
+    };
+    assert_eq!(both([(); 2].map(|()| Replay::new(good.clone()).unwrap()), None), [None; 2]);
+    // Alike, but neither is what was recorded, unless one stops before.
+    assert_eq!(both([(); 2].map(|()| small()), None), [Some(number); 2]);
+    let steps = replayed(&good).0;
+    let late = steps.iter().find(|step| step.number == number).unwrap().time;
+    let before = steps.iter().map(|step| step.time).filter(|time| *time < late).max().unwrap();
+    assert_eq!(both([(); 2].map(|()| small()), Some(before)), [None; 2]);
+    let mut whole = Replay::new(good.clone()).unwrap();
+    assert_eq!(compare(&mut whole, &mut small(), Some(before)).unwrap().difference, None);
 }
 
 #[test]
@@ -286,11 +322,12 @@ fn what_is_no_recording_is_refused() {
     let good = Recorder::recording(Config::default(), u64::MAX).recorded().to_vec();
     assert_eq!(open(&good), None);
     assert_eq!(open(b""), Some(ReplayError::NoRecording));
-    assert_eq!(open(b"smoq tape 2\n"), Some(ReplayError::Format));
+    assert_eq!(open(b"smoq tape 1\n"), Some(ReplayError::Format));
     assert_eq!(open(&good[..good.len() - 1]), Some(ReplayError::Beginning));
-    for record in [&[1, 0, 0, 0, 200][..], &[1, 0, 0, 0, 28], &[3, 0, 0, 0, 28, 1, 1]] {
-        let bytes = [&good, record].concat();
+    for body in [&[200][..], &[28], &[28, 1, 1]] {
+        let length = body.len() as u32;
+        let bytes = [&good[..], &length.to_le_bytes(), &(!length).to_le_bytes(), body].concat();
         let error = ReplayError::Input { number: 1, offset: good.len() as u64 };
-        assert_eq!(run(Replay::new(bytes.into()).unwrap()), Err(error), "{record:?}");
+        assert_eq!(run(Replay::new(bytes.into()).unwrap()), Err(error), "{body:?}");
     }
 }

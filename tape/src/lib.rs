@@ -7,10 +7,11 @@
 //!
 //! # Format
 //!
-//! The text `smoq tape 1` and a line feed, then records one after the other:
+//! The text `smoq tape 2` and a line feed, then records one after the other:
 //!
 //! ```text
 //! length   4 bytes, lowest first: of the body
+//! again    4 bytes: the length with all bits inverted
 //! body     1 byte that says which input, then its arguments
 //! check    4 bytes: a digest of the body and of what came of it
 //! ```
@@ -42,7 +43,7 @@ mod value;
 
 pub use input::Input;
 pub use recorder::Recorder;
-pub use replay::{Difference, Ending, Replay, ReplayError, Step, first_difference};
+pub use replay::{Comparison, Difference, Ending, Replay, ReplayError, Step, compare};
 pub use streams::streams;
 pub use tap::{Answer, Said};
 pub use timeline::Timeline;

@@ -115,7 +115,8 @@ impl Recorder {
     }
 
     /// Writes down what came of it. A node that is asked for nothing over and over should not fill the
-    /// tape: `idle` answers to such questions are left out.
+    /// tape: `idle` answers to such questions are left out. Such a question changes nothing but how late
+    /// the node believes it is, and all that depends on that says itself how late it is.
     pub(crate) fn note_output(&mut self, output: &impl Debug, idle: bool) {
         if let Some(tape) = &mut self.tape {
             let more = tape.close_with(output);

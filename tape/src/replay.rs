@@ -10,7 +10,7 @@ use crate::{
     Recorder,
     input::{Input, Outcome},
     tap::{Said, Script},
-    tape::{BEGIN, Digest, END, MAGIC, WORD},
+    tape::{BEGIN, Digest, END, HEAD, MAGIC, WORD},
     value::{Source, Value},
 };
 
@@ -49,7 +49,7 @@ pub enum Ending {
     Ended,
     /// It stops between two inputs, or right after one: whoever wrote it was stopped.
     Stopped,
-    /// It stops within a record: what is left of that is of no use.
+    /// It stops within a record: whoever wrote it was stopped; what is left of that is of no use.
     Cut,
 }
 
@@ -105,7 +105,7 @@ impl Replay {
             let known = recording.starts_with(b"smoq tape ");
             return Err(if known { ReplayError::Format } else { ReplayError::NoRecording });
         }
-        let Some(Record { body, check: Some(check), end }) = record(&recording, MAGIC.len()) else {
+        let Next::Record { body, check: Some(check), end } = next(&recording, MAGIC.len()) else {
             return Err(ReplayError::Beginning);
         };
         let (version, mut config) = beginning(body.clone())
@@ -140,9 +140,18 @@ impl Replay {
 
     /// The time of the next input, as far as it can be read.
     pub fn next_time(&self) -> Option<Time> {
-        let Record { body, .. } = record(&self.recording, self.offset)?;
+        let Next::Record { body, .. } = next(&self.recording, self.offset) else { return None };
         let input = Input::get(&mut Source::new(body))?;
         Some(self.time.max(input.time().unwrap_or_default()))
+    }
+
+    /// [`step`](Self::step), unless what comes next is later than `until`: `None` then, too.
+    ///
+    /// # Errors
+    /// As those of [`step`](Self::step).
+    pub fn step_until(&mut self, until: Option<Time>) -> Result<Option<Step>, ReplayError> {
+        let late = |until| self.next_time().is_some_and(|next| next > until);
+        if until.is_some_and(late) { Ok(None) } else { self.step() }
     }
 
     /// Feeds the next input; `None` at the end.
@@ -153,16 +162,26 @@ impl Replay {
     /// # Panics
     /// As the node did, if it has a bug.
     pub fn step(&mut self) -> Result<Option<Step>, ReplayError> {
-        let Some(Record { body, check, end }) = record(&self.recording, self.offset) else {
-            let left = self.offset < self.recording.len();
-            self.ending.get_or_insert(if left { Ending::Cut } else { Ending::Stopped });
-            return Ok(None);
-        };
         let number = self.number + 1;
         let error = ReplayError::Input { number, offset: self.offset as u64 };
+        let (body, check, end) = match next(&self.recording, self.offset) {
+            Next::Record { body, check, end } => (body, check, end),
+            Next::Damaged => return Err(error),
+            Next::Cut => {
+                self.ending = Some(Ending::Cut);
+                return Ok(None);
+            }
+            Next::Nothing => {
+                self.ending = Some(Ending::Stopped);
+                return Ok(None);
+            }
+        };
         if *body == [END] {
+            if check != Some(check_of(&body)) {
+                return Err(error);
+            }
             self.ending = Some(Ending::Ended);
-            return if check == Some(check_of(&body)) { Ok(None) } else { Err(error) };
+            return Ok(None);
         }
         let input = Input::get(&mut Source::new(body)).ok_or(error)?;
         self.offset = end;
@@ -188,27 +207,36 @@ impl Replay {
     }
 }
 
-/// A record, its check if that is there, and where the next one begins.
-struct Record {
-    body: Bytes,
-    check: Option<u32>,
-    end: usize,
+/// What is at a place of a recording.
+enum Next {
+    /// A record, its check if that is there, and where the next one begins.
+    Record { body: Bytes, check: Option<u32>, end: usize },
+    /// The recording is over.
+    Nothing,
+    /// It stops within a record.
+    Cut,
+    /// No record.
+    Damaged,
 }
 
-/// The record that begins at an offset; `None` if there is no whole one.
-fn record(recording: &Bytes, offset: usize) -> Option<Record> {
+fn next(recording: &Bytes, offset: usize) -> Next {
     let word = |at: usize| {
         let bytes = recording.get(at..at.checked_add(WORD)?)?;
         Some(u32::from_le_bytes(bytes.try_into().ok()?))
     };
-    let start = offset + WORD;
-    let end = start.checked_add(usize::try_from(word(offset)?).ok()?)?;
-    if end == start || end > recording.len() {
-        return None;
+    if offset >= recording.len() {
+        return Next::Nothing;
     }
+    let (Some(length), Some(again)) = (word(offset), word(offset + WORD)) else { return Next::Cut };
+    if length == 0 || length != !again {
+        return Next::Damaged;
+    }
+    let start = offset + HEAD;
+    let end = usize::try_from(length).ok().and_then(|length| start.checked_add(length));
+    let Some(end) = end.filter(|end| *end <= recording.len()) else { return Next::Cut };
     let check = word(end);
     let next = if check.is_some() { end + WORD } else { recording.len() };
-    Some(Record { body: recording.slice(start..end), check, end: next })
+    Next::Record { body: recording.slice(start..end), check, end: next }
 }
 
 fn beginning(body: Bytes) -> Option<(String, Config)> {
@@ -237,32 +265,49 @@ pub struct Difference {
     pub other: Option<Step>,
 }
 
-/// Replays two recordings side by side, up to the first difference or the time `until`.
+/// What has come of two recordings side by side.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Comparison {
+    /// Where they part; `None` if they do not, as far as they were replayed.
+    pub difference: Option<Difference>,
+    /// The first input of each that was not as recorded: what comes of it is not what came of it when it
+    /// was recorded.
+    pub unlike: [Option<u64>; 2],
+}
+
+/// Replays two recordings side by side, up to the first difference. Nothing later than `until` is looked
+/// at.
 ///
 /// # Errors
 /// As those of [`Replay::step`], of either.
-pub fn first_difference(
+///
+/// # Panics
+/// As [`Replay::step`].
+pub fn compare(
     one: &mut Replay,
     other: &mut Replay,
     until: Option<Time>,
-) -> Result<Option<Difference>, ReplayError> {
+) -> Result<Comparison, ReplayError> {
+    let mut unlike = [None; 2];
     let mut number = 1;
     loop {
-        let (a, b) = (one.step()?, other.step()?);
-        let late = |step: &Option<Step>| {
-            step.as_ref().is_none_or(|step| until.is_some_and(|until| step.time > until))
-        };
-        if late(&a) && late(&b) {
-            return Ok(None);
+        let steps = [one.step_until(until)?, other.step_until(until)?];
+        for (unlike, step) in unlike.iter_mut().zip(&steps) {
+            if step.as_ref().is_some_and(|step| step.same == Some(false)) {
+                unlike.get_or_insert(number);
+            }
         }
-        let same = match (&a, &b) {
-            (Some(a), Some(b)) => (a.time, &a.input, &a.output) == (b.time, &b.input, &b.output),
-            _ => false,
+        let difference = match steps {
+            [None, None] => None,
+            [Some(a), Some(b)]
+                if (a.time, &a.input, &a.output) == (b.time, &b.input, &b.output) =>
+            {
+                number += 1;
+                continue;
+            }
+            [one, other] => Some(Difference { number, one, other }),
         };
-        if !same {
-            return Ok(Some(Difference { number, one: a, other: b }));
-        }
-        number += 1;
+        return Ok(Comparison { difference, unlike });
     }
 }
 
@@ -283,9 +328,7 @@ impl core::fmt::Display for Ending {
         f.write_str(match self {
             Self::Ended => "the recording ends here: it has reached its limit",
             Self::Stopped => "the recording ends here: whoever wrote it has ended or was stopped",
-            Self::Cut => {
-                "the recording ends within a record: whoever wrote it was stopped, or it is damaged here"
-            }
+            Self::Cut => "the recording ends within an input: whoever wrote it was stopped",
         })
     }
 }

@@ -8,15 +8,18 @@ use smoq_core::Config;
 use crate::value::{Value, put_bytes};
 
 /// What every recording begins with; the number is that of the format.
-pub(crate) const MAGIC: &[u8] = b"smoq tape 1\n";
+pub(crate) const MAGIC: &[u8] = b"smoq tape 2\n";
 
 /// The record that says how the node was made.
 pub(crate) const BEGIN: u8 = 0;
 /// The record of an end: nothing is missing before it, and nothing follows.
 pub(crate) const END: u8 = 0xff;
 
-/// Bytes of a length, and of a check.
+/// Bytes of a check.
 pub(crate) const WORD: usize = 4;
+/// Bytes before the body of a record: its length, and the same inverted, so that a damaged one is not taken
+/// for the end of the recording.
+pub(crate) const HEAD: usize = 2 * WORD;
 
 #[derive(Clone)]
 pub(crate) struct Tape {
@@ -44,7 +47,7 @@ impl Tape {
     /// Begins a record. What is pushed onto the bytes belongs to it until [`seal`](Self::seal).
     pub(crate) fn begin(&mut self, code: u8) {
         self.start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; WORD]);
+        self.bytes.extend_from_slice(&[0; HEAD]);
         self.bytes.push(code);
         self.text.clear();
     }
@@ -56,9 +59,10 @@ impl Tape {
 
     /// The input is complete. From here on it can be replayed, even if the node panics on it.
     pub(crate) fn seal(&mut self) {
-        let body = self.start + WORD;
+        let body = self.start + HEAD;
         let length = (self.bytes.len() - body) as u32;
-        self.bytes[self.start..body].copy_from_slice(&length.to_le_bytes());
+        let head = u64::from(length) | u64::from(!length) << 32;
+        self.bytes[self.start..body].copy_from_slice(&head.to_le_bytes());
     }
 
     /// Adds to what comes of the input.
@@ -68,7 +72,7 @@ impl Tape {
 
     /// The node is done with the input. Says whether there is room for more.
     pub(crate) fn close(&mut self) -> bool {
-        let body = self.start + WORD;
+        let body = self.start + HEAD;
         let digest = Digest::default().update(&self.bytes[body..]).update(self.text.as_bytes());
         self.check = digest.short();
         self.bytes.extend_from_slice(&self.check.to_le_bytes());
