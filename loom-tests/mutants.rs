@@ -144,8 +144,8 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             Edit {
                 file: "slot.rs",
-                from: "_stale = inner.waker.replace(cx.waker().clone());",
-                to: "_stale = inner.waker.replace(cx.waker().clone()).filter(|_| !PLANTED);",
+                from: "_stale = inner.waker.replace(waker.clone());",
+                to: "_stale = inner.waker.replace(waker.clone()).filter(|_| !PLANTED);",
             },
         ],
     },
@@ -169,12 +169,12 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             Edit {
                 file: "slot.rs",
-                from: "        if result.is_pending() {",
+                from: "        if let Some(waker) = waker.filter(",
                 to: r"        if result.is_pending() && PLANTED {
             drop(inner);
             inner = lock(&self.0);
         }
-        if result.is_pending() {",
+        if let Some(waker) = waker.filter(",
             },
         ],
     },
@@ -200,8 +200,19 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             Edit {
                 file: "slot.rs",
-                from: "inner.waker.replace(cx.waker().clone())",
-                to: "(if PLANTED && inner.waker.is_some() { None } else { inner.waker.replace(cx.waker().clone()) })",
+                from: "inner.waker.replace(waker.clone())",
+                to: "(if PLANTED && inner.waker.is_some() { None } else { inner.waker.replace(waker.clone()) })",
+            },
+        ],
+    },
+    Mutant {
+        name: "who-only-tries-takes-the-place-of-who-waits",
+        model: "try_while_waiting",
+        edits: &[
+            Edit {
+                file: "slot.rs",
+                from: "waker.filter(|_| result.is_pending())",
+                to: "waker.or(PLANTED.then_some(Waker::noop())).filter(|_| result.is_pending())",
             },
         ],
     },

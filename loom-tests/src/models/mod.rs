@@ -30,7 +30,8 @@ macro_rules! models {
 models! {
     mailbox, 3: question_against_park two_writers_without_room last_handle_against_turn
         question_against_end wakers_that_use_the_mailbox;
-    slot, 3: update_against_poll end_against_poll task_that_moves wakers_that_use_the_slot;
+    slot, 3: update_against_poll end_against_poll task_that_moves try_while_waiting
+        wakers_that_use_the_slot;
     handles, 3: demand;
     handles, 2: shutdown_against_question;
     handles, 1: read_ahead write_and_wait announcements_of_others;
