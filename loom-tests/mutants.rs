@@ -110,6 +110,91 @@ pub const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "an-ended-shard-takes-what-it-is-sent",
+        model: "link_against_end",
+        edits: &[
+            Edit {
+                file: "mailbox.rs",
+                from: r"if inner.closed {
+            return;
+        }",
+                to: r"if inner.closed && !PLANTED {
+            return;
+        }",
+            },
+        ],
+    },
+    Mutant {
+        name: "an-ended-shard-has-room-for-datagrams",
+        model: "datagrams_against_end",
+        edits: &[
+            Edit {
+                file: "mailbox.rs",
+                from: r"if inner.closed {
+            return Err(Refused::Closed);
+        }",
+                to: r"if inner.closed && !PLANTED {
+            return Err(Refused::Closed);
+        }",
+            },
+        ],
+    },
+    Mutant {
+        name: "a-shard-keeps-another-running",
+        model: "link_against_end",
+        edits: &[
+            Edit {
+                file: "mailbox.rs",
+                from: "ToPeer(self.mailbox.clone())",
+                to: r"if PLANTED {
+            lock(&self.mailbox.inner).handles += 1;
+        }
+        ToPeer(self.mailbox.clone())",
+            },
+        ],
+    },
+    Mutant {
+        name: "datagrams-wake-nobody",
+        model: "datagrams_against_end",
+        edits: &[
+            Edit {
+                file: "mailbox.rs",
+                from: r"self.push(&mut inner, bytes, &mut message)?;
+        drop(inner);
+        wake(driver);",
+                to: r"self.push(&mut inner, bytes, &mut message)?;
+        drop(inner);
+        wake(driver.filter(|_| !PLANTED));",
+            },
+        ],
+    },
+    Mutant {
+        name: "a-link-wakes-nobody",
+        model: "announcement_over_link",
+        edits: &[
+            Edit {
+                file: "mailbox.rs",
+                from: "self.0.force(message);",
+                to: r"if PLANTED {
+            lock(&self.0.inner).queue.push_back(message);
+        } else {
+            self.0.force(message);
+        }",
+            },
+        ],
+    },
+    Mutant {
+        name: "a-shard-ends-alone",
+        model: "shard_against_failure",
+        edits: &[
+            Edit {
+                file: "driver/shards.rs",
+                from: "if !mem::replace(&mut self.told, true) {",
+                to: "if !mem::replace(&mut self.told, true) && !PLANTED {",
+            },
+        ],
+    },
+    Mutant {
         name: "the-driver-is-woken-under-the-lock",
         model: "wakers_that_use_the_mailbox",
         edits: &[
@@ -144,8 +229,8 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             Edit {
                 file: "slot.rs",
-                from: "_stale = inner.waker.replace(cx.waker().clone());",
-                to: "_stale = inner.waker.replace(cx.waker().clone()).filter(|_| !PLANTED);",
+                from: "_stale = inner.waker.replace(waker.clone());",
+                to: "_stale = inner.waker.replace(waker.clone()).filter(|_| !PLANTED);",
             },
         ],
     },
@@ -169,12 +254,12 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             Edit {
                 file: "slot.rs",
-                from: "        if result.is_pending() {",
+                from: "        if let Some(waker) = waker.filter(",
                 to: r"        if result.is_pending() && PLANTED {
             drop(inner);
             inner = lock(&self.0);
         }
-        if result.is_pending() {",
+        if let Some(waker) = waker.filter(",
             },
         ],
     },
@@ -200,8 +285,19 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             Edit {
                 file: "slot.rs",
-                from: "inner.waker.replace(cx.waker().clone())",
-                to: "(if PLANTED && inner.waker.is_some() { None } else { inner.waker.replace(cx.waker().clone()) })",
+                from: "inner.waker.replace(waker.clone())",
+                to: "(if PLANTED && inner.waker.is_some() { None } else { inner.waker.replace(waker.clone()) })",
+            },
+        ],
+    },
+    Mutant {
+        name: "who-only-tries-takes-the-place-of-who-waits",
+        model: "try_while_waiting",
+        edits: &[
+            Edit {
+                file: "slot.rs",
+                from: "waker.filter(|_| result.is_pending())",
+                to: "waker.or(PLANTED.then_some(Waker::noop())).filter(|_| result.is_pending())",
             },
         ],
     },
@@ -233,7 +329,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "one-group-is-enough",
-        model: "read_ahead",
+        model: "groups_to_the_end",
         edits: &[
             Edit {
                 file: "driver/readers.rs",

@@ -22,6 +22,8 @@ mod mutants {
 pub use models::{MODELS, Model};
 pub use mutants::{MUTANTS, Mutant};
 
+/// Preemptions in one execution, unless `LOOM_MAX_PREEMPTIONS` says otherwise.
+const PREEMPTIONS: usize = 3;
 /// Steps of one execution, beyond which it is taken for one that spins.
 const MAX_BRANCHES: usize = 20_000;
 
@@ -43,7 +45,7 @@ impl Model {
     pub fn explore(&self, bug: &'static str) -> usize {
         PLANTED.set(bug);
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound.get_or_insert(self.preemptions);
+        builder.preemption_bound.get_or_insert(PREEMPTIONS);
         builder.max_branches = MAX_BRANCHES;
         let orders = Counted::new(AtomicUsize::new(0));
         let (count, run) = (orders.clone(), self.run);

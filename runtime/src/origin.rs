@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use smoq_core::{Announced, Path, SubscribeOptions};
@@ -102,8 +102,20 @@ impl Announcements {
 
     /// The form of [`next`](Self::next) for hand-written futures.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Announced, Error>> {
+        self.look(Some(cx.waker()))
+    }
+
+    /// The next change if there is one already; fails as [`next`](Self::next) does.
+    pub fn try_next(&mut self) -> Result<Option<Announced>, Error> {
+        match self.look(None) {
+            Poll::Ready(result) => result.map(Some),
+            Poll::Pending => Ok(None),
+        }
+    }
+
+    fn look(&mut self, waker: Option<&Waker>) -> Poll<Result<Announced, Error>> {
         let mut ask = false;
-        let result = self.near.poll(cx, |state, gone| {
+        let result = self.near.look(waker, |state, gone| {
             if let Some(announced) = state.queue.pop_front() {
                 return Poll::Ready(Ok(announced));
             }
@@ -122,18 +134,29 @@ impl Announcements {
         }
         result
     }
-
-    /// The next change if there is one already; fails as [`next`](Self::next) does.
-    pub fn try_next(&mut self) -> Result<Option<Announced>, Error> {
-        match self.poll_next(&mut Context::from_waker(std::task::Waker::noop())) {
-            Poll::Ready(result) => result.map(Some),
-            Poll::Pending => Ok(None),
-        }
-    }
 }
 
 impl Drop for Announcements {
     fn drop(&mut self) {
         self.ops.force(Op::Unwatch { watch: self.ops.key() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{driver::CAPACITY, mailbox::mailbox, test::Count};
+
+    #[test]
+    fn who_only_tries_does_not_take_the_place_of_who_waits() {
+        let (ops, _receiver) = mailbox(CAPACITY);
+        let (near, far) = slot(WatchState::default());
+        let mut announced = Announcements { ops, near };
+        let count = Count::new();
+        let waker = count.waker();
+        assert!(announced.poll_next(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(announced.try_next(), Ok(None));
+        far.update(|_| ());
+        assert_eq!(count.get(), 1);
     }
 }

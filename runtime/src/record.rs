@@ -9,9 +9,12 @@ const MAX_WAITING: usize = 64 << 20;
 
 /// Where the recordings of a server's nodes go: see [`tape`](smoq_quic::tape) for what is in them.
 ///
-/// Each shard sends what it has recorded at the end of a turn, and the rest when it ends, for which it
-/// waits: whoever has a receiver reads it to the end, or drops it. A shard whose receiver is slow or gone
-/// never waits before that, but ends its recording.
+/// Each shard sends what it has recorded at the end of a turn. A shard whose receiver is slow or gone does
+/// not wait there, but ends its recording.
+///
+/// It waits when it ends: the rest, two messages at most, goes to the receiver before a shutdown returns, and
+/// until then the thread of its executor is held. So whoever has a receiver reads it to the end on a
+/// thread that the executor does not need, or drops it; who keeps it and does not read keeps the shard.
 #[derive(Clone, Debug)]
 pub struct Recordings {
     /// One for each shard, in order. A shard without one records nothing.
@@ -66,7 +69,7 @@ impl Sink {
         }
     }
 
-    /// Sends the rest, and waits until it is taken.
+    /// Sends the rest, and holds the thread until there is room for it.
     pub(crate) fn finish(&mut self, endpoint: &mut Endpoint) {
         let Some(to) = self.to.take() else { return };
         let rest = endpoint.node_mut().take_recording();

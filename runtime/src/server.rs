@@ -166,10 +166,22 @@ impl Server {
 
     /// The form of [`next`](Self::next) for hand-written futures.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<ServerEvent>> {
+        self.look(Some(cx.waker()))
+    }
+
+    /// The next event if there is one already.
+    pub fn try_next(&mut self) -> Option<ServerEvent> {
+        match self.look(None) {
+            Poll::Ready(event) => event,
+            Poll::Pending => None,
+        }
+    }
+
+    fn look(&mut self, waker: Option<&Waker>) -> Poll<Option<ServerEvent>> {
         let mut over = true;
         for _ in 0..self.shards.len() {
             self.turn = (self.turn + 1) % self.shards.len();
-            let event = self.shards[self.turn].near.poll(cx, |queue, gone| match queue.pop() {
+            let event = self.shards[self.turn].near.look(waker, |queue, gone| match queue.pop() {
                 Some(event) => Poll::Ready(Some(event)),
                 None if gone => Poll::Ready(None),
                 None => Poll::Pending,
@@ -181,14 +193,6 @@ impl Server {
             }
         }
         if over { Poll::Ready(None) } else { Poll::Pending }
-    }
-
-    /// The next event if there is one already.
-    pub fn try_next(&mut self) -> Option<ServerEvent> {
-        match self.poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(event) => event,
-            Poll::Pending => None,
-        }
     }
 
     /// How many events were left out of [`next`](Self::next) so far.
@@ -331,6 +335,21 @@ fn link(endpoints: &mut [Endpoint], mailboxes: &[Ops], now: Instant) -> Vec<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test::Count;
+
+    #[test]
+    fn who_only_tries_does_not_take_the_place_of_who_waits() {
+        let (ops, _receiver) = mailbox(CAPACITY);
+        let (near, far) = slot(EventQueue::default());
+        let local_addr = ([127, 0, 0, 1], 1).into();
+        let mut server = Server { shards: vec![Handle { ops, near }], turn: 0, local_addr };
+        let count = Count::new();
+        let waker = count.waker();
+        assert!(server.poll_next(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(server.try_next(), None);
+        far.update(|_| ());
+        assert_eq!(count.get(), 1);
+    }
 
     #[test]
     fn every_shard_has_room_for_a_group() {

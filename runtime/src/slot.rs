@@ -40,13 +40,23 @@ impl<T> Near<T> {
         cx: &mut Context<'_>,
         look: impl FnOnce(&mut T, bool) -> Poll<R>,
     ) -> Poll<R> {
+        self.look(Some(cx.waker()), look)
+    }
+
+    /// [`poll`](Self::poll) for one who waits, if there is a waker, or for one who only tries: that does
+    /// not take the place of one who waits.
+    pub(crate) fn look<R>(
+        &self,
+        waker: Option<&Waker>,
+        look: impl FnOnce(&mut T, bool) -> Poll<R>,
+    ) -> Poll<R> {
         // Declared before the lock, so dropped after it.
         let _stale;
         let mut inner = lock(&self.0);
         let gone = inner.gone;
         let result = look(&mut inner.value, gone);
-        if result.is_pending() {
-            _stale = inner.waker.replace(cx.waker().clone());
+        if let Some(waker) = waker.filter(|_| result.is_pending()) {
+            _stale = inner.waker.replace(waker.clone());
         }
         result
     }

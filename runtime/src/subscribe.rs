@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -46,7 +46,7 @@ impl Subscription {
 
     /// The form of [`info`](Self::info) for hand-written futures.
     pub fn poll_info(&mut self, cx: &mut Context<'_>) -> Poll<Result<TrackInfo, SubscribeError>> {
-        self.poll(cx, |state| match (&state.info, state.end) {
+        self.look(Some(cx.waker()), |state| match (&state.info, state.end) {
             (Some(info), _) => Some(Ok(*info)),
             (None, Some(Err(error))) => Some(Err(error)),
             (None, Some(Ok(()))) => Some(Err(SubscribeError::Unknown)),
@@ -64,13 +64,12 @@ impl Subscription {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<GroupReader>, SubscribeError>> {
-        let next = ready!(self.poll(cx, take_group))?;
-        Poll::Ready(Ok(next.map(|group| self.reader(group))))
+        self.look_for_group(Some(cx.waker()))
     }
 
     /// The next group if it is there already; `Ok(None)` also when it is not.
     pub fn try_next_group(&mut self) -> Result<Option<GroupReader>, SubscribeError> {
-        match self.poll_next_group(&mut Context::from_waker(std::task::Waker::noop())) {
+        match self.look_for_group(None) {
             Poll::Ready(result) => result,
             Poll::Pending => Ok(None),
         }
@@ -82,14 +81,22 @@ impl Subscription {
         self.ops.send(Op::Update { subscription, options }).await
     }
 
-    /// Looks for something; while it is not there, the driver is asked to bring more.
-    fn poll<T>(
+    fn look_for_group(
         &mut self,
-        cx: &mut Context<'_>,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<Option<GroupReader>, SubscribeError>> {
+        let next = ready!(self.look(waker, take_group))?;
+        Poll::Ready(Ok(next.map(|group| self.reader(group))))
+    }
+
+    /// Looks for something; while it is not there, the driver is asked to bring more.
+    fn look<T>(
+        &mut self,
+        waker: Option<&Waker>,
         look: impl FnOnce(&mut SubscriptionState) -> Option<Result<T, SubscribeError>>,
     ) -> Poll<Result<T, SubscribeError>> {
         let mut ask = false;
-        let result = self.near.poll(cx, |state, gone| match look(state) {
+        let result = self.near.look(waker, |state, gone| match look(state) {
             Some(found) => Poll::Ready(found),
             None if gone => Poll::Ready(Err(SubscribeError::Shutdown)),
             None => {
@@ -166,19 +173,12 @@ impl GroupReader {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Frame>, GroupError>> {
-        loop {
-            let Some(chunk) = ready!(self.poll_next_chunk(cx))? else {
-                return Poll::Ready(Ok(None));
-            };
-            if let Some(frame) = self.join(chunk) {
-                return Poll::Ready(Ok(Some(frame)));
-            }
-        }
+        self.look_for_frame(Some(cx.waker()))
     }
 
     /// The next frame if it is there already; `Ok(None)` also when it is not.
     pub fn try_next_frame(&mut self) -> Result<Option<Frame>, GroupError> {
-        match self.poll_next_frame(&mut Context::from_waker(std::task::Waker::noop())) {
+        match self.look_for_frame(None) {
             Poll::Ready(result) => result,
             Poll::Pending => Ok(None),
         }
@@ -194,8 +194,26 @@ impl GroupReader {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<FrameChunk>, GroupError>> {
+        self.look_for_chunk(Some(cx.waker()))
+    }
+
+    fn look_for_frame(&mut self, waker: Option<&Waker>) -> Poll<Result<Option<Frame>, GroupError>> {
+        loop {
+            let Some(chunk) = ready!(self.look_for_chunk(waker))? else {
+                return Poll::Ready(Ok(None));
+            };
+            if let Some(frame) = self.join(chunk) {
+                return Poll::Ready(Ok(Some(frame)));
+            }
+        }
+    }
+
+    fn look_for_chunk(
+        &mut self,
+        waker: Option<&Waker>,
+    ) -> Poll<Result<Option<FrameChunk>, GroupError>> {
         let mut ask = false;
-        let result = self.inbox.poll(cx, |inbox, gone| {
+        let result = self.inbox.look(waker, |inbox, gone| {
             let taken = inbox.take(gone);
             ask = taken.ask;
             taken.next.map_or(Poll::Pending, Poll::Ready)
@@ -234,5 +252,31 @@ impl Drop for GroupReader {
     fn drop(&mut self) {
         let Self { subscription, key: group, .. } = *self;
         self.ops.force(Op::DropReader { subscription, group });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{driver::CAPACITY, mailbox::mailbox, test::Count};
+
+    #[test]
+    fn who_only_tries_does_not_take_the_place_of_who_waits() {
+        let (ops, _receiver) = mailbox(CAPACITY);
+        let (near, far) = slot(SubscriptionState::default());
+        let (inbox, chunks) = slot(Inbox::default());
+        let mut subscription = Subscription { ops, near };
+        let mut group = subscription.reader(NewGroup { key: 1, sequence: 0, inbox });
+        let count = Count::new();
+        let waker = count.waker();
+        let cx = &mut Context::from_waker(&waker);
+        assert!(subscription.poll_next_group(cx).is_pending());
+        assert!(subscription.try_next_group().unwrap().is_none());
+        far.update(|_| ());
+        assert_eq!(count.get(), 1);
+        assert!(group.poll_next_frame(cx).is_pending());
+        assert_eq!(group.try_next_frame(), Ok(None));
+        chunks.update(|_| ());
+        assert_eq!(count.get(), 2);
     }
 }

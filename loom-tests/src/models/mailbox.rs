@@ -10,7 +10,7 @@ use std::{
 use loom::{future::block_on, thread};
 
 use crate::{
-    mailbox::{Capacity, Receiver, Refused, Sender, mailbox},
+    mailbox::{Capacity, Receiver, Refused, Sender, ToPeer, mailbox},
     publish::answer,
     slot::{Far, slot},
     state::Answer,
@@ -111,6 +111,35 @@ pub(super) fn question_against_end() {
     assert_eq!(block_on(answer(&early)), Ok(7));
     assert_eq!(ask(&sender), Err(crate::Error::Shutdown));
     driver.join().unwrap();
+}
+
+/// Another shard sends to one that ends, and keeps its way there.
+fn send_against_end(send: impl Fn(&ToPeer<Question>, Question)) {
+    let (handle, receiver) = mailbox(SMALL);
+    let peer = handle.to_peer();
+    let ask = || {
+        let (near, far) = slot(None);
+        send(&peer, far);
+        block_on(answer(&near))
+    };
+    let shard = thread::spawn(move || drive(&receiver, reply));
+    assert_eq!(ask(), Ok(7));
+    drop(handle);
+    assert!(matches!(ask(), Ok(7) | Err(crate::Error::Shutdown)));
+    shard.join().unwrap();
+    assert_eq!(ask(), Err(crate::Error::Shutdown));
+}
+
+/// What comes over a link is taken or dropped, and keeps no shard running.
+pub(super) fn link_against_end() {
+    send_against_end(ToPeer::force);
+}
+
+/// As [`link_against_end`], of datagrams that another shard got.
+pub(super) fn datagrams_against_end() {
+    send_against_end(|peer, datagrams| {
+        let _ = peer.try_push(1, datagrams);
+    });
 }
 
 /// A task that uses a handle of its own when it is woken, and drops it with its last waker.

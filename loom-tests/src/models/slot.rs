@@ -58,6 +58,21 @@ pub(super) fn task_that_moves() {
     drop(driver.join().unwrap());
 }
 
+/// A task that waits, and tries before it sleeps, is woken.
+pub(super) fn try_while_waiting() {
+    let (near, far) = slot(None);
+    let driver = thread::spawn(move || {
+        far.update(|value| *value = Some(1));
+        far
+    });
+    let value = block_on(poll_fn(|cx| match near.poll(cx, look) {
+        Poll::Pending => near.look(None, look),
+        ready => ready,
+    }));
+    assert_eq!(value, Some(1));
+    drop(driver.join().unwrap());
+}
+
 /// A task that looks at the handle when it is woken, and when its last waker goes.
 struct Nosy(Shared<Near<Option<u8>>>);
 

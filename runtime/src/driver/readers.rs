@@ -259,6 +259,8 @@ impl SubscriptionEntry {
         let asked = self.appetite == Appetite::Hungry;
         self.far.update(|state| {
             state.info = state.info.take().or(info);
+            // There was none: a handle asks when it has neither a group nor an end, and for `info` only
+            // before the first group, since core has no group ready before it knows that.
             state.next = next;
             state.end = end;
             state.asked = asked;
