@@ -1,7 +1,7 @@
 //! Servers under test.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -40,6 +40,16 @@ impl Server {
             return Err("it does not listen".into());
         }
         Ok(server)
+    }
+
+    /// One that is talked to, and says itself where it listens.
+    pub(crate) fn talking(mut command: Command) -> Result<(Self, ChildStdin, ChildStdout), String> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(|error| format!("cannot start it: {error}"))?;
+        let (to, from) = (child.stdin.take(), child.stdout.take());
+        let server = Self(child);
+        let (Some(to), Some(from)) = (to, from) else { return Err("it has no pipes".into()) };
+        Ok((server, to, from))
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,11 +1,20 @@
 //! Whether a relay's memory stays flat over many connections and many groups.
+//!
+//! What is judged is what it has in use. What is resident is shown beside it: the C library keeps what a
+//! burst has freed, so that rises whenever a burst is larger than all before.
 
-use std::{env, thread, time::Duration};
+use std::{
+    env,
+    io::{BufRead, BufReader, Lines, Write},
+    process::{ChildStdin, ChildStdout},
+    thread,
+    time::Duration,
+};
 
 use serde_json::Value;
 
 use crate::run::{Outcome, cargo, command, output};
-use crate::server::{PORT, Server, release};
+use crate::server::{Server, release};
 
 /// What comes and goes in one run.
 const CONNECTIONS: u32 = 100_000;
@@ -28,7 +37,7 @@ pub(crate) fn run() -> Outcome {
     let percent = env::var("SOAK_PERCENT").unwrap_or_else(|_| "100".into());
     let percent: u32 = percent.parse().map_err(|_| "SOAK_PERCENT is no number".to_owned())?;
     let part = |whole: u32| (whole / PARTS * percent / 100).max(1);
-    cargo("build --release --package smoq")?;
+    cargo("build --release --package smoq --package smoq-bench --bin smoq --example soak_relay")?;
     let connections = part(CONNECTIONS);
     let seconds = part(GROUPS).div_ceil(RATE);
     println!("{PARTS} times {connections} connections that see a frame and go:");
@@ -40,27 +49,26 @@ pub(crate) fn run() -> Outcome {
 /// The same load again and again on one relay.
 #[expect(clippy::disallowed_methods, reason = "a relay does not tell when it has forgotten")]
 fn soak(load: &str) -> Outcome {
-    let relay = format!(
-        "{} --log warn relay --listen 127.0.0.1:{PORT} --shards 1 --store 32",
-        release("smoq")
-    );
-    let (program, args) = relay.split_once(' ').unwrap_or((&relay, ""));
-    let server = Server::start(command(program, args))?;
+    let mut relay = Relay::start()?;
     let mut memory = Vec::new();
     for part in 1..=PARTS {
         let text = output(
             &release("smoq"),
             &format!(
-                "bench --json --insecure --moq-version moq-lite-06 --shape chat {load} \
-                 moqt://127.0.0.1:{PORT}"
+                "bench --json --insecure --moq-version moq-lite-06 --shape chat {load} {}",
+                relay.url
             ),
         )?;
         let run: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         thread::sleep(GONE);
-        let kib = server.resident_kib()?;
+        let used = relay.used_kib()?;
+        let resident = relay.process.resident_kib()?;
         let (frames, expected) = (&run["frames"], &run["expected"]);
-        println!("{part:>4}: {kib:.0} KiB, {frames} of {expected} frames of the end delivered");
-        memory.push(kib);
+        println!(
+            "{part:>4}: {used:.0} KiB in use, {resident:.0} resident, {frames} of {expected} \
+             frames of the end delivered"
+        );
+        memory.push(used);
     }
     let growth = growth(&memory[WARM..]);
     println!("growth, warmed up: {:+.2} %", (growth - 1.0) * 100.0);
@@ -68,6 +76,37 @@ fn soak(load: &str) -> Outcome {
         return Err(format!("memory grew by {:.1} %", (growth - 1.0) * 100.0));
     }
     Ok(())
+}
+
+/// A relay that tells how much memory it uses.
+struct Relay {
+    process: Server,
+    ask: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    url: String,
+}
+
+impl Relay {
+    fn start() -> Result<Self, String> {
+        let (process, ask, answers) =
+            Server::talking(command(&release("examples/soak_relay"), ""))?;
+        let mut relay =
+            Self { process, ask, answers: BufReader::new(answers).lines(), url: String::new() };
+        relay.url = relay.line()?;
+        Ok(relay)
+    }
+
+    fn line(&mut self) -> Result<String, String> {
+        let line = self.answers.next().ok_or("the relay has ended")?;
+        line.map_err(|error| error.to_string())
+    }
+
+    fn used_kib(&mut self) -> Result<f64, String> {
+        writeln!(self.ask).map_err(|error| error.to_string())?;
+        let line = self.line()?;
+        let bytes: f64 = line.parse().map_err(|_| format!("no number of bytes: {line}"))?;
+        Ok(bytes / 1024.0)
+    }
 }
 
 /// How the least of the later half compares with the least of the earlier one.
