@@ -1,5 +1,5 @@
 //! How the world sees the sockets of a peer: each asks each STUN server of its family, again and again
-//! until it answers.
+//! until it answers, and then from time to time: what a NAT has opened it closes if nothing goes through.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,22 +9,34 @@ use crate::{random::Random, stun};
 
 /// The first pause before a request is repeated; each time doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// How often a server is asked.
+/// How often a server is asked that does not answer.
 const REQUESTS: u32 = 6;
+/// When a server that has answered is asked again. NATs forget after half a minute at the earliest (RFC 4787
+/// allows two minutes at least, and is not obeyed by all).
+const AGAIN: Duration = Duration::from_secs(25);
 
 struct Question {
     socket: SocketAddr,
     server: SocketAddr,
     transaction: stun::Transaction,
+    /// The answer of last time.
+    seen: Option<SocketAddr>,
     asked: u32,
     /// When it is asked again, or given up.
     due: Time,
 }
 
-/// The questions that have no answer yet.
+/// What is asked, of servers that have not been given up.
 #[derive(Default)]
 pub(crate) struct Gather {
     questions: Vec<Question>,
+}
+
+/// How the world sees a socket from now on, and how it did before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) now: SocketAddr,
+    pub(crate) before: Option<SocketAddr>,
 }
 
 /// A datagram to send: from, to, what.
@@ -48,6 +60,7 @@ impl Gather {
             socket,
             server,
             transaction: random.bytes(),
+            seen: None,
             asked: 0,
             due: now,
         }));
@@ -56,10 +69,12 @@ impl Gather {
     /// How `socket` is seen, if the datagram tells that and was asked for.
     pub(crate) fn handle_datagram(
         &mut self,
+        now: Time,
         socket: SocketAddr,
         from: SocketAddr,
         datagram: &[u8],
-    ) -> Option<SocketAddr> {
+        random: &mut Random,
+    ) -> Option<Seen> {
         let (transaction, seen) = stun::answer(datagram)?;
         let is_answered = |question: &Question| {
             question.transaction == transaction
@@ -67,8 +82,11 @@ impl Gather {
                 && question.server == from
         };
         let place = self.questions.iter().position(is_answered)?;
-        self.questions.swap_remove(place);
-        Some(seen)
+        let question = &mut self.questions[place];
+        question.transaction = random.bytes();
+        question.asked = 0;
+        question.due = now.after(AGAIN);
+        Some(Seen { now: seen, before: question.seen.replace(seen) })
     }
 
     /// What is to be sent now.
@@ -101,11 +119,15 @@ mod tests {
 
     const SERVER: &str = "192.0.2.1:3478";
 
+    fn random() -> Random {
+        Random::new(&[1; 28])
+    }
+
     fn asking() -> Gather {
         let mut gather = Gather::default();
         let servers = [SERVER, "[2001:db8::1]:3478"].map(|server| server.parse().unwrap());
         let socket = "10.0.0.1:5000".parse().unwrap();
-        gather.ask(Time::ZERO, socket, &servers, &mut Random::new(&[1; 28]));
+        gather.ask(Time::ZERO, socket, &servers, &mut random());
         gather
     }
 
@@ -123,15 +145,46 @@ mod tests {
     #[test]
     fn only_the_answer_of_the_server_counts() {
         let mut gather = asking();
+        let mut random = Random::new(&[2; 28]);
+        let mut hear = |gather: &mut Gather, socket, from, answer: &[u8]| {
+            gather.handle_datagram(Time::ZERO, socket, from, answer, &mut random)
+        };
         let (socket, server, request) = gather.handle_timeout(Time::ZERO).remove(0);
         let seen = "198.51.100.7:6000".parse().unwrap();
         let answer = success(&request, seen);
         let other = "203.0.113.5:3478".parse().unwrap();
-        assert_eq!(gather.handle_datagram(socket, other, &answer), None);
+        assert_eq!(hear(&mut gather, socket, other, &answer), None);
         let forged = [&request[..8], &[0; 12]].concat();
-        assert_eq!(gather.handle_datagram(socket, server, &success(&forged, seen)), None);
-        assert_eq!(gather.handle_datagram(socket, server, &answer), Some(seen));
-        assert_eq!(gather.handle_datagram(socket, server, &answer), None, "told once");
-        assert_eq!(gather.poll_timeout(), None);
+        assert_eq!(hear(&mut gather, socket, server, &success(&forged, seen)), None);
+        let told = Some(Seen { now: seen, before: None });
+        assert_eq!(hear(&mut gather, socket, server, &answer), told);
+        gather.handle_timeout(Time::ZERO.after(AGAIN));
+        assert_eq!(hear(&mut gather, socket, server, &answer), None, "told once");
+    }
+
+    #[test]
+    fn a_server_that_has_answered_is_asked_for_what_has_changed() {
+        let mut gather = asking();
+        let mut random = Random::new(&[2; 28]);
+        let seen = ["198.51.100.7:6000", "198.51.100.7:6001"].map(|seen| seen.parse().unwrap());
+        let mut before = None;
+        let mut requests = Vec::new();
+        for (round, now) in [0, 1, 1].into_iter().map(|index| seen[index]).enumerate() {
+            let due = gather.poll_timeout().unwrap();
+            assert_eq!(u128::from(due.as_millis()), AGAIN.as_millis() * round as u128);
+            let (socket, server, request) = gather.handle_timeout(due).remove(0);
+            let answer = success(&request, now);
+            let told = gather.handle_datagram(due, socket, server, &answer, &mut random);
+            assert_eq!(told, Some(Seen { now, before }));
+            before = Some(now);
+            assert!(!requests.contains(&request), "a new request each time");
+            requests.push(request);
+        }
+        // It has gone.
+        let mut asked = 0;
+        while let Some(due) = gather.poll_timeout() {
+            asked += gather.handle_timeout(due).len();
+        }
+        assert_eq!(asked, REQUESTS as usize);
     }
 }

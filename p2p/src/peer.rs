@@ -130,8 +130,15 @@ impl Peer {
         from: SocketAddr,
         datagram: &[u8],
     ) {
-        if let Some(seen) = self.gather.handle_datagram(socket, from, datagram) {
-            if let Ok(candidate) = Candidate::server_reflexive(seen, socket, "udp") {
+        let random = &mut self.random;
+        if let Some(seen) = self.gather.handle_datagram(now, socket, from, datagram, random) {
+            let candidate = |seen| Candidate::server_reflexive(seen, socket, "udp").ok();
+            if let Some(old) = seen.before.filter(|before| *before != seen.now).and_then(candidate)
+            {
+                // Nobody who calls from now on would reach this peer there.
+                self.locals.retain(|local| *local != old);
+            }
+            if let Some(candidate) = candidate(seen.now) {
                 self.add_local(now, candidate);
             }
             return;
