@@ -81,6 +81,7 @@ impl Node {
                 Request::Track(track) | Request::Subscribe(track) | Request::Fetch(track) => {
                     self.lose_feed(track, StreamCode::GOING_AWAY);
                 }
+                Request::Probe => self.end_probe_out(session_id),
                 Request::Announce(_) => {}
                 Request::Goaway(uri) => {
                     if let Some(session) = self.sessions.get_mut(session_id) {
