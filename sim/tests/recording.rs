@@ -220,6 +220,10 @@ fn the_story_is_told_by_name() {
         r#"-> subscribes to "video" of "cam0""#,
         r#"<- subscribes to "video" of "room/é/cam0""#,
         r#"subscription to "video" of "room/é/none": reset"#,
+        "<- asks how fast",
+        "-> could send ",
+        " bit/s, a round trip is ",
+        "<- has heard enough of how fast",
         "is closed by the transport",
     ] {
         assert!(story.contains(text), "{text} is not in\n{story}");

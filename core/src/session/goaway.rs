@@ -73,6 +73,7 @@ impl Node {
             session.finish(id);
         }
         self.events.push_back(Event::Goaway { session: session_id, uri: goaway.uri });
+        self.advance_probe(session_id);
         for path in self.routes.drain(session_id) {
             self.route_changed(&path);
         }
