@@ -355,6 +355,19 @@ fn a_peer_that_is_about_to_go_is_asked_nothing_new() {
 }
 
 #[test]
+fn who_goes_before_it_has_said_what_it_can_is_not_waited_for() {
+    for version in Version::ALL.into_iter().filter(|version| version.has_setup()) {
+        let mut bench = Bench::new(relay_config(100));
+        let peer = bench.peer(SessionConfig::client(version, Carrier::Raw, ""));
+        let (now, session) = (bench.now(), bench[peer].session);
+        bench.node.probe(now, session).unwrap();
+        let told = bench.open(peer, Dir::Bi);
+        bench.finish(peer, told, &typed(5, &Goaway { uri: String::new() }, version));
+        assert_eq!(bench.node.poll_probe(session), Ok(Probed::Ended), "{version}");
+    }
+}
+
+#[test]
 fn setup_says_what_is_true() {
     for version in Version::ALL.into_iter().filter(|version| version.has_setup()) {
         for (carrier, level) in [
