@@ -63,6 +63,7 @@ fn busy_world(seed: u64) -> (World, Vec<NodeId>) {
     assert!(matches!(heard, Ok(Probed::Report(_))), "{heard:?}");
     let now = world.now();
     world[prober].unprobe(now, connection.client).unwrap();
+    world.run_for(Duration::from_millis(50));
     readers.iter_mut().for_each(|reader| reader.read(&mut world));
     for (node, watcher) in viewers.into_iter().zip(watchers) {
         announced(&mut world, node, watcher);
@@ -223,7 +224,7 @@ fn the_story_is_told_by_name() {
         "<- asks how fast",
         "-> could send ",
         " bit/s, a round trip is ",
-        "<- has heard enough of how fast",
+        "<- question how fast: refused",
         "is closed by the transport",
     ] {
         assert!(story.contains(text), "{text} is not in\n{story}");

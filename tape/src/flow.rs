@@ -302,7 +302,6 @@ impl Flow {
             (Topic::Announce { prefix, .. }, _) => {
                 Some(format!("no more about what is below {:?}", prefix.as_str()))
             }
-            (Topic::Probe, 0) => Some("has heard enough of how fast".to_string()),
             (
                 Topic::New
                 | Topic::Setup
