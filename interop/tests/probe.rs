@@ -33,9 +33,9 @@ fn assert_plausible(bits: u64, version: &str) {
 
 /// What both speak, by its two names.
 fn versions() -> impl Iterator<Item = (core::Version, Version)> {
-    core::Version::ALL.into_iter().map(|version| {
-        (version, version.to_string().parse().expect("a version of moq-net"))
-    })
+    core::Version::ALL
+        .into_iter()
+        .map(|version| (version, version.to_string().parse().expect("a version of moq-net")))
 }
 
 #[tokio::test]
@@ -58,8 +58,7 @@ async fn the_peer_hears_how_fast_smoq_is() {
                 trust: Trust::Fingerprint(hash),
             };
             let sink = Sink::new();
-            let link =
-                step("the peer to connect", dial.connect(Role::Subscribe(&sink))).await;
+            let link = step("the peer to connect", dial.connect(Role::Subscribe(&sink))).await;
             let bits = step("an estimate of smoq's", link.estimate()).await;
             assert_plausible(bits, &format!("{ours} over {scheme}"));
         }
@@ -81,8 +80,7 @@ async fn smoq_hears_how_fast_the_peer_is() {
             let client = step("smoq to connect", connect(&url, options)).await;
             let mut estimates = step("smoq to ask", client.estimates()).await;
             let next = async { estimates.next().await.ok_or("the peer gives none") };
-            let Probe { bitrate, rtt_ms } =
-                step("an estimate of the peer's", next).await;
+            let Probe { bitrate, rtt_ms } = step("an estimate of the peer's", next).await;
             let name = format!("{ours} over {scheme}");
             assert_plausible(bitrate.expect("a bitrate"), &name);
             assert_eq!(rtt_ms.is_some(), ours.has_probe_rtt(), "{name}");
