@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::{
-    Command, Dir, Id, Node, Session, StreamId, Time,
+    Command, Dir, Estimate, Id, Node, Session, StreamId, Time,
     wire::{SessionCode, StreamCode},
 };
 
@@ -41,6 +41,12 @@ pub trait Transport {
 
     /// Asks the peer to send no more (STOP_SENDING). The stream may have ended already.
     fn stop(&mut self, stream: StreamId, code: StreamCode);
+
+    /// How fast the connection is. Called only while its peer wants to know, about ten times a second. One
+    /// that cannot tell leaves this as it is; its peers are refused.
+    fn estimate(&mut self) -> Estimate {
+        Estimate::default()
+    }
 
     /// Closes the connection. Nothing else is called after it.
     fn close(&mut self, code: SessionCode, reason: &str);
@@ -75,6 +81,10 @@ impl<T: Transport> Transport for &mut T {
         (**self).stop(stream, code);
     }
 
+    fn estimate(&mut self) -> Estimate {
+        (**self).estimate()
+    }
+
     fn close(&mut self, code: SessionCode, reason: &str) {
         (**self).close(code, reason);
     }
@@ -96,6 +106,7 @@ pub fn pump<T: Transport>(
                 Command::Priority { stream, priority } => transport.set_priority(stream, priority),
                 Command::Reset { stream, code } => transport.reset(stream, code),
                 Command::Stop { stream, code } => transport.stop(stream, code),
+                Command::Estimate => node.handle_estimate(now, session, transport.estimate()),
                 Command::Close { code, reason } => return transport.close(code, &reason),
             }
         }

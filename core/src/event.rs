@@ -8,7 +8,7 @@ use crate::{
     Grant, Id, Path, Version,
     error::Violation,
     node::{GroupReader, Reader, Session, Track, Watcher},
-    wire::{Hops, SessionCode, StreamCode},
+    wire::{Hops, Probe, SessionCode, StreamCode},
 };
 
 /// The transport's own id of a stream. Opaque to the node, unique within a session over both
@@ -49,6 +49,9 @@ pub enum Command {
         /// Why.
         code: StreamCode,
     },
+    /// Say how fast the connection is, by [`Node::handle_estimate`](crate::Node::handle_estimate). Only
+    /// while the peer wants to know, and at most ten times a second.
+    Estimate,
     /// Close the connection (CONNECTION_CLOSE). The last command of a session.
     Close {
         /// Why.
@@ -125,6 +128,11 @@ pub enum Event {
         /// believe it is for the embedder's policy. At most 8192 bytes.
         uri: String,
     },
+    /// [`Node::poll_probe`](crate::Node::poll_probe) has something. Comes once until it is called.
+    Probed {
+        /// Whose peer was probed.
+        session: Id<Session>,
+    },
     /// A peer broke a rule; the stream (or, when `stream` is `None`, the session) was ended.
     Violation {
         /// Whose peer.
@@ -187,6 +195,17 @@ pub enum NextGroup {
     End,
     /// The subscription failed.
     Failed(StreamCode),
+}
+
+/// What a peer that is probed says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Probed {
+    /// How fast it could send, and how long a round trip takes, as far as it knows.
+    Report(Probe),
+    /// Nothing new; an [`Event::Probed`] follows.
+    Pending,
+    /// Nothing more: it cannot tell, or has ended it.
+    Ended,
 }
 
 /// What a group has next.

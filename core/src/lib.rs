@@ -7,6 +7,7 @@ extern crate alloc;
 pub mod binding;
 mod config;
 mod error;
+mod estimate;
 mod event;
 mod frames;
 mod id;
@@ -25,9 +26,10 @@ pub use config::{
     Admission, Carrier, Config, Discover, Grant, SessionConfig, Side, Start, SubscribeOptions,
 };
 pub use error::{Misuse, Violation};
+pub use estimate::Estimate;
 pub use event::{
-    Announced, Backlog, Closed, ClosedBy, Command, Dir, Event, FrameChunk, NextGroup, Read, Send,
-    StreamId,
+    Announced, Backlog, Closed, ClosedBy, Command, Dir, Event, FrameChunk, NextGroup, Probed, Read,
+    Send, StreamId,
 };
 pub use frames::{Frame, Frames, Groups, NextFrame};
 pub use id::Id;

@@ -160,10 +160,12 @@ impl Client {
                     continue;
                 }
                 Event::Core(Core::Goaway { uri, .. }) => self.event(SmoqEventKind::Goaway, &uri),
-                // A broken rule that costs the session is followed by its end.
+                // A broken rule that costs the session is followed by its end. Nobody here probes.
                 Event::Connected { .. }
                 | Event::Link(_)
-                | Event::Core(Core::Request { .. } | Core::Violation { .. }) => continue,
+                | Event::Core(
+                    Core::Request { .. } | Core::Violation { .. } | Core::Probed { .. },
+                ) => continue,
             };
             return Ok(Some(event));
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    mem,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use quinn_proto::{
     crypto::rustls::HandshakeData,
 };
 use smoq_core::{
-    Closed, ClosedBy, Dir, Id, Session, StreamId, Time, Version,
+    Closed, ClosedBy, Dir, Estimate, Id, Session, StreamId, Time, Version,
     wire::{SessionCode, StreamCode},
 };
 use smoq_tape::Recorder;
@@ -89,6 +90,8 @@ pub(crate) struct Connection {
     slots: [Slots; 2],
     /// Streams that have something to read, while nothing is read.
     unread: Option<BTreeSet<quic::StreamId>>,
+    /// How often the window had been reduced at the last estimate.
+    reduced: u64,
 }
 
 impl Connection {
@@ -110,6 +113,7 @@ impl Connection {
             pace: Pace::default(),
             slots,
             unread: None,
+            reduced: 0,
         }
     }
 
@@ -167,6 +171,15 @@ impl Connection {
             uni_streams: self.quic.max_concurrent_streams(QuicDir::Uni),
             bidi_streams: self.quic.max_concurrent_streams(QuicDir::Bi),
         }
+    }
+
+    /// How fast it is: a window for each round trip. A window that is not full, and was not reduced either,
+    /// says how little there was to send.
+    pub(crate) fn estimate(&mut self) -> Estimate {
+        let path = self.quic.stats().path;
+        let reduced = mem::replace(&mut self.reduced, path.congestion_events);
+        let app_limited = self.room() > 0 && reduced == path.congestion_events;
+        Estimate::of_window(path.cwnd, path.rtt, app_limited)
     }
 
     /// Tells `listener` what happened to the streams, as far as they are the session's.

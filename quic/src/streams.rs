@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use quinn_proto::{self as quic, Dir as QuicDir};
 use smoq_core::{
-    Dir, StreamId,
+    Dir, Estimate, StreamId,
     binding::Transport,
     wire::{SessionCode, StreamCode},
 };
@@ -93,6 +93,10 @@ impl Transport for Streams<'_> {
 
     fn stop(&mut self, stream: StreamId, code: StreamCode) {
         let _ = self.connection.quic.recv_stream(to_quic(stream)).stop(codes::to_wire(code));
+    }
+
+    fn estimate(&mut self) -> Estimate {
+        self.connection.estimate()
     }
 
     fn close(&mut self, code: SessionCode, reason: &str) {

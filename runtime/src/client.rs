@@ -13,6 +13,7 @@ use smoq_quic::{ClientTls, Endpoint, EndpointConfig, Target, TransportOptions, T
 use crate::{
     driver::{CAPACITY, Driver, Role, Shards},
     error::{ConnectError, Error, Reason},
+    estimates::Estimates,
     mailbox::mailbox,
     op::{Op, Ops},
     origin::Origin,
@@ -210,6 +211,15 @@ impl Connection {
             Some(uri) => Poll::Ready(Ok(uri.clone())),
             None => look_closed(state, gone).map_or(Poll::Pending, |why| Poll::Ready(Err(why))),
         })
+    }
+
+    /// Asks the server how fast it could send. Until the handle is dropped it measures, and says so when that
+    /// changes; a server that cannot tell ends it.
+    ///
+    /// # Errors
+    /// [`Error::Shutdown`] when the connection is over.
+    pub async fn estimates(&self) -> Result<Estimates, Error> {
+        Estimates::ask(self.ops.clone()).await
     }
 
     /// Reads nothing more of what the server sends, until [`resume`](Self::resume): it may send no more than

@@ -13,6 +13,7 @@
 mod client;
 mod driver;
 mod error;
+mod estimates;
 mod events;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
@@ -37,7 +38,7 @@ mod url;
 /// What an application names whatever it runs on: the crate of an executor exports it again.
 pub mod exports {
     pub use crate::{
-        Announcements, Broadcast, ClientOptions, ConnectError, Connection, Error, Frame,
+        Announcements, Broadcast, ClientOptions, ConnectError, Connection, Error, Estimates, Frame,
         GroupError, GroupReader, GroupWriter, ListenError, Origin, Reason, Recordings, Runtime,
         Server, ServerEvent, ServerOptions, SessionId, SubscribeError, Subscription, TrackWriter,
         TryError, Url, UrlError, core, quic,
@@ -46,6 +47,7 @@ pub mod exports {
 
 pub use client::{ClientOptions, Connection, connect};
 pub use error::{ConnectError, Error, GroupError, ListenError, Reason, SubscribeError, TryError};
+pub use estimates::Estimates;
 pub use events::{ServerEvent, SessionId};
 pub use origin::{Announcements, Origin};
 pub use publish::{Broadcast, GroupWriter, TrackWriter};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use smoq_core::{
     Batch, Grant, Id, Path, Session, Stats, SubscribeOptions,
-    wire::{SessionCode, StreamCode, TrackInfo},
+    wire::{Probe, SessionCode, StreamCode, TrackInfo},
 };
 
 use smoq_quic::Misdirected;
@@ -137,6 +137,13 @@ pub(crate) enum Op {
     },
     Stats {
         far: Far<Answer<Stats>>,
+    },
+    Probe {
+        estimates: Key,
+        far: Far<Option<Probe>>,
+    },
+    Unprobe {
+        estimates: Key,
     },
     Pause,
     Resume,

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use smoq_core::{
-    Carrier, Closed, ClosedBy, Config, Dir, Event, Id, Session, SessionConfig, Side, StreamId,
-    Time, Version,
+    Carrier, Closed, ClosedBy, Config, Dir, Estimate, Event, Id, Session, SessionConfig, Side,
+    StreamId, Time, Version,
     binding::Transport,
     wire::{Message, SessionCode, Setup, StreamCode, UniType, varint},
 };
@@ -50,6 +50,8 @@ pub struct Peer {
     pub opened: Vec<StreamId>,
     /// Streams in the order in which bytes were sent on them, without repetitions in a row.
     pub order: Vec<StreamId>,
+    /// How fast the connection is, if the node asks.
+    pub estimate: Estimate,
     /// How the node closed the connection.
     pub closed: Option<(SessionCode, String)>,
     side: Side,
@@ -90,6 +92,7 @@ impl Bench {
             sent: BTreeMap::new(),
             opened: Vec::new(),
             order: Vec::new(),
+            estimate: Estimate::default(),
             closed: None,
             side,
             next: [0; 2],
@@ -316,6 +319,10 @@ impl Transport for Peer {
 
     fn stop(&mut self, stream: StreamId, code: StreamCode) {
         self.stream(stream).stopped = Some(code);
+    }
+
+    fn estimate(&mut self) -> Estimate {
+        self.estimate
     }
 
     fn close(&mut self, code: SessionCode, reason: &str) {

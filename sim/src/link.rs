@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use smoq_core::{
-    Dir, Side, StreamId, Time,
+    Dir, Estimate, Side, StreamId, Time,
     binding::Transport,
     wire::{SessionCode, StreamCode},
 };
@@ -398,6 +398,15 @@ impl Transport for End {
             *stopped = true;
             self.urgent.push_back(Signal::Stop { stream, code });
         }
+    }
+
+    /// What the window allows for each round trip, as if there were nothing else in the way but the rate.
+    fn estimate(&mut self) -> Estimate {
+        let (rtt, window) = (self.config.latency * 2, self.config.window as u64);
+        let Estimate { bitrate, rtt, app_limited } =
+            Estimate::of_window(window, rtt, self.room() > 0);
+        let rate = self.config.rate.map_or(u64::MAX, |rate| rate.saturating_mul(8));
+        Estimate { bitrate: bitrate.map(|bitrate| bitrate.min(rate)), rtt, app_limited }
     }
 
     fn close(&mut self, code: SessionCode, reason: &str) {

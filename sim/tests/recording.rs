@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::*;
-use smoq_core::{Config, Limits, NextGroup, SubscribeOptions, Version, wire::StreamCode};
+use smoq_core::{Config, Limits, NextGroup, Probed, SubscribeOptions, Version, wire::StreamCode};
 use smoq_sim::{NodeId, Recorder, Viewer, World};
 use smoq_tape::{Ending, Input, Replay, ReplayError, Step, Timeline, compare};
 
@@ -32,6 +32,9 @@ fn busy_world(seed: u64) -> (World, Vec<NodeId>) {
         .map(|(index, (node, _))| Source::new(&mut world, *node, &format!("cam{index}"), "video"))
         .collect();
     world.run_until_idle();
+    let (prober, connection) = publishers[0];
+    let now = world.now();
+    world[prober].probe(now, connection.client).unwrap();
     let mut readers = Vec::new();
     for round in 0..12 {
         for (index, node) in viewers.into_iter().enumerate() {
@@ -56,6 +59,11 @@ fn busy_world(seed: u64) -> (World, Vec<NodeId>) {
     }
     sources[0].finish(&mut world);
     world.run_for(Duration::from_secs(5));
+    let heard = world[prober].poll_probe(connection.client);
+    assert!(matches!(heard, Ok(Probed::Report(_))), "{heard:?}");
+    let now = world.now();
+    world[prober].unprobe(now, connection.client).unwrap();
+    world.run_for(Duration::from_millis(50));
     readers.iter_mut().for_each(|reader| reader.read(&mut world));
     for (node, watcher) in viewers.into_iter().zip(watchers) {
         announced(&mut world, node, watcher);
@@ -249,6 +257,10 @@ fn the_story_is_told_by_name() {
         r#"-> subscribes to "video" of "cam0""#,
         r#"<- subscribes to "video" of "room/é/cam0""#,
         r#"subscription to "video" of "room/é/none": reset"#,
+        "<- asks how fast",
+        "-> could send ",
+        " bit/s, a round trip is ",
+        "<- question how fast: refused",
         "is closed by the transport",
     ] {
         assert!(story.contains(text), "{text} is not in\n{story}");

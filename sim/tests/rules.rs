@@ -121,7 +121,10 @@ fn setup_is_said_once_and_not_passed_on() {
             let uni = bench[peer].opened.iter().filter(|stream| stream.0 & 2 != 0);
             let setups: Vec<_> = uni.map(|stream| bench.sent(peer, *stream)).collect();
             let [setup] = setups[..] else { panic!("{version}: {setups:?}") };
-            assert_eq!((&setup.bytes[..], setup.fin), (&b"\x01\x04\x01\x05\x01\x09"[..], true));
+            assert_eq!(
+                (&setup.bytes[..], setup.fin),
+                (&b"\x01\x07\x02\x01\x01\x01\x05\x01\x09"[..], true)
+            );
         }
         assert_eq!(violations(&mut bench), [], "{version}");
     }
@@ -134,7 +137,7 @@ fn a_path_is_not_said_where_a_uri_says_it() {
         let config = SessionConfig::client(version, Carrier::WebTransport, "/room?jwt=x");
         let peer = bench.peer(config);
         let sent = bench.sent(peer, bench[peer].opened[0]);
-        assert_eq!(sent.bytes, b"\x01\x04\x01\x05\x01\x09", "{version}");
+        assert_eq!(sent.bytes, b"\x01\x07\x02\x01\x01\x01\x05\x01\x09", "{version}");
     }
 }
 

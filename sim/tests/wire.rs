@@ -331,9 +331,9 @@ fn a_path_is_sent_in_setup_by_clients_only() {
             let sent = bench.sent(peer, *first);
             (sent.bytes.clone(), sent.fin)
         };
-        let path = b"\x01\x11\x02\x02\x0b/room?jwt=x\x05\x01\x09".to_vec();
+        let path = b"\x01\x14\x03\x01\x01\x01\x02\x0b/room?jwt=x\x05\x01\x09".to_vec();
         assert_eq!(uni(&bench, client), (path, true), "{version}");
-        assert_eq!(uni(&bench, server), (b"\x01\x04\x01\x05\x01\x09".to_vec(), true));
+        assert_eq!(uni(&bench, server), (b"\x01\x07\x02\x01\x01\x01\x05\x01\x09".to_vec(), true));
         assert!(bench.requests(server, 1).is_empty(), "a server asks for nothing before SETUP");
         bench.events();
         bench.greet(server);

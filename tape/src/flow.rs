@@ -11,8 +11,8 @@ use smoq_core::{
     Path, StreamId, Version,
     wire::{
         Announce, AnnounceOk, AnnounceRequest, BidiType, DecodeError, Fetch, Goaway, GroupHeader,
-        Message, Setup, Subscribe, SubscribeParams, SubscribeResponse, Track, TrackInfo, UniType,
-        varint,
+        Message, Probe, Setup, Subscribe, SubscribeParams, SubscribeResponse, Track, TrackInfo,
+        UniType, varint,
     },
 };
 
@@ -51,6 +51,7 @@ enum Topic {
     /// The group that is fetched.
     Fetch(String),
     Goaway,
+    Probe,
     /// One of no interest, or one that cannot be understood.
     Other,
 }
@@ -80,6 +81,7 @@ impl Flow {
             Topic::Subscribe(name) => format!("subscription to {name}"),
             Topic::Track(name) => format!("question about {name}"),
             Topic::Goaway => "request to go away".to_string(),
+            Topic::Probe => "question how fast".to_string(),
         }
     }
 
@@ -186,6 +188,12 @@ impl Flow {
                     (Some(format!("{name} has priority {priority}, timescale {timescale}")), used)
                 })
             }
+            (Topic::Probe, request) => Probe::take(buffer, LIMIT, version)?.map(|(probe, used)| {
+                let bitrate = probe.bitrate.map_or("?".to_string(), |rate| rate.to_string());
+                let rtt = probe.rtt_ms.map(|rtt| format!(", a round trip is {rtt} ms"));
+                let verb = if request { "would like" } else { "could send" };
+                (Some(format!("{verb} {bitrate} bit/s{}", rtt.unwrap_or_default())), used)
+            }),
             (Topic::New | Topic::Setup | Topic::Group(_) | Topic::Fetch(_) | Topic::Other, _)
             | (Topic::Announce { .. } | Topic::Track(_), true)
             | (Topic::Goaway, _) => None,
@@ -267,9 +275,8 @@ impl Flow {
                     let text = format!("fetches {topic}");
                     (Topic::Fetch(topic), Some(text), used)
                 }
-                Some(BidiType::Probe) | None => {
-                    (Topic::Other, Some(format!("opens a stream of type {kind}")), 0)
-                }
+                Some(BidiType::Probe) => (Topic::Probe, Some("asks how fast".to_string()), 0),
+                None => (Topic::Other, Some(format!("opens a stream of type {kind}")), 0),
             }
         };
         self.topic = topic;
@@ -295,7 +302,15 @@ impl Flow {
             (Topic::Announce { prefix, .. }, _) => {
                 Some(format!("no more about what is below {:?}", prefix.as_str()))
             }
-            (Topic::New | Topic::Setup | Topic::Track(_) | Topic::Goaway | Topic::Other, _) => None,
+            (
+                Topic::New
+                | Topic::Setup
+                | Topic::Track(_)
+                | Topic::Goaway
+                | Topic::Probe
+                | Topic::Other,
+                _,
+            ) => None,
         }
     }
 }

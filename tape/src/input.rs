@@ -4,9 +4,9 @@ use alloc::{string::String, vec::Vec};
 
 use bytes::Bytes;
 use smoq_core::{
-    Announced, Broadcast, Closed, Command, Dir, Event, Grant, Group, GroupReader, Id, Misuse,
-    NextGroup, Path, Read, Reader, Session, SessionConfig, StreamId, SubscribeOptions, Time, Track,
-    Watcher,
+    Announced, Broadcast, Closed, Command, Dir, Estimate, Event, Grant, Group, GroupReader, Id,
+    Misuse, NextGroup, Path, Probed, Read, Reader, Session, SessionConfig, StreamId,
+    SubscribeOptions, Time, Track, Watcher,
     wire::{SessionCode, StreamCode, TrackInfo},
 };
 
@@ -154,6 +154,10 @@ inputs! {
     40 HandleResumed handle_resumed(now: Time, session: Id<Session>);
     41 Fetch fetch(now: Time, path: &Path => Path, track: &str => String, group: u64, priority: u8)
         -> Result<Id<Reader>, Misuse>;
+    42 Probe probe(now: Time, session: Id<Session>) -> Result<(), Misuse>;
+    43 Unprobe unprobe(now: Time, session: Id<Session>) -> Result<(), Misuse>;
+    44 PollProbe poll_probe(session: Id<Session>) -> Result<Probed, Misuse>;
+    45 HandleEstimate handle_estimate(now: Time, session: Id<Session>, estimate: Estimate);
 }
 
 /// What came of an input, as far as somebody who tells the story wants to know it.
@@ -190,5 +194,5 @@ others! {
     () Id<Watcher> Option<Id<Session>> Option<Command>
     Result<(), Misuse> Result<Id<Broadcast>, Misuse> Result<Id<Track>, Misuse>
     Result<Id<Reader>, Misuse> Result<(Id<Group>, u64), Misuse> Result<Option<Announced>, Misuse>
-    Result<NextGroup, Misuse> Result<Read, Misuse>
+    Result<NextGroup, Misuse> Result<Read, Misuse> Result<Probed, Misuse>
 }

@@ -5,7 +5,7 @@ use core::cell::RefCell;
 
 use bytes::Bytes;
 use smoq_core::{
-    Dir, StreamId,
+    Dir, Estimate, StreamId,
     binding::Transport,
     wire::{SessionCode, StreamCode},
 };
@@ -24,6 +24,8 @@ pub enum Answer {
     Room(usize),
     /// So many bytes were taken.
     Taken(usize),
+    /// How fast the connection is.
+    Estimate(Estimate),
 }
 
 impl Value for Answer {
@@ -41,6 +43,10 @@ impl Value for Answer {
                 out.push(2);
                 bytes.put(out);
             }
+            Self::Estimate(estimate) => {
+                out.push(3);
+                estimate.put(out);
+            }
         }
     }
 
@@ -49,6 +55,7 @@ impl Value for Answer {
             0 => Some(Self::Opened(Value::get(from)?)),
             1 => Some(Self::Room(Value::get(from)?)),
             2 => Some(Self::Taken(Value::get(from)?)),
+            3 => Some(Self::Estimate(Value::get(from)?)),
             _ => None,
         }
     }
@@ -118,6 +125,12 @@ impl<T: Transport> Transport for Tap<'_, T> {
     fn stop(&mut self, stream: StreamId, code: StreamCode) {
         self.call(format_args!("stop({}, {}) ", stream.0, code.0));
         self.transport.stop(stream, code);
+    }
+
+    fn estimate(&mut self) -> Estimate {
+        let estimate = self.transport.estimate();
+        Answer::Estimate(estimate).put(self.tape.get_mut().out());
+        estimate
     }
 
     fn close(&mut self, code: SessionCode, reason: &str) {
@@ -195,6 +208,13 @@ impl Transport for Script<'_> {
 
     fn stop(&mut self, stream: StreamId, code: StreamCode) {
         self.said.push(Said::Stopped(stream, code));
+    }
+
+    fn estimate(&mut self) -> Estimate {
+        match self.answers.get_mut().next() {
+            Some(Answer::Estimate(estimate)) => estimate,
+            _ => Estimate::default(),
+        }
     }
 
     fn close(&mut self, code: SessionCode, _: &str) {

@@ -139,6 +139,7 @@ impl Timeline {
             Event::Announced { .. }
             | Event::Readable { .. }
             | Event::Demand { .. }
+            | Event::Probed { .. }
             | Event::Goaway { .. } => {}
         }
     }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use smoq_core::{
-    Admission, Carrier, Closed, ClosedBy, Config, Dir, Discover, Grant, Id, Limits, Path,
+    Admission, Carrier, Closed, ClosedBy, Config, Dir, Discover, Estimate, Grant, Id, Limits, Path,
     SessionConfig, Side, Start, StreamId, SubscribeOptions, Time, Version,
     wire::{GroupOrder, Hop, SessionCode, StreamCode, TrackInfo},
 };
@@ -309,6 +309,7 @@ macro_rules! structs {
 structs! {
     Closed { by code reason }
     Config { hop seed limits }
+    Estimate { bitrate rtt app_limited }
     Grant { publish subscribe }
     Limits {
         store_bytes store_age group_bytes group_frames message_bytes session_buffer peer_streams
@@ -347,6 +348,7 @@ mod tests {
         both_ways(Id::<()>::from_bits(7 << 32 | 2));
         both_ways(Grant { publish: Some(Path::new("a/b").unwrap()), subscribe: None });
         both_ways(Config::default());
+        both_ways(Estimate::of_window(1, Duration::from_micros(3), true));
         for start in [Start::Latest, Start::From(1), Start::Aged { floor: 2 }] {
             both_ways(SubscribeOptions { start, max_age: Duration::MAX, ..Default::default() });
         }

@@ -3,6 +3,7 @@
 mod changes;
 mod discover;
 mod fetch;
+mod probe;
 mod publish;
 mod subs;
 mod subscribe;
@@ -10,7 +11,7 @@ mod timers;
 mod tracks;
 mod transport;
 
-use alloc::{collections::BTreeMap, collections::VecDeque, string::ToString};
+use alloc::{collections::BTreeMap, collections::VecDeque, string::ToString, vec::Vec};
 
 pub(crate) use self::{
     changes::Changes,
@@ -105,6 +106,10 @@ pub struct Node {
     pub(crate) dirty: VecDeque<Id<Session>>,
     /// When limits of time are looked at next.
     pub(crate) sweep: Option<Time>,
+    /// Sessions whose peers want to know how fast they are, and perhaps some of which they did.
+    pub(crate) probed: Vec<Id<Session>>,
+    /// When their transports are asked next; `None` while nobody wants to know.
+    pub(crate) sample_at: Option<Time>,
     violations: u64,
     closed_sessions: usize,
     random: u64,
@@ -129,6 +134,8 @@ impl Node {
             events: VecDeque::new(),
             dirty: VecDeque::new(),
             sweep: None,
+            probed: Vec::new(),
+            sample_at: None,
             violations: 0,
             closed_sessions: 0,
         }
@@ -273,6 +280,12 @@ impl Node {
                 let sub = *sub;
                 self.forget_sub(sub);
             }
+            Kind::ProbeIn => {
+                if let Some(session) = self.sessions.get_mut(session_id) {
+                    session.probe_in = None;
+                }
+            }
+            Kind::ProbeOut => self.end_probe_out(session_id),
             Kind::GroupIn(_) => self.close_group_in(session_id, id, GroupEnd::Reset(code)),
             Kind::GroupOut(_) => {
                 if let Some(session) = self.sessions.get_mut(session_id) {

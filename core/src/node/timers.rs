@@ -1,4 +1,4 @@
-//! Limits of time, looked at once a second: none of them needs to be exact.
+//! What waits for the time. Limits are looked at once a second: none of them needs to be exact.
 
 use alloc::{format, vec::Vec};
 use core::time::Duration;
@@ -20,12 +20,18 @@ const TICK: Duration = Duration::from_secs(1);
 impl Node {
     /// When [`handle_timeout`](Self::handle_timeout) should be called; `None` while nothing waits.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.sweep
+        match (self.sweep, self.sample_at) {
+            (Some(sweep), Some(sample)) => Some(sweep.min(sample)),
+            (sweep, sample) => sweep.or(sample),
+        }
     }
 
     /// Time has passed. Harmless to call early.
     pub fn handle_timeout(&mut self, now: Time) {
         self.advance(now);
+        if self.sample_at.is_some_and(|at| at <= self.now) {
+            self.sample();
+        }
         if self.sweep.is_none_or(|sweep| sweep > self.now) {
             return;
         }

@@ -65,6 +65,7 @@ impl Node {
             Request::Track(track) => self.send_track(session, stream, track),
             Request::Subscribe(track) => self.send_subscribe(session, stream, track),
             Request::Fetch(track) => self.send_fetch(session, stream, track),
+            Request::Probe => self.send_probe(session, stream),
             Request::Goaway(uri) => self.send_goaway(session, stream, &Goaway { uri }),
         }
     }
@@ -156,6 +157,7 @@ impl Node {
             | Kind::AnnounceIn(_)
             | Kind::TrackOut(_)
             | Kind::FetchOut(_)
+            | Kind::ProbeOut
             | Kind::GroupIn(_) => state.reap(id),
             Kind::SubscribeIn(_) => {
                 self.abandon(session, id, StreamCode::CANCEL);
@@ -355,6 +357,8 @@ impl Node {
                 let track = *track;
                 self.read_fetched(session, id, track)
             }
+            Kind::ProbeIn => self.read_targets(session, id),
+            Kind::ProbeOut => self.read_reports(session, id),
             Kind::AnnounceOut(_) | Kind::TrackIn(_) | Kind::FetchIn(_) | Kind::GroupOut(_) => {
                 self.read_end(session, id)
             }
@@ -371,6 +375,7 @@ impl Node {
                         Kind::AnnounceOut(_)
                             | Kind::TrackIn(_)
                             | Kind::FetchIn(_)
+                            | Kind::ProbeIn
                             | Kind::GroupOut(_)
                     )
                 );
@@ -425,6 +430,7 @@ impl Node {
                 let track = state.track;
                 self.fill_update(session, id, track);
             }
+            Kind::ProbeIn => self.fill_report(session, id),
             _ => {}
         }
         let stream = self.sessions.get(session)?.streams.get(id)?;
@@ -454,7 +460,7 @@ impl Node {
     }
 
     /// A session that is not over.
-    fn live(&mut self, session: Id<Session>) -> Option<&mut Session> {
+    pub(crate) fn live(&mut self, session: Id<Session>) -> Option<&mut Session> {
         self.sessions.get_mut(session).filter(|session| session.state != State::Closed)
     }
 }

@@ -73,6 +73,7 @@ impl Node {
             session.finish(id);
         }
         self.events.push_back(Event::Goaway { session: session_id, uri: goaway.uri });
+        self.advance_probe(session_id);
         for path in self.routes.drain(session_id) {
             self.route_changed(&path);
         }
@@ -81,6 +82,7 @@ impl Node {
                 Request::Track(track) | Request::Subscribe(track) | Request::Fetch(track) => {
                     self.lose_feed(track, StreamCode::GOING_AWAY);
                 }
+                Request::Probe => self.end_probe_out(session_id),
                 Request::Announce(_) => {}
                 Request::Goaway(uri) => {
                     if let Some(session) = self.sessions.get_mut(session_id) {

@@ -13,6 +13,8 @@ mod group_out;
 mod mount;
 mod opening;
 mod priority;
+mod probe_in;
+mod probe_out;
 mod setup;
 mod subscribe_in;
 mod subscribe_out;
@@ -20,6 +22,7 @@ mod track_in;
 mod track_out;
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet, VecDeque},
     string::String,
     vec::Vec,
@@ -34,6 +37,8 @@ pub(crate) use group_in::GroupIn;
 pub(crate) use group_out::GroupOut;
 pub(crate) use mount::{Mount, request_path};
 pub(crate) use priority::Priority;
+pub(crate) use probe_in::ProbeIn;
+pub(crate) use probe_out::{Asking, ProbeOut};
 pub(crate) use subscribe_in::{SubscribeIn, params};
 pub(crate) use subscribe_out::SubscribeOut;
 
@@ -42,7 +47,7 @@ use crate::{
     id::Arena,
     node::Sub,
     store::{Group, Track},
-    wire::{DecodeError, Hop, StreamCode},
+    wire::{DecodeError, Hop, ProbeLevel, StreamCode},
 };
 
 /// The largest age that is said to a peer: those in JavaScript refuse numbers beyond 53 bits.
@@ -86,6 +91,10 @@ pub(crate) enum Kind {
     FetchIn(Id<Sub>),
     /// We asked for one group.
     FetchOut(Id<Track>),
+    /// The peer wants to know how fast we are.
+    ProbeIn,
+    /// We want to know how fast the peer is.
+    ProbeOut,
     /// A group comes.
     GroupIn(GroupIn),
     /// A group goes.
@@ -156,6 +165,8 @@ pub(crate) enum Request {
     Subscribe(Id<Track>),
     /// Fetch the one group of a track.
     Fetch(Id<Track>),
+    /// Ask how fast the peer is.
+    Probe,
     /// Ask the peer to go to this URI.
     Goaway(String),
 }
@@ -189,6 +200,12 @@ pub struct Session {
     pub(crate) goaway_sent: bool,
     /// The peer wants to be asked for nothing more.
     pub(crate) leaving: bool,
+    /// What the peer does with PROBE, as its SETUP says.
+    pub(crate) probe_level: ProbeLevel,
+    /// The peer wants to know how fast we are.
+    pub(crate) probe_in: Option<Box<ProbeIn>>,
+    /// We want to know how fast the peer is.
+    pub(crate) probe_out: Option<Box<ProbeOut>>,
     pub(crate) streams: Arena<Stream>,
     pub(crate) requests: VecDeque<Request>,
     /// Subscriptions of the peer that may have a group to open.
@@ -238,6 +255,9 @@ impl Session {
             setup_received: false,
             goaway_sent: false,
             leaving: false,
+            probe_level: ProbeLevel::None,
+            probe_in: None,
+            probe_out: None,
             streams: Arena::new(),
             requests: VecDeque::new(),
             hungry: BTreeSet::new(),

@@ -22,6 +22,7 @@ enum First {
     Track(Track),
     Fetch(Fetch),
     Goaway(Goaway),
+    Probe,
     /// A request that this node does not serve.
     Unserved,
 }
@@ -67,7 +68,8 @@ impl Node {
                     Some(BidiType::Fetch) if version.serves_fetch() => {
                         map(Fetch::take(rest, limit, version)?, First::Fetch)
                     }
-                    Some(BidiType::Fetch | BidiType::Probe) => Some((First::Unserved, 0)),
+                    Some(BidiType::Probe) => Some((First::Probe, 0)),
+                    Some(BidiType::Fetch) => Some((First::Unserved, 0)),
                     None => return Ok(unknown.replace(kind).map(|_| (First::Unserved, 0))),
                 },
             };
@@ -91,6 +93,10 @@ impl Node {
             First::Track(track) => self.serve_track(session_id, id, &track),
             First::Fetch(fetch) => self.serve_fetch(session_id, id, &fetch),
             First::Goaway(goaway) => self.receive_goaway(session_id, id, goaway),
+            First::Probe => {
+                self.serve_probe(session_id, id);
+                Ok(())
+            }
             First::Unserved => {
                 self.refuse(session_id, id, StreamCode::CANCEL);
                 Ok(())

@@ -7,7 +7,7 @@ use crate::{
     Admission, Carrier, Dir, Event, Grant, Id, Node, Path, Session, Side, StreamId, Violation,
     node::Offence,
     session::{Mount, Request, Stream},
-    wire::{Message, Setup, SetupRole, UniType, varint},
+    wire::{Message, ProbeLevel, Setup, SetupRole, UniType, varint},
 };
 
 impl Node {
@@ -44,7 +44,11 @@ impl Node {
         let Some(session) = self.sessions.get_mut(session_id) else { return };
         let tells_path =
             session.config.side == Side::Client && session.config.carrier == Carrier::Raw;
+        // Between nodes of one process there is no network to tell of. Nor is more sent than there is: a
+        // transport has no way to fill its window with what nobody needs.
+        let probe = if session.is_link() { ProbeLevel::None } else { ProbeLevel::Report };
         let setup = Setup {
+            probe,
             path: mount::setup_path(&session.config.path).filter(|_| tells_path),
             hop: Some(own).filter(|hop| hop.is_known()),
             ..Setup::default()
@@ -78,6 +82,7 @@ impl Node {
             return Err(Offence::Session(Violation::DuplicateSetup));
         }
         session.setup_received = true;
+        session.probe_level = setup.probe;
         if let Some(hop) = setup.hop {
             session.hop = hop;
             session.hop_named = true;
@@ -90,6 +95,8 @@ impl Node {
         }
         session.forget_inbox(id);
         session.reap(id);
+        self.advance_probe(session_id);
+        let Some(session) = self.sessions.get(session_id) else { return Ok(()) };
         let raw_server =
             session.config.side == Side::Server && session.config.carrier == Carrier::Raw;
         let from_server = session.config.side == Side::Client;
@@ -130,6 +137,7 @@ impl Node {
         let version = session.version();
         self.events.push_back(Event::Ready { session: session_id, version, grant });
         self.request_announcements(session_id);
+        self.advance_probe(session_id);
         self.open_waiting_streams(session_id);
         self.arm();
         self.touch(session_id);

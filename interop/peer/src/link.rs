@@ -72,6 +72,16 @@ impl Link {
         self.connection.version()
     }
 
+    /// Waits until the other side has said how fast it could send (PROBE), in bits per second.
+    pub async fn estimate(&self) -> Result<u64, Error> {
+        let mut bandwidth = self.connection.recv_bandwidth();
+        loop {
+            if let Some(rate) = bandwidth.changed().await? {
+                return Ok(rate.as_bps());
+            }
+        }
+    }
+
     /// Waits until the session has ended, and says why.
     pub async fn closed(&self) -> Result<(), Error> {
         Ok(self.connection.closed().await?)

@@ -424,7 +424,10 @@ impl Endpoint {
                         return Some(Event::Link(event));
                     }
                     Core::Request { .. } | Core::Ready { .. } | Core::Goaway { .. } => continue,
-                    Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => {}
+                    Core::Announced { .. }
+                    | Core::Readable { .. }
+                    | Core::Demand { .. }
+                    | Core::Probed { .. } => {}
                 }
             }
             if !self.unproven.contains_key(&session) {
@@ -548,6 +551,7 @@ fn session_of(event: &smoq_core::Event) -> Option<Id<Session>> {
         Core::Request { session, .. }
         | Core::Ready { session, .. }
         | Core::Goaway { session, .. }
+        | Core::Probed { session, .. }
         | Core::Violation { session, .. }
         | Core::Closed { session, .. } => Some(*session),
         Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => None,

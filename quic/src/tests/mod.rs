@@ -2,6 +2,7 @@
 
 mod conformance;
 mod dial;
+mod probe;
 mod session;
 mod shards;
 mod slow;

@@ -1,6 +1,7 @@
 //! The one task behind an endpoint.
 
 mod io;
+mod probes;
 mod readers;
 mod role;
 mod shards;
@@ -18,6 +19,7 @@ use smoq_quic::{Endpoint, Event};
 
 use self::{
     io::{Flush, Io},
+    probes::Probes,
     readers::Readers,
     shards::FAILED,
     writers::Writers,
@@ -56,6 +58,7 @@ pub(crate) struct Driver<S, T> {
     batch: VecDeque<Op>,
     writers: Writers,
     readers: Readers,
+    probes: Probes,
     role: Role,
     shards: Shards,
     sink: Sink,
@@ -82,6 +85,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             batch: VecDeque::new(),
             writers: Writers::default(),
             readers: Readers::default(),
+            probes: Probes::default(),
             role,
             shards,
             sink,
@@ -164,6 +168,8 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 stats.sessions = stats.sessions.saturating_sub(self.endpoint.links());
                 far.update(|answer| *answer = Some(Ok(stats)));
             }
+            Op::Probe { estimates, far } => self.probes.ask(node, time, estimates, far),
+            Op::Unprobe { estimates } => self.probes.forget(node, time, estimates),
             Op::Pause => self.endpoint.pause_reading(now),
             Op::Resume => self.endpoint.resume_reading(now),
             Op::Shutdown { code, reason } => self.close(now, code, &reason),
@@ -205,6 +211,9 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 Event::Core(smoq_core::Event::Demand { track, wanted }) => {
                     self.writers.demand(track, wanted);
                 }
+                Event::Core(smoq_core::Event::Probed { session }) => {
+                    self.probes.heard(self.endpoint.node_mut(), session);
+                }
                 Event::Link(event) => self.link_failed(now, &event),
                 event => {
                     // Who sees that the connection is over sees that writing has failed and nothing is
@@ -213,6 +222,10 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                         self.operate(cx, now);
                         self.writers.lose(&lost);
                         self.readers.lose(self.endpoint.node_mut(), &lost);
+                        self.probes.end();
+                    }
+                    if let Event::Connected { session, .. } = event {
+                        self.probes.connected(session);
                     }
                     self.role.event(event);
                 }

@@ -134,6 +134,9 @@ fn server(
             let remote = sessions.remove(&session)?.remote;
             ServerEvent::Closed { session: name(session), remote, closed }
         }
-        Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => return None,
+        Core::Announced { .. }
+        | Core::Readable { .. }
+        | Core::Demand { .. }
+        | Core::Probed { .. } => return None,
     })
 }

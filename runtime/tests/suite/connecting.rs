@@ -215,3 +215,25 @@ pub(crate) async fn a_cancelled_connect_leaves_nothing_behind<R: Bed>(runtime: R
 fn free_port() -> std::net::SocketAddr {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
+
+pub(crate) async fn a_server_says_how_fast_it_is<R: Bed>(runtime: R) {
+    for version in Version::ALL {
+        let mut relay = Relay::new(runtime.clone());
+        let client = relay.client_of(version).await;
+        let mut estimates = client.estimates().await.unwrap();
+        let first = estimates.next().await.expect("it can tell");
+        assert!(first.bitrate.is_some(), "{version}");
+        assert_eq!(first.rtt_ms.is_some(), version.has_probe_rtt(), "{version}");
+        // One that is dropped while it waits takes nothing along; who comes later is told at once.
+        drop(client.estimates().await.unwrap());
+        let mut later = client.estimates().await.unwrap();
+        assert!(later.next().await.is_some(), "{version}");
+        drop((estimates, later));
+        // When nobody wants to know any more, it can be asked again.
+        let mut again = client.estimates().await.unwrap();
+        assert!(again.next().await.is_some(), "{version}");
+        client.close(SessionCode::NO_ERROR, "").await;
+        while again.next().await.is_some() {}
+        relay.closed().await;
+    }
+}

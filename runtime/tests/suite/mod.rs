@@ -39,6 +39,7 @@ macro_rules! suite {
             closing_tells_code_and_reason
             a_client_closes_with_code_and_reason
             a_server_that_is_about_to_go_says_where_to
+            a_server_says_how_fast_it_is
             a_shutdown_ends_every_handle
             a_cancelled_connect_leaves_nothing_behind
             every_version_carries_media

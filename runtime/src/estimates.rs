@@ -1,0 +1,62 @@
+//! How fast the server could send: a handle.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, Waker},
+};
+
+use smoq_core::wire::Probe;
+
+use crate::{
+    error::Error,
+    op::{Op, Ops},
+    slot::{Near, slot},
+};
+
+/// What the server says about how fast it could send: its estimates of the bitrate and of the round trip
+/// time, at once and then when they change.
+///
+/// The server measures only while there is such a handle. All of a connection share what it says.
+pub struct Estimates {
+    ops: Ops,
+    near: Near<Option<Probe>>,
+}
+
+impl Estimates {
+    pub(crate) async fn ask(mut ops: Ops) -> Result<Self, Error> {
+        let (near, far) = slot(None);
+        let estimates = ops.key();
+        ops.send(Op::Probe { estimates, far }).await?;
+        Ok(Self { ops, near })
+    }
+
+    /// The next estimate: the latest, if there were several since the last one. Either of its figures may be
+    /// unknown. `None` when nothing follows: the server cannot tell, is about to go, or has ended it, or the
+    /// connection is over. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Probe> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The form of [`next`](Self::next) for hand-written futures.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Probe>> {
+        self.near.poll(cx, |latest, gone| match latest.take() {
+            Some(estimate) => Poll::Ready(Some(estimate)),
+            None if gone => Poll::Ready(None),
+            None => Poll::Pending,
+        })
+    }
+
+    /// The next estimate if there is one already. That nothing follows is told by [`next`](Self::next).
+    pub fn try_next(&mut self) -> Option<Probe> {
+        match self.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(estimate) => estimate,
+            Poll::Pending => None,
+        }
+    }
+}
+
+impl Drop for Estimates {
+    fn drop(&mut self) {
+        self.ops.force(Op::Unprobe { estimates: self.ops.key() });
+    }
+}
