@@ -43,7 +43,7 @@ pub trait Transport {
     fn stop(&mut self, stream: StreamId, code: StreamCode);
 
     /// How fast the connection is. Called only while its peer wants to know, about ten times a second. One
-    /// that cannot tell leaves this as it is; its peers are refused.
+    /// that cannot tell leaves this as it is; its peers are refused, though SETUP says that they may ask.
     fn estimate(&mut self) -> Estimate {
         Estimate::default()
     }

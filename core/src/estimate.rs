@@ -48,12 +48,14 @@ impl Reporter {
     pub(crate) fn sample(&mut self, estimate: Estimate) {
         let known = |value: u64| value.clamp(1, varint::MAX);
         let bitrate = estimate.bitrate.map(known);
-        let floor = self.current.bitrate.filter(|_| estimate.app_limited);
         let millis = |rtt: Duration| known(u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX));
-        self.current = Probe {
-            bitrate: bitrate.map(|rate| rate.max(floor.unwrap_or(rate))),
-            rtt_ms: estimate.rtt.map(millis),
-        };
+        let rtt_ms = estimate.rtt.map(millis);
+        // A round trip that has become much longer is a sign of its own: of another path, or of queues.
+        let told = self.told.and_then(|(_, told)| told.rtt_ms);
+        let is_longer = rtt_ms > told && has_other_rtt(told, rtt_ms);
+        let floor = self.current.bitrate.filter(|_| estimate.app_limited && !is_longer);
+        self.current =
+            Probe { bitrate: bitrate.map(|rate| rate.max(floor.unwrap_or(rate))), rtt_ms };
     }
 
     /// Whether the peer should be told what holds now.
@@ -67,7 +69,7 @@ impl Reporter {
         let age = now.since(*at);
         let (range, left) = (OLDEST - SAMPLING, OLDEST.saturating_sub(age));
         age >= OLDEST
-            || moved(told.rtt_ms, self.current.rtt_ms, 1, 1)
+            || has_other_rtt(told.rtt_ms, self.current.rtt_ms)
             || moved(told.bitrate, self.current.bitrate, micros(left.min(range)), micros(range))
     }
 
@@ -95,6 +97,12 @@ fn moved(before: Option<u64>, now: Option<u64>, part: u64, whole: u64) -> bool {
         }
         (before, now) => before != now,
     }
+}
+
+/// Whether a round trip has changed by a quarter, and by more than rounding does.
+fn has_other_rtt(before: Option<u64>, now: Option<u64>) -> bool {
+    let rounded = before.zip(now).is_some_and(|(before, now)| now.abs_diff(before) <= 1);
+    !rounded && moved(before, now, 1, 1)
 }
 
 #[cfg(test)]
@@ -158,6 +166,7 @@ mod tests {
         assert!(tells(rtt(100), 100, rtt(75)));
         assert!(!tells(rtt(100), 9999, rtt(124)), "this one does not become less");
         assert!(!tells(rtt(0), 100, rtt(1)), "below a millisecond is one");
+        assert!(!tells(rtt(1), 100, rtt(2)) && tells(rtt(1), 100, rtt(3)), "one more may be none");
     }
 
     #[test]
@@ -188,6 +197,18 @@ mod tests {
         assert_eq!(less, Some(100), "and so is a smaller one that is full");
         reporter.sample(Estimate { app_limited: true, ..Estimate::default() });
         assert!(reporter.take(Time::from_millis(9200)).is_some(), "unknown is not less");
+    }
+
+    #[test]
+    fn a_longer_way_is_not_as_fast_as_the_one_before() {
+        let limited =
+            |rtt_ms, bitrate| Estimate { bitrate: Some(bitrate), app_limited: true, ..rtt(rtt_ms) };
+        let mut reporter = told(limited(10, 100_000_000));
+        reporter.sample(limited(12, 80_000_000));
+        assert_eq!(reporter.take(Time::from_millis(100)), None);
+        reporter.sample(limited(333, 300_000));
+        let report = reporter.take(Time::from_millis(200)).expect("another way");
+        assert_eq!((report.bitrate, report.rtt_ms), (Some(300_000), Some(333)));
     }
 
     fn estimates() -> impl Strategy<Value = Estimate> {
@@ -224,11 +245,11 @@ mod tests {
                 }
                 prop_assert_eq!(believed.bitrate.is_some(), holds.bitrate.is_some());
                 prop_assert_eq!(believed.rtt_ms.is_some(), holds.rtt_ms.is_some());
-                for (believed, holds) in
-                    [(believed.bitrate, holds.bitrate), (believed.rtt_ms, holds.rtt_ms)]
+                for (believed, holds, rounding) in
+                    [(believed.bitrate, holds.bitrate, 0), (believed.rtt_ms, holds.rtt_ms, 1)]
                 {
                     let (believed, holds) = (believed.unwrap_or(4), holds.unwrap_or(4));
-                    prop_assert!(believed.abs_diff(holds) <= believed / 4);
+                    prop_assert!(believed.abs_diff(holds) <= rounding.max(believed / 4));
                 }
                 if holds != Probe::default() {
                     let age = now.since(told_at.expect("something was known"));

@@ -142,7 +142,8 @@ pub enum Congestion {
     Cubic,
     /// NewReno (RFC 9002).
     NewReno,
-    /// BBR version 1, marked experimental by quinn-proto.
+    /// BBR version 1, marked experimental by quinn-proto. Peers that ask how fast the connection is (PROBE) are
+    /// told too much: its window is about two round trips long, and much shorter now and then.
     Bbr,
 }
 

@@ -90,8 +90,8 @@ pub(crate) struct Connection {
     slots: [Slots; 2],
     /// Streams that have something to read, while nothing is read.
     unread: Option<BTreeSet<quic::StreamId>>,
-    /// How often the window had been reduced at the last estimate.
-    reduced: u64,
+    /// At the last estimate: how often the window had been reduced, and where the peer was.
+    measured: (u64, SocketAddr),
 }
 
 impl Connection {
@@ -102,6 +102,7 @@ impl Connection {
         started: Instant,
         slots: [Slots; 2],
     ) -> Self {
+        let measured = (0, quic.remote_address());
         Self {
             quic,
             handle,
@@ -113,7 +114,7 @@ impl Connection {
             pace: Pace::default(),
             slots,
             unread: None,
-            reduced: 0,
+            measured,
         }
     }
 
@@ -173,12 +174,13 @@ impl Connection {
         }
     }
 
-    /// How fast it is: a window for each round trip. A window that is not full, and was not reduced either,
-    /// says how little there was to send.
+    /// How fast it is: a window for each round trip. A window for which little waits, and that is neither
+    /// reduced nor that of another path, says how little there was to send.
     pub(crate) fn estimate(&mut self) -> Estimate {
         let path = self.quic.stats().path;
-        let reduced = mem::replace(&mut self.reduced, path.congestion_events);
-        let app_limited = self.room() > 0 && reduced == path.congestion_events;
+        let measured = (path.congestion_events, self.remote());
+        let is_same = mem::replace(&mut self.measured, measured) == measured;
+        let app_limited = is_same && self.pace.is_short(path.cwnd);
         Estimate::of_window(path.cwnd, path.rtt, app_limited)
     }
 

@@ -55,8 +55,16 @@ struct Seen {
 impl Pace {
     /// How many more bytes to give, with a congestion window of `window` bytes.
     pub(crate) fn room(&self, window: u64) -> usize {
-        let burst = (window / 2).clamp(MIN_BURST, MAX_BURST);
-        self.allowance.max(burst.saturating_sub(self.waiting) as usize)
+        self.allowance.max(Self::burst(window).saturating_sub(self.waiting) as usize)
+    }
+
+    /// Whether so little waits that the network may take more than there is to send.
+    pub(crate) fn is_short(&self, window: u64) -> bool {
+        self.waiting < Self::burst(window).min(window) / 2
+    }
+
+    fn burst(window: u64) -> u64 {
+        (window / 2).clamp(MIN_BURST, MAX_BURST)
     }
 
     /// `bytes` were given.

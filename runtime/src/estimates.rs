@@ -16,7 +16,9 @@ use crate::{
 /// What the server says about how fast it could send: its estimates of the bitrate and of the round trip
 /// time, at once and then when they change.
 ///
-/// The server measures only while there is such a handle. All of a connection share what it says.
+/// The server measures only while there is such a handle. All of a connection share what it says. Nothing makes
+/// a server say something, so do not wait for it with other work; and its first word may be that it knows
+/// nothing yet.
 pub struct Estimates {
     ops: Ops,
     near: Near<Option<Probe>>,

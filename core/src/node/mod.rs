@@ -11,7 +11,10 @@ mod timers;
 mod tracks;
 mod transport;
 
-use alloc::{collections::BTreeMap, collections::VecDeque, string::ToString, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    string::ToString,
+};
 
 pub(crate) use self::{
     changes::Changes,
@@ -107,7 +110,7 @@ pub struct Node {
     /// When limits of time are looked at next.
     pub(crate) sweep: Option<Time>,
     /// Sessions whose peers want to know how fast they are, and perhaps some of which they did.
-    pub(crate) probed: Vec<Id<Session>>,
+    pub(crate) probed: BTreeSet<Id<Session>>,
     /// When their transports are asked next; `None` while nobody wants to know.
     pub(crate) sample_at: Option<Time>,
     violations: u64,
@@ -134,7 +137,7 @@ impl Node {
             events: VecDeque::new(),
             dirty: VecDeque::new(),
             sweep: None,
-            probed: Vec::new(),
+            probed: BTreeSet::new(),
             sample_at: None,
             violations: 0,
             closed_sessions: 0,
@@ -305,6 +308,8 @@ impl Node {
         }
         session.state = State::Closed;
         self.closed_sessions += 1;
+        // Nobody reads any more what the peer says of its speed.
+        session.probe_out = None;
         // The cause before its consequences: who sees a subscription fail can be told why.
         self.events.push_back(Event::Closed { session: id, closed: closed.clone() });
         // What was decided before is still told, however late it is asked for.

@@ -16,7 +16,8 @@ impl Node {
     /// Does nothing if it is asked already; once it has ended it may be asked again.
     ///
     /// The peer is asked when it is known whether it can tell. One that cannot, and one that is about to
-    /// go, gives [`Probed::Ended`].
+    /// go, gives [`Probed::Ended`]; but nothing makes a peer that says it can tell do so, so do not wait for
+    /// it. Its first report may be that it knows nothing yet.
     ///
     /// Fails with [`Misuse::Stale`] if the session is over.
     pub fn probe(&mut self, now: Time, session: Id<Session>) -> Result<(), Misuse> {
@@ -63,9 +64,7 @@ impl Node {
 
     /// Lets the transport of a session be asked again and again, for as long as its peer wants to know.
     pub(crate) fn watch_probe(&mut self, session: Id<Session>) {
-        if !self.probed.contains(&session) {
-            self.probed.push(session);
-        }
+        self.probed.insert(session);
         self.sample_at.get_or_insert(self.now.after(SAMPLING));
     }
 

@@ -430,7 +430,8 @@ impl Node {
                 let track = state.track;
                 self.fill_update(session, id, track);
             }
-            Kind::ProbeIn => self.fill_report(session, id),
+            // What cannot leave now would be old when it can.
+            Kind::ProbeIn if max > 0 => self.fill_report(session, id),
             _ => {}
         }
         let stream = self.sessions.get(session)?.streams.get(id)?;

@@ -25,8 +25,9 @@ impl Node {
     /// stream of the same peer takes the place of an earlier one.
     pub(crate) fn serve_probe(&mut self, session_id: Id<Session>, id: Id<Stream>) {
         let Some(session) = self.sessions.get_mut(session_id) else { return };
-        let probe =
-            ProbeIn { stream: id, reporter: Reporter::default(), asked: false, answered: false };
+        // An answer that is on its way is for the new stream then.
+        let asked = session.probe_in.as_ref().is_some_and(|before| before.asked);
+        let probe = ProbeIn { stream: id, reporter: Reporter::default(), asked, answered: false };
         let before = session.probe_in.replace(probe.into());
         self.set_kind(session_id, id, Kind::ProbeIn);
         if let Some(before) = before {

@@ -29,7 +29,9 @@ impl Probes {
     ) {
         let Some(session) = self.session else { return };
         if node.probe(now, session).is_ok() {
-            far.with(|latest| *latest = self.latest);
+            if self.latest.is_some() {
+                far.update(|latest| *latest = self.latest);
+            }
             self.handles.push((key, far));
         }
     }
