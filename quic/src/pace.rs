@@ -146,6 +146,17 @@ mod tests {
     }
 
     #[test]
+    fn it_is_short_of_data_with_less_than_half_of_what_it_holds() {
+        for (window, most) in [(1_000_000, MAX_BURST), (20_000, MIN_BURST), (5_000, 5_000)] {
+            let mut pace = Pace::default();
+            pace.wrote(most as usize / 2 - 1);
+            assert!(pace.is_short(window), "{window}");
+            pace.wrote(1);
+            assert!(!pace.is_short(window), "{window}");
+        }
+    }
+
+    #[test]
     fn room_follows_the_window_within_bounds() {
         let pace = Pace::default();
         assert_eq!(pace.room(0) as u64, MIN_BURST);
