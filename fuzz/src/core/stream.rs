@@ -49,6 +49,8 @@ fn outcome(mut input: Input<'_>, piece: usize) -> Outcome {
     let hop = Hop::new(100).unwrap();
     let mut bench = Bench::new(Config { hop, seed: 1, limits: Limits::default() });
     let peer = bench.client(version);
+    // Else a peer that probes is refused, be that before or after what else it says there.
+    bench.grant(peer, |peer| peer.estimate.bitrate = Some(1000));
     let now = bench.now();
     // Something to ask for, and two readers of what the peer may announce. There is no group to be sent: how
     // much goes before the next message changes it is a matter of time.

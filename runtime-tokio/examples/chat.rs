@@ -1,0 +1,81 @@
+//! A chat: everybody publishes below `chat`, watches that prefix, and subscribes to whoever appears.
+//!
+//!     cargo run -p smoq-tokio --example chat
+//!
+//! Nobody has to know the others before. It prints, in some order:
+//!
+//!     ann hears from bob: hello, I am bob
+//!     bob hears from ann: hello, I am ann
+
+mod support;
+
+use bytes::Bytes;
+use smoq_tokio::{
+    ClientOptions, Origin, TrackWriter, Url, connect,
+    core::{Announced, Path, Start, SubscribeOptions, wire::TrackInfo},
+    quic::Trust,
+};
+use support::{Result, server};
+
+const TRACK: &str = "messages";
+
+#[tokio::main]
+async fn main() -> Result {
+    let (_server, url, trust) = server()?;
+    let ann = tokio::spawn(talk("ann", url.clone(), trust.clone()));
+    let bob = tokio::spawn(talk("bob", url, trust));
+    ann.await??;
+    bob.await?
+}
+
+/// Says hello, and hears one other person do so.
+async fn talk(name: &str, url: Url, trust: Trust) -> Result {
+    let connection = connect(&url, ClientOptions::new(trust)).await?;
+    let origin = connection.origin();
+    let own = Path::new(&format!("chat/{name}"))?;
+
+    let broadcast = origin.create(&own).await?;
+    let mut track = broadcast.track(TRACK, TrackInfo::default()).await?;
+    broadcast.announce().await?;
+    // A message is a group: each stands for itself, and who comes later gets the latest.
+    let mut group = track.group().await?;
+    group.write(0, Bytes::from(format!("hello, I am {name}"))).await?;
+    group.finish()?;
+    track.finish()?;
+    // Not gone before the other one has it.
+    tokio::try_join!(be_heard(track), hear(name, &origin, &own))?;
+    Ok(())
+}
+
+async fn be_heard(mut track: TrackWriter) -> Result {
+    track.wanted().await?;
+    Ok(track.finished().await?)
+}
+
+async fn hear(name: &str, origin: &Origin, own: &Path) -> Result {
+    let mut people = origin.announced(&Path::new("chat")?).await?;
+    loop {
+        let Announced::Active { path, .. } = people.next().await? else { continue };
+        if path != *own {
+            let text = first_message(origin, &path).await?;
+            println!("{name} hears from {}: {text}", path.as_str().trim_start_matches("chat/"));
+            return Ok(());
+        }
+    }
+}
+
+async fn first_message(origin: &Origin, path: &Path) -> Result<String> {
+    // Messages must not be left out because newer ones exist.
+    let options = SubscribeOptions { start: Start::From(0), ..SubscribeOptions::default() };
+    let mut subscription = origin.subscribe(path, TRACK, options).await?;
+    let mut group = subscription.next_group().await?.ok_or("no message")?;
+    let frame = group.next_frame().await?.ok_or("an empty message")?;
+    // Read to the end, so that its writer knows that everything has come.
+    while subscription.next_group().await?.is_some() {}
+    Ok(String::from_utf8_lossy(&frame.payload).into_owned())
+}
+
+#[test]
+fn it_works() {
+    main().unwrap();
+}
