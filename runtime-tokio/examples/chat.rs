@@ -11,7 +11,7 @@ mod support;
 
 use bytes::Bytes;
 use smoq_tokio::{
-    ClientOptions, Origin, TrackWriter, Url, connect,
+    Broadcast, ClientOptions, Connection, Origin, TrackWriter, Url, connect,
     core::{Announced, Path, Start, SubscribeOptions, wire::TrackInfo},
     quic::Trust,
 };
@@ -22,15 +22,18 @@ const TRACK: &str = "messages";
 #[tokio::main]
 async fn main() -> Result {
     let (_server, url, trust) = server()?;
-    let ann = tokio::spawn(talk("ann", url.clone(), trust.clone()));
-    let bob = tokio::spawn(talk("bob", url, trust));
-    ann.await??;
-    bob.await?
+    // What each returns keeps it there until both have heard the other.
+    tokio::try_join!(talk("ann", &url, &trust), talk("bob", &url, &trust))?;
+    Ok(())
 }
 
 /// Says hello, and hears one other person do so.
-async fn talk(name: &str, url: Url, trust: Trust) -> Result {
-    let connection = connect(&url, ClientOptions::new(trust)).await?;
+async fn talk(
+    name: &str,
+    url: &Url,
+    trust: &Trust,
+) -> Result<(Connection, Broadcast, TrackWriter)> {
+    let connection = connect(url, ClientOptions::new(trust.clone())).await?;
     let origin = connection.origin();
     let own = Path::new(&format!("chat/{name}"))?;
 
@@ -41,25 +44,14 @@ async fn talk(name: &str, url: Url, trust: Trust) -> Result {
     let mut group = track.group().await?;
     group.write(0, Bytes::from(format!("hello, I am {name}"))).await?;
     group.finish()?;
-    track.finish()?;
-    // Not gone before the other one has it.
-    tokio::try_join!(be_heard(track), hear(name, &origin, &own))?;
-    Ok(())
-}
 
-async fn be_heard(mut track: TrackWriter) -> Result {
-    track.wanted().await?;
-    Ok(track.finished().await?)
-}
-
-async fn hear(name: &str, origin: &Origin, own: &Path) -> Result {
     let mut people = origin.announced(&Path::new("chat")?).await?;
     loop {
         let Announced::Active { path, .. } = people.next().await? else { continue };
-        if path != *own {
-            let text = first_message(origin, &path).await?;
+        if path != own {
+            let text = first_message(&origin, &path).await?;
             println!("{name} hears from {}: {text}", path.as_str().trim_start_matches("chat/"));
-            return Ok(());
+            return Ok((connection, broadcast, track));
         }
     }
 }
@@ -70,8 +62,6 @@ async fn first_message(origin: &Origin, path: &Path) -> Result<String> {
     let mut subscription = origin.subscribe(path, TRACK, options).await?;
     let mut group = subscription.next_group().await?.ok_or("no message")?;
     let frame = group.next_frame().await?.ok_or("an empty message")?;
-    // Read to the end, so that its writer knows that everything has come.
-    while subscription.next_group().await?.is_some() {}
     Ok(String::from_utf8_lossy(&frame.payload).into_owned())
 }
 
