@@ -1,7 +1,9 @@
 //! The one task behind an endpoint.
 
 mod io;
+mod keeper;
 mod readers;
+mod rejoin;
 mod role;
 mod shards;
 mod writers;
@@ -18,15 +20,19 @@ use smoq_quic::{Endpoint, Event};
 
 use self::{
     io::{Flush, Io},
+    keeper::Change,
     readers::Readers,
+    rejoin::Standing,
     shards::FAILED,
     writers::Writers,
 };
 pub(crate) use self::{
+    keeper::{Dial, Keeper, Resolving},
     role::Role,
     shards::{Peer, Shards},
 };
 use crate::{
+    error::Reason,
     mailbox::{Capacity, Receiver},
     op::Op,
     record::Sink,
@@ -81,7 +87,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             ops,
             batch: VecDeque::new(),
             writers: Writers::default(),
-            readers: Readers::default(),
+            readers: Readers::new(role.keeps()),
             role,
             shards,
             sink,
@@ -92,6 +98,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
     fn close(&mut self, now: Instant, code: SessionCode, reason: &str) {
         if !self.closing {
             self.closing = true;
+            self.role.stop();
             self.shards.close(code, reason);
             self.endpoint.close_all(now, code, reason);
         }
@@ -196,7 +203,8 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             any = true;
             match event {
                 Event::Core(smoq_core::Event::Announced { watcher }) => {
-                    self.readers.announced(self.endpoint.node_mut(), watcher);
+                    let time = self.endpoint.time(now);
+                    self.readers.announced(self.endpoint.node_mut(), time, watcher);
                 }
                 Event::Core(smoq_core::Event::Readable { reader }) => {
                     let time = self.endpoint.time(now);
@@ -207,18 +215,47 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 }
                 Event::Link(event) => self.link_failed(now, &event),
                 event => {
-                    // Who sees that the connection is over sees that writing has failed and nothing is
-                    // announced, on the handles that are on their way here too.
-                    if let Some(lost) = self.role.lost(&event) {
-                        self.operate(cx, now);
-                        self.writers.lose(&lost);
-                        self.readers.lose(self.endpoint.node_mut(), &lost);
+                    let (change, event) = self.role.hear(now, event);
+                    if let Some(change) = change {
+                        self.change(cx, now, change);
                     }
-                    self.role.event(event);
+                    if let Some(event) = event {
+                        self.role.event(event);
+                    }
                 }
             }
         }
         any
+    }
+
+    /// Tells those who read and write what has become of the connection.
+    fn change(&mut self, cx: &mut Context<'_>, now: Instant, change: Change) {
+        // Handles that are on their way here were made before it.
+        self.operate(cx, now);
+        let time = self.endpoint.time(now);
+        let node = self.endpoint.node_mut();
+        match change {
+            Change::Leaving => {
+                self.writers.away();
+                self.readers.away(node, time, Standing::Leaving);
+            }
+            Change::Away => {
+                self.writers.away();
+                self.readers.away(node, time, Standing::Lost);
+            }
+            Change::Back => self.readers.back(node, time),
+            Change::Settled => {
+                self.writers.settle();
+                self.readers.settle(node, time);
+            }
+            // Who sees that the connection is over sees that writing has failed and nothing is announced.
+            Change::Over(closed) => {
+                let lost = Reason(closed.clone());
+                self.writers.lose(&lost);
+                self.readers.lose(node, time, &lost);
+                self.role.over(closed);
+            }
+        }
     }
 
     /// A link to another shard has a fault. Once it is closed, peers of one shard do not see those of
@@ -265,6 +302,9 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             self.endpoint.handle_timeout(now);
         }
         self.events(cx, now);
+        while let Some(change) = self.role.poll(cx, now, &mut self.endpoint) {
+            self.change(cx, now, change);
+        }
         let mut flush = self.io.flush(cx, now, &mut self.endpoint);
         if !handles && flush == Flush::Idle {
             self.close(now, SessionCode::NO_ERROR, "");
@@ -290,7 +330,8 @@ impl<S: Socket, T: Timer> Driver<S, T> {
 
     /// Sets the timer, to `retry` if that is sooner. Ready if it is due already.
     fn arm(&mut self, cx: &mut Context<'_>, retry: Option<Instant>) -> Poll<()> {
-        let deadline = [self.endpoint.poll_timeout(), retry].into_iter().flatten().min();
+        let deadlines = [self.endpoint.poll_timeout(), self.role.deadline(), retry];
+        let deadline = deadlines.into_iter().flatten().min();
         if let Some(at) = deadline.filter(|_| self.armed != deadline) {
             self.timer.reset(at);
         }
@@ -358,7 +399,7 @@ mod tests {
         let socket = Fake { lies: true, ..Fake::default() };
         let (_ops, receiver) = mailbox(CAPACITY);
         let (_near, far) = slot(ConnectionState::default());
-        let role = Role::Client { far, port: 2 };
+        let role = Role::Client { far, port: 2, keeper: None };
         let endpoint = dialing(Instant::now());
         let (shards, sink) = (Shards::default(), Sink::default());
         let mut driver =

@@ -1,0 +1,291 @@
+//! A client goes on when its connection does not.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use smoq_runtime::{
+    ClientOptions, ConnectError, Connection, Reconnect, Server, ServerEvent, ServerOptions, Status,
+    Statuses, SubscribeError, Subscription, TrackWriter, connect,
+    core::{
+        Version,
+        wire::{SessionCode, StreamCode, TrackInfo},
+    },
+    quic::{ConnectError as QuicError, ServerTls, Trust},
+};
+
+use super::tools::*;
+
+/// Relays that clients take for the same one.
+struct Host<R> {
+    runtime: R,
+    tls: ServerTls,
+    trust: Trust,
+}
+
+impl<R: Bed> Host<R> {
+    fn new(runtime: R) -> Self {
+        let (tls, trust) = certificate();
+        Self { runtime, tls, trust }
+    }
+
+    /// Starts one, when the port is free.
+    async fn start(&self, address: SocketAddr) -> Server {
+        loop {
+            let options = ServerOptions::new(address, self.tls.clone());
+            match Server::bind(&self.runtime, options) {
+                Ok(server) => return server,
+                Err(_) => yield_now().await,
+            }
+        }
+    }
+
+    async fn start_anywhere(&self) -> Server {
+        self.start((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    async fn client(
+        &self,
+        server: &Server,
+        version: Version,
+        reconnect: Reconnect,
+    ) -> (Connection, Statuses) {
+        let mut options = ClientOptions::new(self.trust.clone());
+        options.versions = vec![version];
+        options.reconnect = Some(reconnect);
+        let url = url::<R>(server.local_addr(), "");
+        let mut connection = connect(&self.runtime, &url, options).await.unwrap();
+        let statuses = connection.take_statuses().unwrap();
+        assert!(connection.take_statuses().is_none());
+        (connection, statuses)
+    }
+}
+
+/// A publisher and a subscriber of one track.
+struct Pair {
+    publisher: (Connection, Statuses),
+    subscriber: (Connection, Statuses),
+    track: TrackWriter,
+    subscription: Subscription,
+    /// Keeps the broadcast.
+    _broadcast: smoq_runtime::Broadcast,
+}
+
+impl Pair {
+    async fn new<R: Bed>(
+        host: &Host<R>,
+        server: &Server,
+        version: Version,
+        reconnect: Reconnect,
+    ) -> Self {
+        let publisher = host.client(server, version, reconnect.clone()).await;
+        let subscriber = host.client(server, version, reconnect).await;
+        let broadcast = publisher.0.origin().publish(&path("a")).await.unwrap();
+        let info = TrackInfo { max_age_ms: 600_000, ..TrackInfo::default() };
+        let mut track = broadcast.track("t", info).await.unwrap();
+        let origin = subscriber.0.origin();
+        origin.announced(&path("a")).await.unwrap().next().await.unwrap();
+        let subscription = origin.subscribe(&path("a"), "t", lossless()).await.unwrap();
+        track.wanted().await.unwrap();
+        Self { publisher, subscriber, track, subscription, _broadcast: broadcast }
+    }
+
+    async fn write(&mut self, text: &'static str) {
+        let mut group = self.track.group().await.unwrap();
+        group.write(0, text.into()).await.unwrap();
+        group.finish().unwrap();
+    }
+
+    /// The next group has this number and this frame.
+    async fn reads(&mut self, sequence: u64, text: &'static str) {
+        let mut group = self.subscription.next_group().await.unwrap().unwrap();
+        assert_eq!(group.sequence(), sequence);
+        assert_eq!(group.next_frame().await.unwrap().unwrap().payload, text);
+        assert_eq!(group.next_frame().await.unwrap(), None);
+    }
+}
+
+async fn lost(statuses: &mut Statuses) {
+    let status = statuses.next().await;
+    assert!(matches!(status, Some(Status::Lost { .. })), "{status:?}");
+}
+
+/// Waits for the next connection, over attempts that fail.
+async fn connected(statuses: &mut Statuses) -> SocketAddr {
+    loop {
+        match statuses.next().await {
+            Some(Status::Connected { remote, attempt, .. }) => {
+                assert!(attempt > 0);
+                return remote;
+            }
+            Some(Status::Failed { after: Some(_), .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) async fn a_restarted_relay_is_found_again<R: Bed>(runtime: R) {
+    for version in Version::ALL {
+        let host = Host::new(runtime.clone());
+        let server = host.start_anywhere().await;
+        let address = server.local_addr();
+        let mut pair = Pair::new(&host, &server, version, Reconnect::default()).await;
+        pair.write("before").await;
+        pair.reads(0, "before").await;
+
+        server.shutdown(SessionCode::NO_ERROR, "a restart").await;
+        lost(&mut pair.publisher.1).await;
+        lost(&mut pair.subscriber.1).await;
+        assert!(pair.track.is_wanted(), "the subscriber is expected back");
+        pair.write("meanwhile").await;
+        let origin = pair.subscriber.0.origin();
+        let mut late = origin.subscribe(&path("a"), "t", lossless()).await.unwrap();
+
+        let server = host.start(address).await;
+        assert_eq!(connected(&mut pair.publisher.1).await, address);
+        connected(&mut pair.subscriber.1).await;
+        pair.reads(1, "meanwhile").await;
+        pair.write("after").await;
+        pair.reads(2, "after").await;
+        pair.track.finish().unwrap();
+        assert!(pair.subscription.next_group().await.unwrap().is_none());
+        let all = read_all(&mut late).await;
+        assert_eq!(all.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [0, 1, 2]);
+        pair.track.finished().await.unwrap();
+        assert_eq!(pair.subscriber.0.try_closed(), None);
+        drop(pair);
+        server.shutdown(SessionCode::NO_ERROR, "").await;
+    }
+}
+
+pub(crate) async fn finished_waits_for_a_subscriber_to_come_back<R: Bed>(runtime: R) {
+    let host = Host::new(runtime);
+    let server = host.start_anywhere().await;
+    let address = server.local_addr();
+    let mut pair = Pair::new(&host, &server, Version::ALL[0], Reconnect::default()).await;
+    server.shutdown(SessionCode::NO_ERROR, "").await;
+    lost(&mut pair.publisher.1).await;
+    pair.write("late").await;
+    pair.track.finish().unwrap();
+    assert!(poll_once(pair.track.finished()).is_none());
+    let _server = host.start(address).await;
+    let Pair { mut track, mut subscription, .. } = pair;
+    let (finished, groups) = join(track.finished(), read_all(&mut subscription)).await;
+    finished.unwrap();
+    assert_eq!(groups, [(0, vec![b"late".to_vec()])]);
+}
+
+pub(crate) async fn a_server_that_goes_moves_its_clients<R: Bed>(runtime: R) {
+    let host = Host::new(runtime);
+    let (old, new) = (host.start_anywhere().await, host.start_anywhere().await);
+    // The old one would go on for as long as the test may take.
+    let reconnect = Reconnect { overlap: Duration::from_secs(600), ..Reconnect::default() };
+    let mut pair = Pair::new(&host, &old, Version::ALL[0], reconnect).await;
+    let mut group = pair.track.group().await.unwrap();
+    group.write(0, "begun".into()).await.unwrap();
+    let mut reader = pair.subscription.next_group().await.unwrap().unwrap();
+    assert_eq!(reader.next_frame().await.unwrap().unwrap().payload, "begun");
+
+    let there = url::<R>(new.local_addr(), "");
+    old.drain(&there.to_string()).await.unwrap();
+    for statuses in [&mut pair.publisher.1, &mut pair.subscriber.1] {
+        match statuses.next().await {
+            Some(Status::Leaving { uri, place }) => {
+                assert_eq!((uri, place), (there.to_string(), there.clone()));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(connected(statuses).await, new.local_addr());
+    }
+    assert_eq!(pair.subscriber.0.remote(), new.local_addr());
+
+    // What was on its way is read to its end; what comes later comes from the new one.
+    group.write(1, "ended".into()).await.unwrap();
+    group.finish().unwrap();
+    assert_eq!(reader.next_frame().await.unwrap().unwrap().payload, "ended");
+    assert_eq!(reader.next_frame().await.unwrap(), None);
+    drop(reader);
+    let mut sequence = 1;
+    while old.stats().await.unwrap().sessions > 0 {
+        pair.write("on").await;
+        pair.reads(sequence, "on").await;
+        sequence += 1;
+    }
+    pair.write("moved").await;
+    pair.reads(sequence, "moved").await;
+    assert_eq!(new.stats().await.unwrap().sessions, 2);
+    for statuses in [&mut pair.publisher.1, &mut pair.subscriber.1] {
+        assert!(statuses.try_next().is_none(), "that the old connection ends is no loss");
+    }
+}
+
+pub(crate) async fn refused_for_good_it_is_not_tried_again<R: Bed>(runtime: R) {
+    let host = Host::new(runtime);
+    let mut server = host.start_anywhere().await;
+    let address = server.local_addr();
+    let mut pair = Pair::new(&host, &server, Version::ALL[0], Reconnect::default()).await;
+    let Some(ServerEvent::Connected { session, .. }) = server.next().await else {
+        panic!("the publisher comes first")
+    };
+    server.close_session(session, SessionCode::UNAUTHORIZED, "no token").await.unwrap();
+    let (connection, statuses) = &mut pair.publisher;
+    assert_eq!(connection.closed().await.0.code, SessionCode::UNAUTHORIZED);
+    assert!(statuses.next().await.is_none());
+    assert!(pair.track.group().await.is_err());
+
+    server.shutdown(SessionCode::NO_ERROR, "").await;
+    let other = Host { tls: certificate().0, ..host };
+    let (connection, statuses) = &mut pair.subscriber;
+    lost(statuses).await;
+    let _server = other.start(address).await;
+    loop {
+        match statuses.next().await {
+            Some(Status::Failed { error, after: None, .. }) => {
+                let refused = matches!(&error, ConnectError::Quic(QuicError::Certificate { .. }));
+                assert!(refused, "{error}");
+                break;
+            }
+            Some(Status::Failed { after: Some(_), .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let text = connection.closed().await.to_string();
+    assert!(text.contains("certificate"), "{text}");
+    assert!(statuses.next().await.is_none());
+    let error = pair.subscription.next_group().await.err();
+    assert_eq!(error, Some(SubscribeError::Failed(StreamCode::SESSION_CLOSED)));
+}
+
+pub(crate) async fn who_does_not_come_back_is_not_waited_for<R: Bed>(runtime: R) {
+    let host = Host::new(runtime);
+    let reconnect = Reconnect { rejoin: Duration::from_millis(200), ..Reconnect::default() };
+    for stays in ["publisher", "subscriber"] {
+        let server = host.start_anywhere().await;
+        let address = server.local_addr();
+        let mut pair = Pair::new(&host, &server, Version::ALL[0], reconnect.clone()).await;
+        pair.write("unread").await;
+        server.shutdown(SessionCode::NO_ERROR, "").await;
+        let Pair { mut publisher, mut subscriber, mut subscription, mut track, _broadcast } = pair;
+        lost(&mut publisher.1).await;
+        lost(&mut subscriber.1).await;
+        if stays == "publisher" {
+            drop((subscriber, subscription));
+            let _server = host.start(address).await;
+            connected(&mut publisher.1).await;
+            track.drained(0).await.unwrap();
+            assert!(!track.is_wanted());
+        } else {
+            drop((publisher, track, _broadcast));
+            let _server = host.start(address).await;
+            let error = loop {
+                match subscription.next_group().await {
+                    Ok(group) => assert!(group.is_some()),
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(error, SubscribeError::Failed(_)), "{error:?}");
+            assert_eq!(subscriber.0.try_closed(), None);
+        }
+    }
+}
