@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use smoq_core::{Closed, ClosedBy, wire::SessionCode};
+use smoq_quic::ConnectError as QuicError;
 
-use crate::{error::ConnectError, quic::ConnectError as QuicError, url::Url};
+use crate::{error::ConnectError, url::Url};
 
 /// How a client goes on by itself after its connection was lost, or when its server asks to go elsewhere.
 ///

@@ -8,9 +8,7 @@ use std::{
     time::Instant,
 };
 
-use smoq_core::{
-    Closed, ClosedBy, Discover, Event as Core, Grant, Id, Session, Version, wire::SessionCode,
-};
+use smoq_core::{Closed, Discover, Event as Core, Grant, Id, Session, Version, wire::SessionCode};
 use smoq_quic::{ClientTls, ConnectId, Endpoint, Event, Target};
 
 use crate::{
@@ -77,7 +75,7 @@ pub(crate) struct Keeper {
     began: bool,
     /// The one before, which the server wanted to end, and when it has to.
     old: Option<(Id<Session>, Instant)>,
-    /// How the last one ended.
+    /// How the last one ended, if there is none.
     lost: Option<Closed>,
     /// When to wait no longer for what has not come back.
     settle: Option<Instant>,
@@ -211,12 +209,16 @@ impl Keeper {
         let words = error.to_string();
         let after = at.map(|at| at - now);
         self.tell(Status::Failed { attempt, error, after });
-        if at.is_some() || self.session.is_some() {
+        if at.is_some() {
             return None;
         }
-        let lost = self.lost.take().map(|lost| Reason(lost).to_string()).unwrap_or_default();
-        let reason = format!("{lost}; attempt {attempt} to connect again: {words}");
-        let (by, code) = (ClosedBy::Transport, SessionCode::INTERNAL);
+        if self.session.is_some() {
+            // What the server that goes does not serve any more, nobody will.
+            return Some(Change::Settled);
+        }
+        let Closed { by, code, reason } = self.lost.take()?;
+        let separator = if reason.is_empty() { "" } else { "; " };
+        let reason = format!("{reason}{separator}attempt {attempt} to connect again: {words}");
         Some(Change::Over(Closed { by, code, reason }))
     }
 

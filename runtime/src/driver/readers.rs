@@ -151,8 +151,9 @@ impl Readers {
 
     /// What has not come back is not waited for.
     pub(super) fn settle(&mut self, node: &mut Recorder, now: Time) {
-        for subscription in self.subscriptions.values_mut() {
-            subscription.settle();
+        self.away = None;
+        for (key, subscription) in &mut self.subscriptions {
+            subscription.settle(node, now, *key, &mut self.ids);
             if subscription.appetite == Appetite::Hungry {
                 subscription.feed(node, now, &mut self.next_group, &mut self.ids);
             }

@@ -37,6 +37,8 @@ pub(super) struct Rejoin {
     watch: Id<Watcher>,
     /// What is going to take over, once it has something to give.
     candidate: Option<Id<Reader>>,
+    /// Asks for the last group that was given, to see whether the publisher has counted so far.
+    check: Option<Id<Reader>>,
     /// A failure is not the end.
     patient: bool,
 }
@@ -61,7 +63,8 @@ impl SubscriptionEntry {
             None => {
                 let watch = node.watch(now, &self.path);
                 ids.watchers.insert(watch, key);
-                self.rejoin = Some(Rejoin { standing, watch, candidate: None, patient: true });
+                self.rejoin =
+                    Some(Rejoin { standing, watch, candidate: None, check: None, patient: true });
             }
         }
     }
@@ -95,11 +98,35 @@ impl SubscriptionEntry {
         of(self.id).or_else(|| candidate.and_then(of))
     }
 
-    /// From now on a failure is the end. One that is asked and has not answered is waited for.
-    pub(super) fn settle(&mut self) {
-        if let Some(rejoin) = &mut self.rejoin {
-            rejoin.patient = false;
+    /// From now on a failure is the end. One that is asked and has no group yet is waited for, unless it
+    /// is another publisher's, who counts anew: the one of before has its newest group still.
+    pub(super) fn settle(&mut self, node: &mut Recorder, now: Time, key: Key, ids: &mut Ids) {
+        let Some(rejoin) = &mut self.rejoin else { return };
+        rejoin.patient = false;
+        let (Some(_), Some(last), None) = (rejoin.candidate, self.last, rejoin.check) else {
+            return;
+        };
+        let Ok(check) = node.fetch(now, &self.path, &self.track, last, 0) else { return };
+        if let Ok(NextGroup::Failed(_)) = node.next_group(now, check) {
+            // Nobody can be asked, up to moq-lite-04.
+            let _ = node.unsubscribe(now, check);
+            return;
         }
+        rejoin.check = Some(check);
+        ids.readers.insert(check, key);
+    }
+
+    /// Whether another publisher has taken the name.
+    fn is_other(&mut self, node: &mut Recorder, now: Time, ids: &mut Ids) -> Result<bool, Misuse> {
+        let Some(rejoin) = &mut self.rejoin else { return Ok(false) };
+        let Some(check) = rejoin.check else { return Ok(false) };
+        let answer = node.next_group(now, check)?;
+        if answer != NextGroup::Pending {
+            rejoin.check = None;
+            ids.readers.remove(&check);
+            let _ = node.unsubscribe(now, check);
+        }
+        Ok(answer == NextGroup::Failed(StreamCode::NOT_FOUND))
     }
 
     /// Looks for no other source any more.
@@ -148,6 +175,9 @@ impl SubscriptionEntry {
         if standing == Some(Standing::Lost)
             && let Some(next) = self.take_over(node, now, ids)?
         {
+            return Ok(next);
+        }
+        if self.is_other(node, now, ids)? {
             return Ok(next);
         }
         let waits = |rejoin: &Rejoin| rejoin.patient || rejoin.candidate.is_some();
@@ -224,9 +254,9 @@ impl SubscriptionEntry {
 
 impl Rejoin {
     fn drop_candidate(&mut self, node: &mut Recorder, now: Time, ids: &mut Ids) {
-        if let Some(candidate) = self.candidate.take() {
-            ids.readers.remove(&candidate);
-            let _ = node.unsubscribe(now, candidate);
+        for id in [self.candidate.take(), self.check.take()].into_iter().flatten() {
+            ids.readers.remove(&id);
+            let _ = node.unsubscribe(now, id);
         }
     }
 }

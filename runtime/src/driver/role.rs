@@ -123,7 +123,7 @@ impl Role {
 fn client(far: &Far<ConnectionState>, event: Event) {
     match event {
         Event::Connected { remote, version, .. } => {
-            far.update(|state| state.peer = Some((remote, version)));
+            far.update(|state| (state.peer, state.goaway) = (Some((remote, version)), None));
         }
         Event::ConnectFailed { error, .. } => far.update(|state| state.failed = Some(error)),
         Event::Core(Core::Violation { stream, error, .. }) => {

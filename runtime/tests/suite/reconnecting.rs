@@ -1,13 +1,14 @@
 //! A client goes on when its connection does not.
 
 use std::{
+    future::poll_fn,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
 use smoq_runtime::{
     ClientOptions, ConnectError, Connection, Reconnect, Server, ServerEvent, ServerOptions, Status,
-    Statuses, SubscribeError, Subscription, TrackWriter, connect,
+    Statuses, SubscribeError, Subscription, Timer, TrackWriter, connect,
     core::{
         Version,
         wire::{SessionCode, StreamCode, TrackInfo},
@@ -288,4 +289,50 @@ pub(crate) async fn who_does_not_come_back_is_not_waited_for<R: Bed>(runtime: R)
             assert_eq!(subscriber.0.try_closed(), None);
         }
     }
+}
+
+pub(crate) async fn another_publisher_is_noticed<R: Bed>(runtime: R) {
+    let host = Host::new(runtime);
+    let reconnect = Reconnect { rejoin: Duration::from_millis(200), ..Reconnect::default() };
+    let mut server = host.start_anywhere().await;
+    let address = server.local_addr();
+    let mut pair = Pair::new(&host, &server, Version::ALL[0], reconnect.clone()).await;
+    for sequence in 0..3 {
+        pair.write("text").await;
+        pair.reads(sequence, "text").await;
+    }
+    // The same one, who says nothing for a while.
+    let mut sessions = Vec::new();
+    while sessions.len() < 2 {
+        if let Some(ServerEvent::Connected { session, .. }) = server.next().await {
+            sessions.push(session);
+        }
+    }
+    server.close_session(sessions[1], SessionCode::NO_ERROR, "").await.unwrap();
+    lost(&mut pair.subscriber.1).await;
+    connected(&mut pair.subscriber.1).await;
+    sleep(&host.runtime, Duration::from_secs(1)).await;
+    pair.write("later").await;
+    pair.reads(3, "later").await;
+
+    server.shutdown(SessionCode::NO_ERROR, "").await;
+    lost(&mut pair.publisher.1).await;
+    lost(&mut pair.subscriber.1).await;
+    let server = host.start(address).await;
+    let Pair { publisher, track, _broadcast, mut subscription, subscriber } = pair;
+    drop((publisher, track, _broadcast));
+    let (other, _) = host.client(&server, Version::ALL[0], reconnect).await;
+    let broadcast = other.origin().publish(&path("a")).await.unwrap();
+    let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+    let mut group = track.group().await.unwrap();
+    group.write(0, "another".into()).await.unwrap();
+    let error = subscription.next_group().await.err();
+    assert!(matches!(error, Some(SubscribeError::Failed(_))), "{error:?}");
+    drop(subscriber);
+}
+
+async fn sleep<R: Bed>(runtime: &R, time: Duration) {
+    let mut timer = runtime.timer();
+    timer.reset(timer.now() + time);
+    poll_fn(|cx| timer.poll(cx)).await;
 }
