@@ -66,6 +66,8 @@ pub(crate) struct Keeper {
     options: Reconnect,
     redial: Redial,
     news: Far<StatusQueue>,
+    /// What is told when everybody else knows what has changed.
+    untold: Vec<Status>,
     /// Where the next connection goes to.
     place: Url,
     next: Next,
@@ -87,6 +89,7 @@ impl Keeper {
             redial: Redial::new(&options, seed),
             options,
             news,
+            untold: Vec::new(),
             place: dial.home.clone(),
             dial,
             next: Next::None,
@@ -157,7 +160,7 @@ impl Keeper {
         self.next = Next::None;
         if mem::replace(&mut self.began, true) {
             self.old = before.map(|old| (old, now + self.options.overlap));
-            self.tell(Status::Connected { remote, version, attempt });
+            self.untold.push(Status::Connected { remote, version, attempt });
         }
     }
 
@@ -166,7 +169,7 @@ impl Keeper {
         let home = &self.dial.home;
         self.place = self.options.follow.place(home, uri).unwrap_or_else(|| home.clone());
         let place = self.place.clone().with_path(self.place.path_only());
-        self.tell(Status::Leaving { uri: uri.to_owned(), place });
+        self.untold.push(Status::Leaving { uri: uri.to_owned(), place });
         self.next = self.redial.begin(now).map_or(Next::None, Next::At);
     }
 
@@ -193,7 +196,7 @@ impl Keeper {
             Next::Resolving(_) | Next::Racing(_) => None,
         };
         self.settle = None;
-        self.tell(Status::Lost { reason: Reason(closed), after });
+        self.untold.push(Status::Lost { reason: Reason(closed), after });
         Some(Change::Away)
     }
 
@@ -208,7 +211,7 @@ impl Keeper {
         self.next = at.map_or(Next::None, Next::At);
         let words = error.to_string();
         let after = at.map(|at| at - now);
-        self.tell(Status::Failed { attempt, error, after });
+        self.untold.push(Status::Failed { attempt, error, after });
         if at.is_some() {
             return None;
         }
@@ -269,8 +272,11 @@ impl Keeper {
         self.dial.target(&self.place, addresses)
     }
 
-    fn tell(&self, status: Status) {
-        self.news.update(|queue| queue.push(status));
+    /// Tells what has happened since the last call. Who hears it finds everything changed already.
+    pub(super) fn tell(&mut self) {
+        if !self.untold.is_empty() {
+            self.news.update(|queue| self.untold.drain(..).for_each(|status| queue.push(status)));
+        }
     }
 }
 

@@ -222,6 +222,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                     if let Some(event) = event {
                         self.role.event(event);
                     }
+                    self.role.tell();
                 }
             }
         }
@@ -305,6 +306,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
         while let Some(change) = self.role.poll(cx, now, &mut self.endpoint) {
             self.change(cx, now, change);
         }
+        self.role.tell();
         let mut flush = self.io.flush(cx, now, &mut self.endpoint);
         if !handles && flush == Flush::Idle {
             self.close(now, SessionCode::NO_ERROR, "");

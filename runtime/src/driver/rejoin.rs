@@ -75,8 +75,15 @@ impl SubscriptionEntry {
         let Some(rejoin) = &mut self.rejoin else { return };
         rejoin.drop_candidate(node, now, ids);
         // What was asked for once can be asked for again.
-        rejoin.candidate = part.ask(node, now, &self.path, &self.track).ok();
-        ids.readers.extend(rejoin.candidate.map(|id| (id, key)));
+        let Ok(candidate) = part.ask(node, now, &self.path, &self.track) else { return };
+        let source = |id| node.source(id).ok().flatten();
+        if rejoin.standing == Standing::Leaving && source(candidate) == source(self.id) {
+            // Only who is about to go has it so far.
+            let _ = node.unsubscribe(now, candidate);
+            return;
+        }
+        rejoin.candidate = Some(candidate);
+        ids.readers.insert(candidate, key);
     }
 
     /// The handle wants something else.

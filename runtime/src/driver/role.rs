@@ -84,6 +84,13 @@ impl Role {
         }
     }
 
+    /// Tells what has become of the connection.
+    pub(super) fn tell(&mut self) {
+        if let Self::Client { keeper: Some(keeper), .. } = self {
+            keeper.tell();
+        }
+    }
+
     /// When [`poll`](Self::poll) has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
@@ -101,9 +108,10 @@ impl Role {
 
     /// The only connection is over for good.
     pub(super) fn over(&mut self, closed: Closed) {
+        self.tell();
         if let Self::Client { far, keeper, .. } = self {
-            *keeper = None;
             far.update(|state| state.closed = Some(closed));
+            *keeper = None;
         }
     }
 
