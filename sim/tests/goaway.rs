@@ -161,3 +161,30 @@ fn new_viewers_go_another_way() {
         assert_eq!(viewer.end, None, "{version}");
     }
 }
+
+#[test]
+fn a_session_is_quiet_when_nothing_runs_on_it() {
+    for version in with_goaway() {
+        let mut bench = Bench::new(relay_config(100));
+        let (publisher, viewer) = (bench.client(version), bench.client(version));
+        announce(&mut bench, publisher, "cam");
+        let sessions = [publisher, viewer].map(|peer| bench[peer].session);
+        let quiet = |bench: &Bench| sessions.map(|session| bench.node.is_quiet(session));
+        assert_eq!(quiet(&bench), [true; 2], "{version}: what is announced does not count");
+        let running = subscribe(&mut bench, viewer, 0, "cam", SubscribeParams::default());
+        assert_eq!(quiet(&bench), [false; 2], "{version}");
+        accept(&mut bench, publisher, 0);
+        assert_eq!(quiet(&bench), [false; 2], "{version}");
+        bench.finish(viewer, running, &[]);
+        assert_eq!(quiet(&bench), [true; 2], "{version}");
+
+        let options = SubscribeOptions::default();
+        let [here, nowhere] = ["cam", "none"].map(|name| {
+            let now = bench.now();
+            let reader = bench.node.subscribe(now, &path(name), "video", options.clone());
+            bench.node.source(reader.unwrap())
+        });
+        assert_eq!((here, nowhere), (Ok(Some(sessions[0])), Ok(None)), "{version}");
+        assert_eq!(quiet(&bench), [false, true], "{version}: what waits for a stream counts");
+    }
+}

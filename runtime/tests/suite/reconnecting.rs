@@ -128,7 +128,7 @@ async fn connected(statuses: &mut Statuses) -> SocketAddr {
 }
 
 pub(crate) async fn a_restarted_relay_is_found_again<R: Bed>(runtime: R) {
-    for version in Version::ALL {
+    for version in [Version::Lite06, Version::Lite03] {
         let host = Host::new(runtime.clone());
         let server = host.start_anywhere().await;
         let address = server.local_addr();
