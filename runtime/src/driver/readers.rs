@@ -48,7 +48,7 @@ pub(super) struct SubscriptionEntry {
     pub(super) far: Far<SubscriptionState>,
     appetite: Appetite,
     /// Its handle was dropped: it lives as long as the handles of its groups.
-    orphan: bool,
+    pub(super) orphan: bool,
     pub(super) groups: HashMap<Key, GroupEntry>,
     /// The highest group that was given.
     pub(super) last: Option<u64>,
@@ -68,6 +68,8 @@ pub(super) struct Readers {
     resume: bool,
     /// A connection is being made.
     away: Option<Standing>,
+    /// The new connection may still lack what the one before had.
+    settling: bool,
     /// Why the only connection is over: what is announced ends, and then nothing follows.
     lost: Option<Reason>,
     /// Groups are told apart by these.
@@ -118,9 +120,13 @@ impl Readers {
 
     pub(super) fn announced(&mut self, node: &mut Recorder, now: Time, watcher: Id<Watcher>) {
         if let Some(&key) = self.ids.watchers.get(&watcher) {
-            // It comes at every change, also where there was a worse way before.
-            while let Ok(Some(_)) = node.poll_announced(watcher) {}
-            if let (None, Some(entry)) = (self.away, self.subscriptions.get_mut(&key)) {
+            let Some(entry) = self.subscriptions.get_mut(&key) else { return };
+            // It comes at every change, also where there was a worse way before, and below the path too.
+            let mut found = false;
+            while let Ok(Some(announced)) = node.poll_announced(watcher) {
+                found |= matches!(announced, Announced::Active { path, .. } if path == entry.path);
+            }
+            if found && self.away.is_none() {
                 entry.retry(node, now, key, &mut self.ids);
             }
             return;
@@ -136,6 +142,7 @@ impl Readers {
     /// Another connection has to be made.
     pub(super) fn away(&mut self, node: &mut Recorder, now: Time, standing: Standing) {
         self.away = Some(standing);
+        self.settling = true;
         for (key, subscription) in &mut self.subscriptions {
             subscription.away(node, now, *key, standing, &mut self.ids);
         }
@@ -151,9 +158,9 @@ impl Readers {
 
     /// What has not come back is not waited for.
     pub(super) fn settle(&mut self, node: &mut Recorder, now: Time) {
-        self.away = None;
-        for (key, subscription) in &mut self.subscriptions {
-            subscription.settle(node, now, *key, &mut self.ids);
+        (self.away, self.settling) = (None, false);
+        for subscription in self.subscriptions.values_mut() {
+            subscription.settle();
             if subscription.appetite == Appetite::Hungry {
                 subscription.feed(node, now, &mut self.next_group, &mut self.ids);
             }
@@ -206,7 +213,10 @@ impl Readers {
                     floor: 0,
                     rejoin: None,
                 };
-                if let Some(standing) = self.away.filter(|_| self.resume) {
+                // A session that is about to go was the only one that has it.
+                let missing = self.settling && node.source(id).is_ok_and(|source| source.is_none());
+                let standing = self.away.or(missing.then_some(Standing::Lost));
+                if let Some(standing) = standing.filter(|_| self.resume) {
                     entry.away(node, now, key, standing, &mut self.ids);
                 }
                 self.subscriptions.insert(key, entry);
@@ -261,6 +271,7 @@ impl Readers {
         };
         subscription.orphan = true;
         subscription.appetite = Appetite::Fed;
+        subscription.give_up(node, now, &mut self.ids);
         // A group that nobody took has no handle which could drop it.
         if let Some(group) = subscription.far.with(|state| state.next.take()) {
             subscription.drop_group(node, now, group.key, &mut self.ids);
@@ -278,9 +289,8 @@ impl Readers {
     fn end_if_unused(&mut self, node: &mut Recorder, now: Time, key: Key) {
         let unused = |entry: &SubscriptionEntry| entry.orphan && entry.groups.is_empty();
         if self.subscriptions.get(&key).is_some_and(unused)
-            && let Some(mut subscription) = self.subscriptions.remove(&key)
+            && let Some(subscription) = self.subscriptions.remove(&key)
         {
-            subscription.give_up(node, now, &mut self.ids);
             self.ids.readers.remove(&subscription.id);
             let _ = node.unsubscribe(now, subscription.id);
         }

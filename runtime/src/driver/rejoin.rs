@@ -37,8 +37,6 @@ pub(super) struct Rejoin {
     watch: Id<Watcher>,
     /// What is going to take over, once it has something to give.
     candidate: Option<Id<Reader>>,
-    /// Asks for the last group that was given, to see whether the publisher has counted so far.
-    check: Option<Id<Reader>>,
     /// A failure is not the end.
     patient: bool,
 }
@@ -55,7 +53,7 @@ impl SubscriptionEntry {
         ids: &mut Ids,
     ) {
         let given = matches!(self.part, Part::Group { .. }) && self.last.is_some();
-        if given || self.far.with(|state| state.end.is_some()) {
+        if given || self.orphan || self.far.with(|state| state.end.is_some()) {
             return;
         }
         match &mut self.rejoin {
@@ -63,8 +61,7 @@ impl SubscriptionEntry {
             None => {
                 let watch = node.watch(now, &self.path);
                 ids.watchers.insert(watch, key);
-                self.rejoin =
-                    Some(Rejoin { standing, watch, candidate: None, check: None, patient: true });
+                self.rejoin = Some(Rejoin { standing, watch, candidate: None, patient: true });
             }
         }
     }
@@ -105,35 +102,11 @@ impl SubscriptionEntry {
         of(self.id).or_else(|| candidate.and_then(of))
     }
 
-    /// From now on a failure is the end. One that is asked and has no group yet is waited for, unless it
-    /// is another publisher's, who counts anew: the one of before has its newest group still.
-    pub(super) fn settle(&mut self, node: &mut Recorder, now: Time, key: Key, ids: &mut Ids) {
-        let Some(rejoin) = &mut self.rejoin else { return };
-        rejoin.patient = false;
-        let (Some(_), Some(last), None) = (rejoin.candidate, self.last, rejoin.check) else {
-            return;
-        };
-        let Ok(check) = node.fetch(now, &self.path, &self.track, last, 0) else { return };
-        if let Ok(NextGroup::Failed(_)) = node.next_group(now, check) {
-            // Nobody can be asked, up to moq-lite-04.
-            let _ = node.unsubscribe(now, check);
-            return;
+    /// From now on a failure is the end, and so is another source that has nothing to give.
+    pub(super) fn settle(&mut self) {
+        if let Some(rejoin) = &mut self.rejoin {
+            rejoin.patient = false;
         }
-        rejoin.check = Some(check);
-        ids.readers.insert(check, key);
-    }
-
-    /// Whether another publisher has taken the name.
-    fn is_other(&mut self, node: &mut Recorder, now: Time, ids: &mut Ids) -> Result<bool, Misuse> {
-        let Some(rejoin) = &mut self.rejoin else { return Ok(false) };
-        let Some(check) = rejoin.check else { return Ok(false) };
-        let answer = node.next_group(now, check)?;
-        if answer != NextGroup::Pending {
-            rejoin.check = None;
-            ids.readers.remove(&check);
-            let _ = node.unsubscribe(now, check);
-        }
-        Ok(answer == NextGroup::Failed(StreamCode::NOT_FOUND))
     }
 
     /// Looks for no other source any more.
@@ -184,10 +157,10 @@ impl SubscriptionEntry {
         {
             return Ok(next);
         }
-        if self.is_other(node, now, ids)? {
-            return Ok(next);
-        }
-        let waits = |rejoin: &Rejoin| rejoin.patient || rejoin.candidate.is_some();
+        // Who has not even the group that was given last is another publisher, who counts anew. Where none
+        // was given, any will do.
+        let waits =
+            |rejoin: &Rejoin| rejoin.patient || self.last.is_none() && rejoin.candidate.is_some();
         Ok(if self.rejoin.as_ref().is_some_and(waits) { NextGroup::Pending } else { next })
     }
 
@@ -242,16 +215,12 @@ impl SubscriptionEntry {
         self.groups.values().any(|group| group.reader == reader)
     }
 
-    /// What is still wanted.
+    /// What is still wanted, and before it the group that was given last: whoever has that, or a later
+    /// one, goes on with the same numbers. It is not given again.
     fn rest(&self) -> Part {
-        let next = self.last.map(|last| last.saturating_add(1));
-        match (&self.part, next) {
-            (Part::Subscription(options), Some(next)) => {
-                let start = match options.start {
-                    Start::From(first) => Start::From(first.max(next)),
-                    Start::Aged { floor } => Start::Aged { floor: floor.max(next) },
-                    Start::Latest => Start::Latest,
-                };
+        match (&self.part, self.last) {
+            (Part::Subscription(options), Some(last)) => {
+                let start = Start::From(last);
                 Part::Subscription(SubscribeOptions { start, ..options.clone() })
             }
             (part, _) => part.clone(),
@@ -261,7 +230,7 @@ impl SubscriptionEntry {
 
 impl Rejoin {
     fn drop_candidate(&mut self, node: &mut Recorder, now: Time, ids: &mut Ids) {
-        for id in [self.candidate.take(), self.check.take()].into_iter().flatten() {
+        if let Some(id) = self.candidate.take() {
             ids.readers.remove(&id);
             let _ = node.unsubscribe(now, id);
         }
