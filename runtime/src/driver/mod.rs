@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smoq_core::wire::SessionCode;
+use smoq_core::{Id, Reader, wire::SessionCode};
 use smoq_quic::{Endpoint, Event};
 
 use self::{
@@ -65,6 +65,8 @@ pub(crate) struct Driver<S, T> {
     role: Role,
     shards: Shards,
     sink: Sink,
+    /// Subscriptions with news, told when the connection's are.
+    readable: VecDeque<Id<Reader>>,
     /// All connections were closed: what is left is to tell the peers.
     closing: bool,
 }
@@ -91,6 +93,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             role,
             shards,
             sink,
+            readable: VecDeque::new(),
             closing: false,
         }
     }
@@ -199,7 +202,14 @@ impl<S: Socket, T: Timer> Driver<S, T> {
     /// Gives what happened to the handles. Says whether there was anything.
     fn events(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut any = false;
-        while let Some(event) = self.endpoint.poll_event() {
+        loop {
+            let Some(event) = self.endpoint.poll_event() else {
+                // Who reads of a failure after its cause is known can be spared it.
+                let Some(reader) = self.readable.pop_front() else { return any };
+                let time = self.endpoint.time(now);
+                self.readers.readable(self.endpoint.node_mut(), time, reader);
+                continue;
+            };
             any = true;
             match event {
                 Event::Core(smoq_core::Event::Announced { watcher }) => {
@@ -207,8 +217,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                     self.readers.announced(self.endpoint.node_mut(), time, watcher);
                 }
                 Event::Core(smoq_core::Event::Readable { reader }) => {
-                    let time = self.endpoint.time(now);
-                    self.readers.readable(self.endpoint.node_mut(), time, reader);
+                    self.readable.push_back(reader);
                 }
                 Event::Core(smoq_core::Event::Demand { track, wanted }) => {
                     self.writers.demand(track, wanted);
@@ -226,13 +235,15 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 }
             }
         }
-        any
     }
 
     /// Tells those who read and write what has become of the connection.
     fn change(&mut self, cx: &mut Context<'_>, now: Instant, change: Change) {
-        // Handles that are on their way here were made before it.
-        self.operate(cx, now);
+        if let Change::Over(_) = change {
+            // Handles that are on their way here were made before it. At other changes they come later:
+            // what they ask of a lost connection would fail before anybody knows why.
+            self.operate(cx, now);
+        }
         let time = self.endpoint.time(now);
         let node = self.endpoint.node_mut();
         match change {

@@ -79,6 +79,8 @@ macro_rules! suite {
             thousands_of_tasks_read
             who_was_cut_off_comes_back
             a_restarted_relay_is_found_again
+            a_loss_in_the_middle_of_a_group_is_survived
+            who_joined_late_misses_nothing_either
             finished_waits_for_a_subscriber_to_come_back
             a_server_that_goes_moves_its_clients
             refused_for_good_it_is_not_tried_again

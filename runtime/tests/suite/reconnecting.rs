@@ -11,13 +11,13 @@ use smoq_runtime::{
     ClientOptions, ConnectError, Connection, Reconnect, Server, ServerEvent, ServerOptions, Status,
     Statuses, SubscribeError, Subscription, Timer, TrackWriter, connect,
     core::{
-        Version,
+        Start, SubscribeOptions, Version,
         wire::{SessionCode, StreamCode, TrackInfo},
     },
     quic::{ConnectError as QuicError, ServerTls, Trust},
 };
 
-use super::tools::*;
+use super::{faulty::Faulty, tools::*};
 
 /// Relays that clients take for the same one.
 struct Host<R> {
@@ -156,6 +156,77 @@ pub(crate) async fn a_restarted_relay_is_found_again<R: Bed>(runtime: R) {
         assert_eq!(all.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [0, 1, 2]);
         pair.track.finished().await.unwrap();
         assert_eq!(pair.subscriber.0.try_closed(), None);
+        drop(pair);
+        server.shutdown(SessionCode::NO_ERROR, "").await;
+    }
+}
+
+/// What a driver that comes late hears of at once: more of a group that is read, and the end.
+pub(crate) async fn a_loss_in_the_middle_of_a_group_is_survived<R: Bed>(runtime: R) {
+    let host = Host::new(runtime);
+    let faulty = Faulty::new(host.runtime.clone());
+    let gate = faulty.gate.clone();
+    let clients = Host { runtime: faulty, tls: host.tls.clone(), trust: host.trust.clone() };
+    let server = host.start_anywhere().await;
+    let address = server.local_addr();
+    let broadcast = server.origin().publish(&path("a")).await.unwrap();
+    let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+    let (client, _) = clients.client(&server, Version::ALL[0], Reconnect::default()).await;
+    let mut subscription = client.origin().subscribe(&path("a"), "t", lossless()).await.unwrap();
+    track.wanted().await.unwrap();
+    let mut group = track.group().await.unwrap();
+    group.write(0, "begun".into()).await.unwrap();
+    let mut reader = subscription.next_group().await.unwrap().unwrap();
+    assert_eq!(reader.next_frame().await.unwrap().unwrap().payload, "begun");
+
+    let restart = async {
+        // By then the driver knows that both handles wait.
+        sleep(&host.runtime, Duration::from_millis(20)).await;
+        gate.shut();
+        group.write(0, "more".into()).await.unwrap();
+        sleep(&host.runtime, Duration::from_millis(20)).await;
+        server.shutdown(SessionCode::NO_ERROR, "a restart").await;
+        gate.open();
+        drop((group, track, broadcast));
+        let server = host.start(address).await;
+        let broadcast = server.origin().publish(&path("a")).await.unwrap();
+        let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+        for _ in 0..2 {
+            track.group().await.unwrap().finish().unwrap();
+        }
+        (server, broadcast, track)
+    };
+    let read = async { while let Ok(Some(_)) = reader.next_frame().await {} };
+    let (next, (_restarted, ())) = join(subscription.next_group(), join(restart, read)).await;
+    assert_eq!(next.unwrap().unwrap().sequence(), 1);
+}
+
+pub(crate) async fn who_joined_late_misses_nothing_either<R: Bed>(runtime: R) {
+    for (version, start) in [
+        (Version::Lite06, Start::Latest),
+        (Version::Lite06, Start::Aged { floor: 0 }),
+        (Version::Lite03, Start::Latest),
+    ] {
+        let host = Host::new(runtime.clone());
+        let server = host.start_anywhere().await;
+        let address = server.local_addr();
+        let mut pair = Pair::new(&host, &server, version, Reconnect::default()).await;
+        let max_age = Duration::from_secs(3600);
+        let options = SubscribeOptions { start, max_age, ..SubscribeOptions::default() };
+        let origin = pair.subscriber.0.origin();
+        pair.subscription = origin.subscribe(&path("a"), "t", options).await.unwrap();
+        pair.write("before").await;
+        pair.reads(0, "before").await;
+        server.shutdown(SessionCode::NO_ERROR, "").await;
+        lost(&mut pair.publisher.1).await;
+        lost(&mut pair.subscriber.1).await;
+        for _ in 0..3 {
+            pair.write("meanwhile").await;
+        }
+        let server = host.start(address).await;
+        for sequence in 1..4 {
+            pair.reads(sequence, "meanwhile").await;
+        }
         drop(pair);
         server.shutdown(SessionCode::NO_ERROR, "").await;
     }
