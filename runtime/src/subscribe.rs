@@ -24,7 +24,8 @@ use crate::{
 ///
 /// After a [`Reconnect`](crate::Reconnect) it goes on behind the highest group that it gave. Whoever serves
 /// the broadcast then has to have that group, or a later one, by [`rejoin`](crate::Reconnect::rejoin): else it
-/// is another publisher, who counts anew, and the subscription fails.
+/// is another publisher, who counts anew, and the subscription fails. One that is made in that time waits as
+/// long for its broadcast.
 pub struct Subscription {
     ops: Ops,
     near: Near<SubscriptionState>,

@@ -213,9 +213,7 @@ impl Readers {
                     floor: 0,
                     rejoin: None,
                 };
-                // A session that is about to go was the only one that has it.
-                let missing = self.settling && node.source(id).is_ok_and(|source| source.is_none());
-                let standing = self.away.or(missing.then_some(Standing::Lost));
+                let standing = self.away.or(self.settling.then_some(Standing::Lost));
                 if let Some(standing) = standing.filter(|_| self.resume) {
                     entry.away(node, now, key, standing, &mut self.ids);
                 }

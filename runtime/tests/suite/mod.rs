@@ -85,6 +85,7 @@ macro_rules! suite {
             a_server_that_goes_moves_its_clients
             refused_for_good_it_is_not_tried_again
             who_does_not_come_back_is_not_waited_for
+            what_only_the_server_that_goes_has_is_waited_for
             another_publisher_is_noticed
         }
     };

@@ -306,16 +306,19 @@ pub(crate) async fn refused_for_good_it_is_not_tried_again<R: Bed>(runtime: R) {
     let host = Host::new(runtime);
     let mut server = host.start_anywhere().await;
     let address = server.local_addr();
-    let mut pair = Pair::new(&host, &server, Version::ALL[0], Reconnect::default()).await;
+    let version = Version::ALL[0];
+    let (mut connection, mut statuses) = host.client(&server, version, Reconnect::default()).await;
+    let broadcast = connection.origin().publish(&path("b")).await.unwrap();
+    let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
     let Some(ServerEvent::Connected { session, .. }) = server.next().await else {
-        panic!("the publisher comes first")
+        panic!("nobody else is there")
     };
     server.close_session(session, SessionCode::UNAUTHORIZED, "no token").await.unwrap();
-    let (connection, statuses) = &mut pair.publisher;
     assert_eq!(connection.closed().await.0.code, SessionCode::UNAUTHORIZED);
     assert!(statuses.next().await.is_none());
-    assert!(pair.track.group().await.is_err());
+    assert!(track.group().await.is_err());
 
+    let mut pair = Pair::new(&host, &server, version, Reconnect::default()).await;
     server.shutdown(SessionCode::NO_ERROR, "").await;
     let other = Host { tls: certificate().0, ..host };
     let (connection, statuses) = &mut pair.subscriber;
@@ -372,9 +375,37 @@ pub(crate) async fn who_does_not_come_back_is_not_waited_for<R: Bed>(runtime: R)
     }
 }
 
+pub(crate) async fn what_only_the_server_that_goes_has_is_waited_for<R: Bed>(runtime: R) {
+    let host = Host::new(runtime);
+    let (old, new) = (host.start_anywhere().await, host.start_anywhere().await);
+    let there = url::<R>(new.local_addr(), "").to_string();
+    let reconnect = Reconnect { overlap: Duration::from_secs(600), ..Reconnect::default() };
+    let (client, mut statuses) = host.client(&old, Version::ALL[0], reconnect).await;
+    let before = old.origin().publish(&path("a")).await.unwrap();
+    let mut running = before.track("running", TrackInfo::default()).await.unwrap();
+    let origin = client.origin();
+    origin.announced(&path("a")).await.unwrap().next().await.unwrap();
+    // As long as it is read, the old connection stays.
+    let _subscription = origin.subscribe(&path("a"), "running", lossless()).await.unwrap();
+    running.wanted().await.unwrap();
+    old.drain(&there).await.unwrap();
+    assert!(matches!(statuses.next().await, Some(Status::Leaving { .. })));
+    connected(&mut statuses).await;
+    let mut subscription = origin.subscribe(&path("a"), "t", lossless()).await.unwrap();
+    assert!(subscription.try_next_group().unwrap().is_none());
+    sleep(&host.runtime, Duration::from_millis(100)).await;
+    assert!(subscription.try_next_group().unwrap().is_none());
+
+    let after = new.origin().publish(&path("a")).await.unwrap();
+    let mut track = after.track("t", TrackInfo::default()).await.unwrap();
+    track.group().await.unwrap().finish().unwrap();
+    assert_eq!(subscription.next_group().await.unwrap().unwrap().sequence(), 0);
+}
+
 pub(crate) async fn another_publisher_is_noticed<R: Bed>(runtime: R) {
     let host = Host::new(runtime);
-    let reconnect = Reconnect { rejoin: Duration::from_millis(200), ..Reconnect::default() };
+    let rejoin = Duration::from_secs(2);
+    let reconnect = Reconnect { rejoin, ..Reconnect::default() };
     let mut server = host.start_anywhere().await;
     let address = server.local_addr();
     let mut pair = Pair::new(&host, &server, Version::ALL[0], reconnect.clone()).await;
@@ -389,10 +420,14 @@ pub(crate) async fn another_publisher_is_noticed<R: Bed>(runtime: R) {
             sessions.push(session);
         }
     }
-    server.close_session(sessions[1], SessionCode::NO_ERROR, "").await.unwrap();
-    lost(&mut pair.subscriber.1).await;
-    connected(&mut pair.subscriber.1).await;
-    sleep(&host.runtime, Duration::from_secs(1)).await;
+    for session in sessions {
+        server.close_session(session, SessionCode::NO_ERROR, "").await.unwrap();
+    }
+    for statuses in [&mut pair.publisher.1, &mut pair.subscriber.1] {
+        lost(statuses).await;
+        connected(statuses).await;
+    }
+    sleep(&host.runtime, 2 * rejoin).await;
     pair.write("later").await;
     pair.reads(3, "later").await;
 
@@ -407,6 +442,8 @@ pub(crate) async fn another_publisher_is_noticed<R: Bed>(runtime: R) {
     let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
     let mut group = track.group().await.unwrap();
     group.write(0, "another".into()).await.unwrap();
+    // It is asked, and would be waited for.
+    track.wanted().await.unwrap();
     let error = subscription.next_group().await.err();
     assert!(matches!(error, Some(SubscribeError::Failed(_))), "{error:?}");
     drop(subscriber);
