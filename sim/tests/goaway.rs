@@ -188,3 +188,26 @@ fn a_session_is_quiet_when_nothing_runs_on_it() {
         assert_eq!(quiet(&bench), [false, true], "{version}: what waits for a stream counts");
     }
 }
+
+#[test]
+fn without_a_route_the_server_that_stays_is_asked() {
+    for version in with_goaway() {
+        for leaving in [0, 1] {
+            let mut world = world(1);
+            let node = world.node(Config::default());
+            let servers = [1, 2].map(|seed| {
+                let server = world.node(Config { seed, hop: hop(seed), ..Config::default() });
+                (server, world.connect(node, server, version, ""))
+            });
+            world.run_until_idle();
+            let ((server, connection), (_, stays)) = (&servers[leaving], &servers[1 - leaving]);
+            let now = world.now();
+            world[*server].goaway(now, connection.server, "").unwrap();
+            world.run_until_idle();
+            let now = world.now();
+            let options = SubscribeOptions::default();
+            let reader = world[node].subscribe(now, &path("cam"), "video", options).unwrap();
+            assert_eq!(world[node].source(reader), Ok(Some(stays.client)), "{version}");
+        }
+    }
+}

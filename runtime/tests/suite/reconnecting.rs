@@ -442,8 +442,6 @@ pub(crate) async fn another_publisher_is_noticed<R: Bed>(runtime: R) {
     let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
     let mut group = track.group().await.unwrap();
     group.write(0, "another".into()).await.unwrap();
-    // It is asked, and would be waited for.
-    track.wanted().await.unwrap();
     let error = subscription.next_group().await.err();
     assert!(matches!(error, Some(SubscribeError::Failed(_))), "{error:?}");
     drop(subscriber);
