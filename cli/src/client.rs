@@ -1,13 +1,16 @@
 //! What every command has that connects to a relay.
 
 use std::{
+    convert::Infallible,
     fs,
+    future::pending,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use smoq_core::{Version, wire::SessionCode};
 use smoq_quic::{TlsError, Trust, parse_fingerprint, roots_from_pem, rustls::RootCertStore};
-use smoq_tokio::{ClientOptions, Connection, Url};
+use smoq_tokio::{ClientOptions, Connection, Reconnect, Status, Statuses, Url};
 
 use crate::{failure::Failure, interrupt::interrupted, runtime::RuntimeArgs, terminal::tell};
 
@@ -41,6 +44,22 @@ pub(crate) struct ConnectArgs {
     pub(crate) runtime: RuntimeArgs,
 }
 
+/// What to do when the connection is lost.
+#[derive(clap::Args)]
+pub(crate) struct ReconnectArgs {
+    /// When the connection is lost, or the server asks to go elsewhere, try so long to connect again and go
+    /// on; 0s: not at all. The first connection is tried once
+    #[arg(long, help_heading = "Connection", value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    reconnect: Duration,
+}
+
+impl ReconnectArgs {
+    pub(crate) fn options(&self) -> Option<Reconnect> {
+        let wanted = !self.reconnect.is_zero();
+        wanted.then(|| Reconnect { give_up: Some(self.reconnect), ..Reconnect::default() })
+    }
+}
+
 /// Connects with options as `change` leaves them, does `work`, and closes. What `work` fails with is less
 /// than why the connection ended.
 pub(crate) async fn run(
@@ -52,7 +71,11 @@ pub(crate) async fn run(
         connection = connect(args, change) => connection?,
         () = interrupted() => return Ok(()),
     };
-    let result = work(&mut connection).await;
+    let statuses = connection.take_statuses();
+    let result = tokio::select! {
+        result = work(&mut connection) => result,
+        never = tell_statuses(statuses) => match never {},
+    };
     let result = result.map_err(|failure| match (failure, connection.try_closed()) {
         (Failure::Handle(_) | Failure::Subscribe { .. }, Some(reason)) => {
             Failure::Disconnected(reason)
@@ -61,6 +84,33 @@ pub(crate) async fn run(
     });
     connection.close(SessionCode::NO_ERROR, "").await;
     result
+}
+
+/// Tells the user what becomes of the connection, for ever.
+async fn tell_statuses(statuses: Option<Statuses>) -> Infallible {
+    let Some(mut statuses) = statuses else { return pending().await };
+    let mut told = String::new();
+    while let Some(status) = statuses.next().await {
+        let text = match status {
+            Status::Lost { reason, .. } => {
+                format!("the connection was {reason}; connecting again")
+            }
+            Status::Leaving { place, .. } => {
+                format!("the server is about to go; connecting to {place}")
+            }
+            Status::Failed { error, after: Some(_), .. } => {
+                format!("cannot connect: {error}; trying on")
+            }
+            Status::Failed { error, after: None, .. } => format!("cannot connect: {error}"),
+            Status::Connected { remote, .. } => format!("connected again, to {remote}"),
+        };
+        // Attempts fail alike as a rule.
+        if text != told {
+            tell(&text);
+            told = text;
+        }
+    }
+    pending().await
 }
 
 async fn connect(

@@ -7,12 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use smoq_core::{Path, wire::TrackInfo};
-use smoq_tokio::{Connection, GroupWriter, TrackWriter};
+use smoq_tokio::{ClientOptions, Connection, GroupWriter, TrackWriter};
 use tokio::io::{Stdin, stdin};
 use tracing::debug;
 
 use crate::{
-    client::{self, ClientArgs},
+    client::{self, ClientArgs, ReconnectArgs},
     failure::Failure,
     input::Frames,
     interrupt::interrupted,
@@ -36,11 +36,16 @@ Examples:
 ///
 /// A frame ends when it is full or when the input pauses for 5 ms, a group when it has enough frames.
 /// At the end of the input the track ends, and the command returns when everything has arrived.
+///
+/// When the connection is lost, another one is made. If somebody was subscribed, the input waits until they
+/// are back, for half a minute at most from when there is a connection.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     client: ClientArgs,
+    #[command(flatten)]
+    reconnect: ReconnectArgs,
     /// The path to announce
     broadcast: String,
     /// The track's name
@@ -72,7 +77,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     let path = Path::new(&args.broadcast)?;
     let publish = async |connection: &mut Connection| publish(connection, &path, &args).await;
-    client::run(&args.client, |_| {}, publish).await
+    let change = |options: &mut ClientOptions| options.reconnect = args.reconnect.options();
+    client::run(&args.client, change, publish).await
 }
 
 async fn publish(connection: &mut Connection, path: &Path, args: &Args) -> Result<(), Failure> {

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use smoq_core::{Limits, Path};
-use smoq_tokio::{Connection, Origin};
+use smoq_tokio::{ClientOptions, Connection, Origin};
 use tokio::time::{sleep, timeout};
 
 use crate::{
     announced::until_active,
-    client::{self, ClientArgs, without_query},
+    client::{self, ClientArgs, ReconnectArgs, without_query},
     failure::Failure,
     interrupt::interrupted,
     ordered::Ordered,
@@ -39,12 +39,15 @@ Examples:
 
 /// Write a track to standard output, group after group
 ///
-/// Waits until the broadcast is announced, and ends when the track ends.
+/// Waits until the broadcast is announced, and ends when the track ends. When the connection is lost,
+/// another one is made, and the track goes on behind the last group that had begun.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     client: ClientArgs,
+    #[command(flatten)]
+    reconnect: ReconnectArgs,
     /// The path of the broadcast
     broadcast: String,
     /// The track's name
@@ -77,7 +80,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     let store_bytes = if args.all { Limits::default().store_bytes } else { LIVE_STORE };
     let limits = Limits { store_age: STORE_AGE, store_bytes, ..Limits::default() };
-    client::run(&args.client, |options| options.node.limits = limits, subscribe).await
+    let change = |options: &mut ClientOptions| {
+        options.node.limits = limits;
+        options.reconnect = args.reconnect.options();
+    };
+    client::run(&args.client, change, subscribe).await
 }
 
 /// Waits until the broadcast is announced, and tells the user when that takes long.

@@ -300,12 +300,12 @@ fn a_lost_relay_is_told() {
     let user = User::new();
     let relay = user.relay(&[]);
     let mut watch = user.start(&["announced", &relay.url]);
-    let mut publisher = user.start(&["publish", "--wait", &relay.url, "a"]);
+    let mut publisher = user.start(&["publish", "--reconnect", "0s", "--wait", &relay.url, "a"]);
     assert_eq!(watch.line(), "+ a");
-    let mut subscriber = user.start(&["subscribe", &relay.url, "a"]);
+    let mut subscriber = user.start(&["subscribe", "--reconnect", "0s", &relay.url, "a"]);
     publisher.write(b"hello");
     assert_eq!(subscriber.read(5), b"hello");
-    let mut waiting = user.start(&["subscribe", &relay.url, "missing"]);
+    let mut waiting = user.start(&["subscribe", "--reconnect", "0s", &relay.url, "missing"]);
     waiting.told("not announced yet");
     relay.running.interrupt();
     relay.running.done().expect(0);

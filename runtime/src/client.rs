@@ -8,19 +8,21 @@ use std::{
 };
 
 use smoq_core::{Carrier, Closed, ClosedBy, Discover, Grant, Path, Version, wire::SessionCode};
-use smoq_quic::{ClientTls, Endpoint, EndpointConfig, Target, TransportOptions, Trust};
+use smoq_quic::{ClientTls, Endpoint, EndpointConfig, TransportOptions, Trust};
 
 use crate::{
-    driver::{CAPACITY, Driver, Role, Shards},
+    driver::{CAPACITY, Dial, Driver, Keeper, Resolving, Role, Shards},
     error::{ConnectError, Error, Reason},
     estimates::Estimates,
     mailbox::mailbox,
     op::{Op, Ops},
     origin::Origin,
     random::random,
+    reconnect::Reconnect,
     record::Sink,
     runtime::{Runtime, Timer},
     slot::{Near, slot},
+    status::{StatusQueue, Statuses},
     udp,
     url::Url,
 };
@@ -43,10 +45,13 @@ pub struct ClientOptions {
     /// What the server may do, and where its things lie here: the root for both directions, unless the
     /// client subscribes under the names that it publishes under.
     pub grant: Grant,
+    /// Whether and how to go on when the connection is lost, or the server asks to go elsewhere. `None`: all
+    /// handles fail then. The first connection is not tried again.
+    pub reconnect: Option<Reconnect>,
 }
 
 impl ClientOptions {
-    /// Every version, any local address, defaults for the rest.
+    /// Every version, any local address, no connection after the first, defaults for the rest.
     pub fn new(trust: Trust) -> Self {
         Self {
             trust,
@@ -56,6 +61,7 @@ impl ClientOptions {
             node: smoq_core::Config { seed: random(), ..smoq_core::Config::default() },
             discover: Discover::OnDemand,
             grant: Grant::all(Path::root()),
+            reconnect: None,
         }
     }
 }
@@ -63,7 +69,10 @@ impl ClientOptions {
 /// What a [`Connection`] shares with its driver.
 #[derive(Default)]
 pub(crate) struct ConnectionState {
-    pub(crate) connected: Option<Result<(SocketAddr, Version), smoq_quic::ConnectError>>,
+    /// The server's address and what is spoken, once that is known, as of the latest connection.
+    pub(crate) peer: Option<(SocketAddr, Version)>,
+    /// Why there was no connection at all.
+    pub(crate) failed: Option<smoq_quic::ConnectError>,
     pub(crate) closed: Option<Closed>,
     /// Where the server says to go.
     pub(crate) goaway: Option<String>,
@@ -80,50 +89,59 @@ pub async fn connect<R: Runtime>(
 ) -> Result<Connection, ConnectError> {
     let timer = runtime.timer();
     let now = timer.now();
-    let ClientOptions { trust, versions, bind, transport, node, discover, grant } = options;
+    let ClientOptions { trust, versions, bind, transport, node, discover, grant, reconnect } =
+        options;
     let tls = ClientTls::new(trust)?;
     let addresses = resolve(runtime, url).await?;
     let address = bind.unwrap_or_else(|| (IpAddr::from([0; 16]), 0).into());
     let failed = |error: io::Error| ConnectError::Bind { address, error };
     let socket = udp::bind(bind).map_err(failed)?;
-    let addresses = reachable(addresses, socket.local_addr().map_err(failed)?);
+    let local = socket.local_addr().map_err(failed)?;
     udp::report_errors(&socket).map_err(failed)?;
     let socket = runtime.socket(socket).map_err(failed)?;
 
+    let seed = node.seed;
     let config = EndpointConfig { node, transport, ..EndpointConfig::default() };
     let mut endpoint = Endpoint::new(config, now);
-    let target = Target {
-        addresses,
-        host: url.host().to_owned(),
-        versions,
-        carrier: url.carrier(),
-        path: url.path().to_owned(),
-        discover,
-        grant,
-    };
-    endpoint.connect(now, target, &tls)?;
+    let resolve = resolver(runtime.clone());
+    let dial = Dial { home: url.clone(), resolve, tls, versions, discover, grant, local };
+    endpoint.connect(now, dial.target(url, addresses), &dial.tls)?;
 
     let (ops, receiver) = mailbox(CAPACITY);
     let (near, far) = slot(ConnectionState::default());
-    let role = Role::Client { far, port: url.port() };
+    let (keeper, statuses) = match reconnect {
+        Some(options) => {
+            let (near, far) = slot(StatusQueue::default());
+            let keeper = Keeper::new(dial, options, seed, far);
+            (Some(Box::new(keeper)), Some(Statuses::new(near)))
+        }
+        None => (None, None),
+    };
+    let role = Role::Client { far, port: url.port(), keeper };
     let (shards, sink) = (Shards::default(), Sink::default());
     runtime.spawn(Driver::new(endpoint, socket, timer, receiver, role, shards, sink));
-    let (remote, version) = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
+    let version = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
     let path_in_names = url.carrier() == Carrier::Raw
         && !version.has_setup()
         && !url.path_only().trim_matches('/').is_empty();
-    Ok(Connection { ops, near, remote, version, path_in_names })
+    Ok(Connection { ops, near, statuses, path_in_names })
 }
 
-fn poll_connected(
-    state: &mut ConnectionState,
-    gone: bool,
-) -> Poll<Result<(SocketAddr, Version), ConnectError>> {
-    match state.connected.take() {
-        Some(result) => Poll::Ready(result.map_err(ConnectError::from)),
-        None if gone => Poll::Ready(Err(ConnectError::Shutdown)),
-        None => Poll::Pending,
+fn poll_connected(state: &mut ConnectionState, gone: bool) -> Poll<Result<Version, ConnectError>> {
+    match (state.peer, state.failed.take()) {
+        (Some((_, version)), _) => Poll::Ready(Ok(version)),
+        (None, Some(error)) => Poll::Ready(Err(error.into())),
+        (None, None) if gone => Poll::Ready(Err(ConnectError::Shutdown)),
+        (None, None) => Poll::Pending,
     }
+}
+
+/// Finds the addresses of a URL again and again.
+fn resolver<R: Runtime>(runtime: R) -> Box<dyn Fn(&Url) -> Resolving + Send> {
+    Box::new(move |url| {
+        let (runtime, url) = (runtime.clone(), url.clone());
+        Box::pin(async move { resolve(&runtime, &url).await })
+    })
 }
 
 async fn resolve<R: Runtime>(runtime: &R, url: &Url) -> Result<Vec<SocketAddr>, ConnectError> {
@@ -137,7 +155,7 @@ async fn resolve<R: Runtime>(runtime: &R, url: &Url) -> Result<Vec<SocketAddr>, 
 }
 
 /// Leaves out IPv6 addresses where the socket has no IPv6, unless nothing would be left.
-fn reachable(addresses: Vec<SocketAddr>, local: SocketAddr) -> Vec<SocketAddr> {
+pub(crate) fn reachable(addresses: Vec<SocketAddr>, local: SocketAddr) -> Vec<SocketAddr> {
     if local.is_ipv6() || addresses.iter().all(SocketAddr::is_ipv6) {
         return addresses;
     }
@@ -148,11 +166,13 @@ fn reachable(addresses: Vec<SocketAddr>, local: SocketAddr) -> Vec<SocketAddr> {
 ///
 /// It lives until it is closed by either side, or until it and every handle made from it are dropped;
 /// then it closes with code 0 after what was queued for the network at that moment.
+///
+/// With [`ClientOptions::reconnect`] it is one connection after another: only when no further one is made
+/// is it over, and handles fail.
 pub struct Connection {
     ops: Ops,
     near: Near<ConnectionState>,
-    remote: SocketAddr,
-    version: Version,
+    statuses: Option<Statuses>,
     path_in_names: bool,
 }
 
@@ -162,14 +182,24 @@ impl Connection {
         Origin::new(self.ops.clone())
     }
 
-    /// What is spoken.
+    /// What is spoken, on the latest connection.
     pub fn version(&self) -> Version {
-        self.version
+        self.peer().1
     }
 
-    /// The server's address that won.
+    /// The server's address that won, on the latest connection.
     pub fn remote(&self) -> SocketAddr {
-        self.remote
+        self.peer().0
+    }
+
+    fn peer(&self) -> (SocketAddr, Version) {
+        self.near.with(|state, _| state.peer).expect("it was made when there was one")
+    }
+
+    /// What tells of losses and new connections: the first call gives it, if
+    /// [`ClientOptions::reconnect`] is set.
+    pub fn take_statuses(&mut self) -> Option<Statuses> {
+        self.statuses.take()
     }
 
     /// The URL's path could not travel (raw QUIC before moq-lite-05), so it stands in front of every
@@ -196,7 +226,8 @@ impl Connection {
 
     /// Waits until the server asks to connect elsewhere (GOAWAY): to the URI that it names, or to the same
     /// place again if that is empty. What runs on this connection goes on until the server closes it, but
-    /// new requests fail. The URI is the server's word and nothing else: look whether its scheme and host are
+    /// new requests fail; with [`ClientOptions::reconnect`] they wait for the next connection, which is
+    /// made without further ado. The URI is the server's word and nothing else: look whether its scheme and host are
     /// ones that you would dial.
     ///
     /// # Errors
@@ -224,7 +255,8 @@ impl Connection {
 
     /// Reads nothing more of what the server sends, until [`resume`](Self::resume): it may send no more than
     /// [`TransportOptions::receive_window`] then, and cuts off who takes nothing for too long. Sending goes
-    /// on, but new requests of the server are not heard, and fail after its limit of time.
+    /// on, but new requests of the server are not heard, and fail after its limit of time. A connection that
+    /// is made meanwhile is read.
     ///
     /// # Errors
     /// [`Error::Shutdown`] when the connection is over.
@@ -270,8 +302,7 @@ mod tests {
         let (ops, receiver) = mailbox(CAPACITY);
         while ops.try_push(0, Op::Pause).is_ok() {}
         let (near, _far) = slot(ConnectionState::default());
-        let (remote, version) = (([127, 0, 0, 1], 1).into(), Version::Lite06);
-        let connection = Connection { ops, near, remote, version, path_in_names: false };
+        let connection = Connection { ops, near, statuses: None, path_in_names: false };
         let (one, two) = (Count::new(), Count::new());
         let (waker, other) = (one.waker(), two.waker());
         let (mut pause, mut resume) = (pin!(connection.pause()), pin!(connection.resume()));

@@ -23,11 +23,13 @@ mod op;
 mod origin;
 mod publish;
 mod random;
+mod reconnect;
 mod record;
 mod runtime;
 mod server;
 mod slot;
 mod state;
+mod status;
 mod subscribe;
 mod sync;
 #[cfg(any(test, feature = "fuzz"))]
@@ -38,10 +40,10 @@ mod url;
 /// What an application names whatever it runs on: the crate of an executor exports it again.
 pub mod exports {
     pub use crate::{
-        Announcements, Broadcast, ClientOptions, ConnectError, Connection, Error, Estimates, Frame,
-        GroupError, GroupReader, GroupWriter, ListenError, Origin, Reason, Recordings, Runtime,
-        Server, ServerEvent, ServerOptions, SessionId, SubscribeError, Subscription, TrackWriter,
-        TryError, Url, UrlError, core, quic,
+        Announcements, Broadcast, ClientOptions, ConnectError, Connection, Error, Estimates,
+        Follow, Frame, GroupError, GroupReader, GroupWriter, ListenError, Origin, Reason,
+        Reconnect, Recordings, Runtime, Server, ServerEvent, ServerOptions, SessionId, Status,
+        Statuses, SubscribeError, Subscription, TrackWriter, TryError, Url, UrlError, core, quic,
     };
 }
 
@@ -51,11 +53,13 @@ pub use estimates::Estimates;
 pub use events::{ServerEvent, SessionId};
 pub use origin::{Announcements, Origin};
 pub use publish::{Broadcast, GroupWriter, TrackWriter};
+pub use reconnect::{Follow, Reconnect};
 pub use record::Recordings;
 pub use runtime::{Runtime, Socket, Timer};
 pub use server::{Server, ServerOptions};
 pub use smoq_core as core;
 pub use smoq_quic as quic;
+pub use status::{Status, Statuses};
 pub use subscribe::{Frame, GroupReader, Subscription};
 pub use udp::{Report, Udp};
 pub use url::{Url, UrlError};

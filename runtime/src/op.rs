@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// Which part of a track is asked for.
+#[derive(Clone)]
 pub(crate) enum Part {
     /// What a subscription gives.
     Subscription(SubscribeOptions),

@@ -21,6 +21,11 @@ use crate::{
 /// own, in any order and by any task. Only what is asked for is read ahead, at most 64 KiB per group,
 /// so a slow reader delays nobody else. The subscription ends when this handle and those of its groups
 /// are dropped.
+///
+/// After a [`Reconnect`](crate::Reconnect) it goes on behind the highest group that it gave. Whoever serves
+/// the broadcast then has to have that group, or a later one, by [`rejoin`](crate::Reconnect::rejoin): else it
+/// is another publisher, who counts anew, and the subscription fails. One that is made in that time waits as
+/// long for its broadcast.
 pub struct Subscription {
     ops: Ops,
     near: Near<SubscriptionState>,

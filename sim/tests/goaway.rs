@@ -161,3 +161,53 @@ fn new_viewers_go_another_way() {
         assert_eq!(viewer.end, None, "{version}");
     }
 }
+
+#[test]
+fn a_session_is_quiet_when_nothing_runs_on_it() {
+    for version in with_goaway() {
+        let mut bench = Bench::new(relay_config(100));
+        let (publisher, viewer) = (bench.client(version), bench.client(version));
+        announce(&mut bench, publisher, "cam");
+        let sessions = [publisher, viewer].map(|peer| bench[peer].session);
+        let quiet = |bench: &Bench| sessions.map(|session| bench.node.is_quiet(session));
+        assert_eq!(quiet(&bench), [true; 2], "{version}: what is announced does not count");
+        let running = subscribe(&mut bench, viewer, 0, "cam", SubscribeParams::default());
+        assert_eq!(quiet(&bench), [false; 2], "{version}");
+        accept(&mut bench, publisher, 0);
+        assert_eq!(quiet(&bench), [false; 2], "{version}");
+        bench.finish(viewer, running, &[]);
+        assert_eq!(quiet(&bench), [true; 2], "{version}");
+
+        let options = SubscribeOptions::default();
+        let [here, nowhere] = ["cam", "none"].map(|name| {
+            let now = bench.now();
+            let reader = bench.node.subscribe(now, &path(name), "video", options.clone());
+            bench.node.source(reader.unwrap())
+        });
+        assert_eq!((here, nowhere), (Ok(Some(sessions[0])), Ok(None)), "{version}");
+        assert_eq!(quiet(&bench), [false, true], "{version}: what waits for a stream counts");
+    }
+}
+
+#[test]
+fn without_a_route_the_server_that_stays_is_asked() {
+    for version in with_goaway() {
+        for leaving in [0, 1] {
+            let mut world = world(1);
+            let node = world.node(Config::default());
+            let servers = [1, 2].map(|seed| {
+                let server = world.node(Config { seed, hop: hop(seed), ..Config::default() });
+                (server, world.connect(node, server, version, ""))
+            });
+            world.run_until_idle();
+            let ((server, connection), (_, stays)) = (&servers[leaving], &servers[1 - leaving]);
+            let now = world.now();
+            world[*server].goaway(now, connection.server, "").unwrap();
+            world.run_until_idle();
+            let now = world.now();
+            let options = SubscribeOptions::default();
+            let reader = world[node].subscribe(now, &path("cam"), "video", options).unwrap();
+            assert_eq!(world[node].source(reader), Ok(Some(stays.client)), "{version}");
+        }
+    }
+}

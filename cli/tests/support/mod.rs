@@ -122,6 +122,12 @@ impl Running {
         assert!(kill.unwrap().success());
     }
 
+    /// Ends it as a crash would, with no word to anybody.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Ends its input and waits for its end.
     pub(crate) fn done(mut self) -> Done {
         drop(self.stdin.take());

@@ -2,7 +2,7 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use super::{Node, Sub, Target, Track};
+use super::{Node, Session, Sub, Target, Track};
 use crate::{
     Event, Id, Misuse, NextGroup, Path, Read, SubscribeOptions, Time,
     store::{Cursor, Ended, Follower, Form, Group, GroupEnd},
@@ -118,6 +118,14 @@ impl Node {
         let sub = self.readers.get(reader).ok_or(Misuse::Stale)?.sub;
         let track = sub.and_then(|sub| self.store.tracks.get(self.subs.get(sub)?.track));
         Ok(track.and_then(|track| track.info))
+    }
+
+    /// The session that a subscription is fed by; `None` for a track of the application, and where nobody
+    /// could be asked. Fails with [`Misuse::Stale`].
+    pub fn source(&self, reader: Id<Reader>) -> Result<Option<Id<Session>>, Misuse> {
+        let sub = self.readers.get(reader).ok_or(Misuse::Stale)?.sub;
+        let track = sub.and_then(|sub| self.store.tracks.get(self.subs.get(sub)?.track));
+        Ok(track.and_then(Track::feed).map(|feed| feed.session))
     }
 
     /// The next group of a subscription: the lowest held that it has not had. Fails with

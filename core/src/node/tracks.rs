@@ -114,7 +114,7 @@ impl Node {
     }
 
     /// The session to ask for a broadcast, and who published that, if it is known: the best that
-    /// announces it, else, for the application, a server that this node dialed. A peer is not asked on
+    /// announces it, else, for the application, a server that this node dialed, if possible one that is not about to go. A peer is not asked on
     /// behalf of another without a route: two nodes would ask each other for ever.
     pub(super) fn source_of(
         &self,
@@ -125,12 +125,13 @@ impl Node {
             let session = route.session().ok_or(StreamCode::NOT_FOUND)?;
             return Ok((session, route.hops.origin()));
         }
-        let dialed = self.sessions.iter().find(|(_, session)| {
+        let dialed = self.sessions.iter().filter(|(_, session)| {
             session.config.side == Side::Client
                 && session.state == State::Up
                 && from.is_none()
                 && session.source_path(path).is_some()
         });
+        let dialed = dialed.min_by_key(|(_, session)| session.leaving);
         dialed.map(|(id, _)| (id, Hop::UNKNOWN)).ok_or(StreamCode::UNROUTABLE)
     }
 

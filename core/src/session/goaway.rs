@@ -95,6 +95,36 @@ impl Node {
         Ok(())
     }
 
+    /// Whether nothing runs on a session: no subscription, no fetch and no group, of either side. A client
+    /// that has moved after GOAWAY closes its old session then. True for one that is over.
+    pub fn is_quiet(&self, session: Id<Session>) -> bool {
+        let Some(session) = self.sessions.get(session) else { return true };
+        let quiet = |kind: &Kind| match kind {
+            Kind::Opening
+            | Kind::SetupIn
+            | Kind::SetupOut
+            | Kind::AnnounceIn(_)
+            | Kind::AnnounceOut(_)
+            | Kind::ProbeIn
+            | Kind::ProbeOut
+            | Kind::Over => true,
+            Kind::SubscribeIn(_)
+            | Kind::SubscribeOut(_)
+            | Kind::TrackIn(_)
+            | Kind::TrackOut(_)
+            | Kind::FetchIn(_)
+            | Kind::FetchOut(_)
+            | Kind::GroupIn(_)
+            | Kind::GroupOut(_) => false,
+        };
+        let settled = |request: &Request| match request {
+            Request::Announce(_) | Request::Goaway(_) | Request::Probe => true,
+            Request::Track(_) | Request::Subscribe(_) | Request::Fetch(_) => false,
+        };
+        session.streams.iter().all(|(_, stream)| quiet(&stream.kind))
+            && session.requests.iter().all(settled)
+    }
+
     /// Whether the peer has asked to be asked for nothing more.
     pub(crate) fn is_leaving(&self, session: Id<Session>) -> bool {
         self.sessions.get(session).is_some_and(|session| session.leaving)

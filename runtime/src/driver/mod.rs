@@ -1,8 +1,10 @@
 //! The one task behind an endpoint.
 
 mod io;
+mod keeper;
 mod probes;
 mod readers;
+mod rejoin;
 mod role;
 mod shards;
 mod writers;
@@ -14,21 +16,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smoq_core::wire::SessionCode;
+use smoq_core::{Id, Reader, wire::SessionCode};
 use smoq_quic::{Endpoint, Event};
 
 use self::{
     io::{Flush, Io},
+    keeper::Change,
     probes::Probes,
     readers::Readers,
+    rejoin::Standing,
     shards::FAILED,
     writers::Writers,
 };
 pub(crate) use self::{
+    keeper::{Dial, Keeper, Resolving},
     role::Role,
     shards::{Peer, Shards},
 };
 use crate::{
+    error::Reason,
     mailbox::{Capacity, Receiver},
     op::Op,
     record::Sink,
@@ -62,6 +68,8 @@ pub(crate) struct Driver<S, T> {
     role: Role,
     shards: Shards,
     sink: Sink,
+    /// Subscriptions with news, told when the connection's are.
+    readable: VecDeque<Id<Reader>>,
     /// All connections were closed: what is left is to tell the peers.
     closing: bool,
 }
@@ -84,11 +92,12 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             ops,
             batch: VecDeque::new(),
             writers: Writers::default(),
-            readers: Readers::default(),
+            readers: Readers::new(role.keeps()),
             probes: Probes::default(),
             role,
             shards,
             sink,
+            readable: VecDeque::new(),
             closing: false,
         }
     }
@@ -96,6 +105,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
     fn close(&mut self, now: Instant, code: SessionCode, reason: &str) {
         if !self.closing {
             self.closing = true;
+            self.role.stop();
             self.shards.close(code, reason);
             self.endpoint.close_all(now, code, reason);
         }
@@ -198,15 +208,22 @@ impl<S: Socket, T: Timer> Driver<S, T> {
     /// Gives what happened to the handles. Says whether there was anything.
     fn events(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut any = false;
-        while let Some(event) = self.endpoint.poll_event() {
+        loop {
+            let Some(event) = self.endpoint.poll_event() else {
+                // Who reads of a failure after its cause is known can be spared it.
+                let Some(reader) = self.readable.pop_front() else { return any };
+                let time = self.endpoint.time(now);
+                self.readers.readable(self.endpoint.node_mut(), time, reader);
+                continue;
+            };
             any = true;
             match event {
                 Event::Core(smoq_core::Event::Announced { watcher }) => {
-                    self.readers.announced(self.endpoint.node_mut(), watcher);
+                    let time = self.endpoint.time(now);
+                    self.readers.announced(self.endpoint.node_mut(), time, watcher);
                 }
                 Event::Core(smoq_core::Event::Readable { reader }) => {
-                    let time = self.endpoint.time(now);
-                    self.readers.readable(self.endpoint.node_mut(), time, reader);
+                    self.readable.push_back(reader);
                 }
                 Event::Core(smoq_core::Event::Demand { track, wanted }) => {
                     self.writers.demand(track, wanted);
@@ -216,22 +233,55 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 }
                 Event::Link(event) => self.link_failed(now, &event),
                 event => {
-                    // Who sees that the connection is over sees that writing has failed and nothing is
-                    // announced, on the handles that are on their way here too.
-                    if let Some(lost) = self.role.lost(&event) {
-                        self.operate(cx, now);
-                        self.writers.lose(&lost);
-                        self.readers.lose(self.endpoint.node_mut(), &lost);
-                        self.probes.end();
-                    }
                     if let Event::Connected { session, .. } = event {
-                        self.probes.connected(session);
+                        let time = self.endpoint.time(now);
+                        self.probes.connected(self.endpoint.node_mut(), time, session);
                     }
-                    self.role.event(event);
+                    let (change, event) = self.role.hear(now, event);
+                    if let Some(change) = change {
+                        self.change(cx, now, change);
+                    }
+                    if let Some(event) = event {
+                        self.role.event(event);
+                    }
+                    self.role.tell();
                 }
             }
         }
-        any
+    }
+
+    /// Tells those who read and write what has become of the connection.
+    fn change(&mut self, cx: &mut Context<'_>, now: Instant, change: Change) {
+        if let Change::Over(_) = change {
+            // Handles that are on their way here were made before it. At other changes they come later:
+            // what they ask of a lost connection would fail before anybody knows why.
+            self.operate(cx, now);
+        }
+        let time = self.endpoint.time(now);
+        let node = self.endpoint.node_mut();
+        match change {
+            Change::Leaving => {
+                self.writers.away();
+                self.readers.away(node, time, Standing::Leaving);
+            }
+            Change::Away => {
+                self.writers.away();
+                self.readers.away(node, time, Standing::Lost);
+            }
+            Change::Back => self.readers.back(node, time),
+            Change::Settled => {
+                self.writers.settle();
+                self.readers.settle(node, time);
+            }
+            // Who sees that the connection is over sees that writing has failed and nothing is announced.
+            Change::Over(closed) => {
+                let lost = Reason(closed.clone());
+                self.writers.lose(&lost);
+                self.readers.lose(node, time, &lost);
+                self.probes.end();
+                self.role.over(closed);
+            }
+        }
     }
 
     /// A link to another shard has a fault. Once it is closed, peers of one shard do not see those of
@@ -278,6 +328,10 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             self.endpoint.handle_timeout(now);
         }
         self.events(cx, now);
+        while let Some(change) = self.role.poll(cx, now, &mut self.endpoint) {
+            self.change(cx, now, change);
+        }
+        self.role.tell();
         let mut flush = self.io.flush(cx, now, &mut self.endpoint);
         if !handles && flush == Flush::Idle {
             self.close(now, SessionCode::NO_ERROR, "");
@@ -303,7 +357,8 @@ impl<S: Socket, T: Timer> Driver<S, T> {
 
     /// Sets the timer, to `retry` if that is sooner. Ready if it is due already.
     fn arm(&mut self, cx: &mut Context<'_>, retry: Option<Instant>) -> Poll<()> {
-        let deadline = [self.endpoint.poll_timeout(), retry].into_iter().flatten().min();
+        let deadlines = [self.endpoint.poll_timeout(), self.role.deadline(), retry];
+        let deadline = deadlines.into_iter().flatten().min();
         if let Some(at) = deadline.filter(|_| self.armed != deadline) {
             self.timer.reset(at);
         }
@@ -371,7 +426,7 @@ mod tests {
         let socket = Fake { lies: true, ..Fake::default() };
         let (_ops, receiver) = mailbox(CAPACITY);
         let (_near, far) = slot(ConnectionState::default());
-        let role = Role::Client { far, port: 2 };
+        let role = Role::Client { far, port: 2, keeper: None };
         let endpoint = dialing(Instant::now());
         let (shards, sink) = (Shards::default(), Sink::default());
         let mut driver =

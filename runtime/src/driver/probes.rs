@@ -5,18 +5,30 @@ use smoq_quic::tape::Recorder;
 
 use crate::{mailbox::Key, slot::Far};
 
-/// The handles that wait for estimates of the only connection: its server is asked once for all.
+/// The handles that wait for estimates of the connection: its server is asked once for all, and each one that
+/// takes its place.
 #[derive(Default)]
 pub(super) struct Probes {
     session: Option<Id<Session>>,
     /// For those who come later.
     latest: Option<Probe>,
     handles: Vec<(Key, Far<Option<Probe>>)>,
+    /// There is no connection, and there will be none.
+    over: bool,
 }
 
 impl Probes {
-    pub(super) fn connected(&mut self, session: Id<Session>) {
-        self.session = Some(session);
+    /// There is a connection, or another one.
+    pub(super) fn connected(&mut self, node: &mut Recorder, now: Time, session: Id<Session>) {
+        if let Some(before) = self.session.replace(session) {
+            // It is over, or was not asked.
+            let _ = node.unprobe(now, before);
+        }
+        self.latest = None;
+        if !self.handles.is_empty() {
+            // If it is over already, another one takes its place, or the end is told.
+            let _ = node.probe(now, session);
+        }
     }
 
     /// A handle wants to know. It hears of its end at once if the connection is over.
@@ -27,13 +39,17 @@ impl Probes {
         key: Key,
         far: Far<Option<Probe>>,
     ) {
-        let Some(session) = self.session else { return };
-        if node.probe(now, session).is_ok() {
-            if self.latest.is_some() {
-                far.update(|latest| *latest = self.latest);
-            }
-            self.handles.push((key, far));
+        if self.over {
+            return;
         }
+        if let Some(session) = self.session {
+            // The same.
+            let _ = node.probe(now, session);
+        }
+        if self.latest.is_some() {
+            far.update(|latest| *latest = self.latest);
+        }
+        self.handles.push((key, far));
     }
 
     /// A handle was dropped.
@@ -52,7 +68,7 @@ impl Probes {
 
     /// The server has said something.
     pub(super) fn heard(&mut self, node: &mut Recorder, session: Id<Session>) {
-        loop {
+        while self.session == Some(session) {
             match node.poll_probe(session) {
                 Ok(Probed::Report(report)) => {
                     self.latest = Some(report);
@@ -60,14 +76,24 @@ impl Probes {
                         far.update(|latest| *latest = self.latest);
                     }
                 }
-                Ok(Probed::Pending) => break,
-                Ok(Probed::Ended) | Err(_) => break self.end(),
+                // What follows its end is told by that.
+                Ok(Probed::Pending) | Err(_) => break,
+                Ok(Probed::Ended) => {
+                    self.forget_all();
+                    break;
+                }
             }
         }
     }
 
-    /// Nothing more will be said. Handles hear it by what is dropped here.
+    /// The connection is over, and there will be no other.
     pub(super) fn end(&mut self) {
+        self.over = true;
+        self.forget_all();
+    }
+
+    /// Nothing more will be said. Handles hear it by what is dropped here.
+    fn forget_all(&mut self) {
         self.latest = None;
         self.handles.clear();
     }

@@ -3,11 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 
 use smoq_core::{
-    Announced, GroupReader, Id, NextGroup, Path, Read, Reader, SubscribeOptions, Time, Watcher,
-    wire::StreamCode,
+    Announced, GroupReader, Id, Misuse, NextGroup, Path, Read, Reader, SubscribeOptions, Time,
+    Watcher, wire::StreamCode,
 };
 use smoq_quic::tape::Recorder;
 
+use super::rejoin::{Ids, Rejoin, Standing};
 use crate::{
     error::{Error, GroupError, Reason, SubscribeError},
     mailbox::Key,
@@ -31,19 +32,29 @@ struct WatchEntry {
     appetite: Appetite,
 }
 
-struct GroupEntry {
+pub(super) struct GroupEntry {
     id: Id<GroupReader>,
+    /// The subscription that it is of: the handle's may have another one by now.
+    pub(super) reader: Id<Reader>,
     far: Far<Inbox>,
     appetite: Appetite,
 }
 
-struct SubscriptionEntry {
-    id: Id<Reader>,
-    far: Far<SubscriptionState>,
+pub(super) struct SubscriptionEntry {
+    pub(super) id: Id<Reader>,
+    pub(super) path: Path,
+    pub(super) track: String,
+    pub(super) part: Part,
+    pub(super) far: Far<SubscriptionState>,
     appetite: Appetite,
     /// Its handle was dropped: it lives as long as the handles of its groups.
-    orphan: bool,
-    groups: HashMap<Key, GroupEntry>,
+    pub(super) orphan: bool,
+    pub(super) groups: HashMap<Key, GroupEntry>,
+    /// The highest group that was given.
+    pub(super) last: Option<u64>,
+    /// Lower groups were given, or are lost, with a connection before this one.
+    pub(super) floor: u64,
+    pub(super) rejoin: Option<Rejoin>,
 }
 
 /// Handles that read, by their keys. Nothing is taken out of the node for a handle that did not ask.
@@ -52,14 +63,41 @@ pub(super) struct Readers {
     watches: HashMap<Key, WatchEntry>,
     watch_keys: HashMap<Id<Watcher>, Key>,
     subscriptions: HashMap<Key, SubscriptionEntry>,
-    subscription_keys: HashMap<Id<Reader>, Key>,
+    ids: Ids,
+    /// Subscriptions outlive their connection.
+    resume: bool,
+    /// A connection is being made.
+    away: Option<Standing>,
+    /// The new connection may still lack what the one before had.
+    settling: bool,
     /// Why the only connection is over: what is announced ends, and then nothing follows.
     lost: Option<Reason>,
     /// Groups are told apart by these.
     next_group: Key,
 }
 
+impl Part {
+    pub(super) fn ask(
+        &self,
+        node: &mut Recorder,
+        now: Time,
+        path: &Path,
+        track: &str,
+    ) -> Result<Id<Reader>, Misuse> {
+        match self {
+            Self::Subscription(options) => node.subscribe(now, path, track, options.clone()),
+            Self::Group { sequence, priority } => {
+                node.fetch(now, path, track, *sequence, *priority)
+            }
+        }
+    }
+}
+
 impl Readers {
+    pub(super) fn new(resume: bool) -> Self {
+        Self { resume, ..Self::default() }
+    }
+
     pub(super) fn watch(
         &mut self,
         node: &mut Recorder,
@@ -80,7 +118,19 @@ impl Readers {
         }
     }
 
-    pub(super) fn announced(&mut self, node: &mut Recorder, watcher: Id<Watcher>) {
+    pub(super) fn announced(&mut self, node: &mut Recorder, now: Time, watcher: Id<Watcher>) {
+        if let Some(&key) = self.ids.watchers.get(&watcher) {
+            let Some(entry) = self.subscriptions.get_mut(&key) else { return };
+            // It comes at every change, also where there was a worse way before, and below the path too.
+            let mut found = false;
+            while let Ok(Some(announced)) = node.poll_announced(watcher) {
+                found |= matches!(announced, Announced::Active { path, .. } if path == entry.path);
+            }
+            if found && self.away.is_none() {
+                entry.retry(node, now, key, &mut self.ids);
+            }
+            return;
+        }
         let key = self.watch_keys.get(&watcher);
         if let Some(watch) = key.and_then(|key| self.watches.get_mut(key))
             && watch.appetite == Appetite::Hungry
@@ -89,9 +139,39 @@ impl Readers {
         }
     }
 
+    /// Another connection has to be made.
+    pub(super) fn away(&mut self, node: &mut Recorder, now: Time, standing: Standing) {
+        self.away = Some(standing);
+        self.settling = true;
+        for (key, subscription) in &mut self.subscriptions {
+            subscription.away(node, now, *key, standing, &mut self.ids);
+        }
+    }
+
+    /// There is another connection.
+    pub(super) fn back(&mut self, node: &mut Recorder, now: Time) {
+        self.away = None;
+        for (key, subscription) in &mut self.subscriptions {
+            subscription.retry(node, now, *key, &mut self.ids);
+        }
+    }
+
+    /// What has not come back is not waited for.
+    pub(super) fn settle(&mut self, node: &mut Recorder, now: Time) {
+        (self.away, self.settling) = (None, false);
+        for subscription in self.subscriptions.values_mut() {
+            subscription.settle();
+            if subscription.appetite == Appetite::Hungry {
+                subscription.feed(node, now, &mut self.next_group, &mut self.ids);
+            }
+        }
+    }
+
     /// The only connection is over.
-    pub(super) fn lose(&mut self, node: &mut Recorder, reason: &Reason) {
+    pub(super) fn lose(&mut self, node: &mut Recorder, now: Time, reason: &Reason) {
         self.lost = Some(reason.clone());
+        self.resume = false;
+        self.settle(node, now);
         for watch in self.watches.values_mut() {
             if watch.appetite == Appetite::Hungry {
                 watch.feed(node, Some(reason));
@@ -117,16 +197,26 @@ impl Readers {
         part: Part,
         far: Far<SubscriptionState>,
     ) {
-        let asked = match part {
-            Part::Subscription(options) => node.subscribe(now, path, track, options),
-            Part::Group { sequence, priority } => node.fetch(now, path, track, sequence, priority),
-        };
-        match asked {
+        match part.ask(node, now, path, track) {
             Ok(id) => {
-                self.subscription_keys.insert(id, key);
-                let groups = HashMap::new();
-                let appetite = Appetite::Fed;
-                let entry = SubscriptionEntry { id, far, appetite, orphan: false, groups };
+                self.ids.readers.insert(id, key);
+                let mut entry = SubscriptionEntry {
+                    id,
+                    path: path.clone(),
+                    track: track.to_owned(),
+                    part,
+                    far,
+                    appetite: Appetite::Fed,
+                    orphan: false,
+                    groups: HashMap::new(),
+                    last: None,
+                    floor: 0,
+                    rejoin: None,
+                };
+                let standing = self.away.or(self.settling.then_some(Standing::Lost));
+                if let Some(standing) = standing.filter(|_| self.resume) {
+                    entry.away(node, now, key, standing, &mut self.ids);
+                }
                 self.subscriptions.insert(key, entry);
             }
             Err(error) => far.update(|state| state.end = Some(Err(SubscribeError::Misuse(error)))),
@@ -140,16 +230,15 @@ impl Readers {
         key: Key,
         options: SubscribeOptions,
     ) {
-        if let Some(subscription) = self.subscriptions.get(&key) {
-            // One that has ended needs no update.
-            let _ = node.update_subscription(now, subscription.id, options);
+        if let Some(subscription) = self.subscriptions.get_mut(&key) {
+            subscription.update(node, now, options);
         }
     }
 
     pub(super) fn more_groups(&mut self, node: &mut Recorder, now: Time, key: Key) {
         if let Some(subscription) = self.subscriptions.get_mut(&key) {
             subscription.appetite = Appetite::Hungry;
-            subscription.feed(node, now, &mut self.next_group);
+            subscription.feed(node, now, &mut self.next_group, &mut self.ids);
         }
     }
 
@@ -160,12 +249,12 @@ impl Readers {
     }
 
     pub(super) fn readable(&mut self, node: &mut Recorder, now: Time, reader: Id<Reader>) {
-        let key = self.subscription_keys.get(&reader);
+        let key = self.ids.readers.get(&reader);
         let Some(subscription) = key.and_then(|key| self.subscriptions.get_mut(key)) else {
             return;
         };
         if subscription.appetite == Appetite::Hungry {
-            subscription.feed(node, now, &mut self.next_group);
+            subscription.feed(node, now, &mut self.next_group, &mut self.ids);
         }
         let groups = subscription.groups.iter();
         let hungry = groups.filter(|(_, group)| group.appetite == Appetite::Hungry);
@@ -180,16 +269,17 @@ impl Readers {
         };
         subscription.orphan = true;
         subscription.appetite = Appetite::Fed;
+        subscription.give_up(node, now, &mut self.ids);
         // A group that nobody took has no handle which could drop it.
         if let Some(group) = subscription.far.with(|state| state.next.take()) {
-            subscription.drop_group(node, now, group.key);
+            subscription.drop_group(node, now, group.key, &mut self.ids);
         }
         self.end_if_unused(node, now, key);
     }
 
     pub(super) fn drop_group(&mut self, node: &mut Recorder, now: Time, key: Key, group: Key) {
         if let Some(subscription) = self.subscriptions.get_mut(&key) {
-            subscription.drop_group(node, now, group);
+            subscription.drop_group(node, now, group, &mut self.ids);
             self.end_if_unused(node, now, key);
         }
     }
@@ -199,7 +289,7 @@ impl Readers {
         if self.subscriptions.get(&key).is_some_and(unused)
             && let Some(subscription) = self.subscriptions.remove(&key)
         {
-            self.subscription_keys.remove(&subscription.id);
+            self.ids.readers.remove(&subscription.id);
             let _ = node.unsubscribe(now, subscription.id);
         }
     }
@@ -234,22 +324,26 @@ impl WatchEntry {
 
 impl SubscriptionEntry {
     /// Takes the next group, and what is known of the track, out of the node.
-    fn feed(&mut self, node: &mut Recorder, now: Time, next_key: &mut Key) {
-        let known = self.far.with(|state| state.info.is_some());
-        let info = if known { None } else { node.track_info(self.id).ok().flatten() };
+    fn feed(&mut self, node: &mut Recorder, now: Time, next_key: &mut Key, ids: &mut Ids) {
         let mut next = None;
         let mut end = None;
-        match node.next_group(now, self.id) {
+        match self.next(node, now, ids) {
             Ok(NextGroup::Group { id, sequence }) => {
                 *next_key += 1;
                 let (inbox, far) = slot(Inbox::default());
-                self.groups.insert(*next_key, GroupEntry { id, far, appetite: Appetite::Fed });
+                let (reader, appetite) = (self.id, Appetite::Fed);
+                self.groups.insert(*next_key, GroupEntry { id, reader, far, appetite });
                 next = Some(NewGroup { key: *next_key, sequence, inbox });
             }
             Ok(NextGroup::Pending) => {}
             Ok(NextGroup::End) => end = Some(Ok(())),
             Ok(NextGroup::Failed(code)) => end = Some(Err(SubscribeError::Failed(code))),
             Err(error) => end = Some(Err(SubscribeError::Misuse(error))),
+        }
+        let known = self.far.with(|state| state.info.is_some());
+        let info = if known { None } else { self.info(node) };
+        if end.is_some() {
+            self.give_up(node, now, ids);
         }
         if next.is_some() || end.is_some() {
             self.appetite = Appetite::Fed;
@@ -298,10 +392,11 @@ impl SubscriptionEntry {
         group.far.update(|inbox| inbox.add(chunks.into_iter(), end, full));
     }
 
-    fn drop_group(&mut self, node: &mut Recorder, now: Time, key: Key) {
+    fn drop_group(&mut self, node: &mut Recorder, now: Time, key: Key, ids: &mut Ids) {
         if let Some(group) = self.groups.remove(&key) {
             // One that was read to its end is stale already.
             let _ = node.skip_group(now, group.id);
+            self.release(node, now, group.reader, ids);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What a client's driver tells its connection, and a server's driver its server.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr, task::Context, time::Instant};
 
-use smoq_core::{Carrier, Event as Core, Id, Session};
-use smoq_quic::Event;
+use smoq_core::{Carrier, Closed, Event as Core, Id, Session};
+use smoq_quic::{Endpoint, Event};
 
+use super::keeper::{Change, Keeper};
 use crate::{
     client::ConnectionState,
-    error::Reason,
     events::{EventQueue, ServerEvent, SessionId},
     slot::Far,
 };
@@ -20,6 +20,8 @@ pub(crate) enum Role {
         far: Far<ConnectionState>,
         /// The server's port: ICMP reports come without.
         port: u16,
+        /// Makes further connections, if that is wanted.
+        keeper: Option<Box<Keeper>>,
     },
     /// A [`Server`](crate::Server)'s.
     Server {
@@ -47,18 +49,69 @@ impl Role {
     /// The port that reports without one are about.
     pub(super) fn port(&self) -> u16 {
         match self {
-            Self::Client { port, .. } => *port,
+            Self::Client { port, keeper, .. } => keeper.as_ref().map_or(*port, |it| it.port()),
             Self::Server { .. } => 0,
         }
     }
 
-    /// Why nothing that is written reaches anybody any more, if that is what happened.
-    pub(super) fn lost(&self, event: &Event) -> Option<Reason> {
+    /// Hears an event first: what it means for those who read and write, and the event if there is more
+    /// to it.
+    pub(super) fn hear(&mut self, now: Instant, event: Event) -> (Option<Change>, Option<Event>) {
         match (self, event) {
+            (Self::Client { keeper: Some(keeper), .. }, event) => keeper.hear(now, event),
             (Self::Client { .. }, Event::Core(Core::Closed { closed, .. })) => {
-                Some(Reason(closed.clone()))
+                (Some(Change::Over(closed)), None)
             }
+            (_, event) => (None, Some(event)),
+        }
+    }
+
+    /// Whether another connection is made when this one is lost.
+    pub(super) fn keeps(&self) -> bool {
+        matches!(self, Self::Client { keeper: Some(_), .. })
+    }
+
+    /// Goes on with making a connection. To be asked until there is nothing.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        endpoint: &mut Endpoint,
+    ) -> Option<Change> {
+        match self {
+            Self::Client { keeper: Some(keeper), .. } => keeper.poll(cx, now, endpoint),
             _ => None,
+        }
+    }
+
+    /// Tells what has become of the connection.
+    pub(super) fn tell(&mut self) {
+        if let Self::Client { keeper: Some(keeper), .. } = self {
+            keeper.tell();
+        }
+    }
+
+    /// When [`poll`](Self::poll) has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Client { keeper: Some(keeper), .. } => keeper.deadline(),
+            _ => None,
+        }
+    }
+
+    /// No connection is wanted any more.
+    pub(super) fn stop(&mut self) {
+        if let Self::Client { keeper: Some(keeper), .. } = self {
+            keeper.stop();
+        }
+    }
+
+    /// The only connection is over for good.
+    pub(super) fn over(&mut self, closed: Closed) {
+        self.tell();
+        if let Self::Client { far, keeper, .. } = self {
+            far.update(|state| state.closed = Some(closed));
+            *keeper = None;
         }
     }
 
@@ -78,16 +131,11 @@ impl Role {
 fn client(far: &Far<ConnectionState>, event: Event) {
     match event {
         Event::Connected { remote, version, .. } => {
-            far.update(|state| state.connected = Some(Ok((remote, version))));
+            far.update(|state| (state.peer, state.goaway) = (Some((remote, version)), None));
         }
-        Event::ConnectFailed { error, .. } => {
-            far.update(|state| state.connected = Some(Err(error)));
-        }
+        Event::ConnectFailed { error, .. } => far.update(|state| state.failed = Some(error)),
         Event::Core(Core::Violation { stream, error, .. }) => {
             tracing::warn!(?stream, %error, "the server broke a rule");
-        }
-        Event::Core(Core::Closed { closed, .. }) => {
-            far.update(|state| state.closed = Some(closed));
         }
         Event::Core(Core::Goaway { uri, .. }) => {
             far.update(|state| state.goaway = Some(uri));

@@ -1,6 +1,6 @@
 //! The broadcasts, tracks and groups behind the handles that write.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use smoq_core::{
     Broadcast, Group, Id, Misuse, Node, Path, Time, Track,
@@ -20,6 +20,10 @@ struct TrackEntry {
     far: Far<TrackState>,
     /// What its handle waits for: the number of the question, and the question.
     drain: Option<(u64, Backlog)>,
+    /// Somebody subscribes.
+    wanted: bool,
+    /// Somebody did when the connection was lost, and may come back: the handle sees no difference.
+    missed: bool,
 }
 
 struct GroupEntry {
@@ -90,7 +94,8 @@ impl Writers {
         far.update(|state| state.created = Some(result.clone().map(|_| ())));
         if let Ok(id) = result {
             self.track_keys.insert(id, key);
-            self.tracks.insert(key, TrackEntry { id, far, drain: None });
+            self.tracks
+                .insert(key, TrackEntry { id, far, drain: None, wanted: false, missed: false });
         }
     }
 
@@ -179,9 +184,29 @@ impl Writers {
     }
 
     pub(super) fn demand(&mut self, track: Id<Track>, wanted: bool) {
-        let track = self.track_keys.get(&track).and_then(|key| self.tracks.get(key));
+        let track = self.track_keys.get(&track).and_then(|key| self.tracks.get_mut(key));
         if let Some(track) = track {
-            track.far.update(|state| state.wanted = wanted);
+            track.wanted = wanted;
+            track.missed &= !wanted;
+            if !track.missed {
+                track.far.update(|state| state.wanted = wanted);
+            }
+        }
+    }
+
+    /// Another connection has to be made. Who subscribes may come back over it.
+    pub(super) fn away(&mut self) {
+        for track in self.tracks.values_mut() {
+            track.missed |= track.wanted;
+        }
+    }
+
+    /// Who has not come back by now is not waited for.
+    pub(super) fn settle(&mut self) {
+        for track in self.tracks.values_mut() {
+            if mem::take(&mut track.missed) {
+                track.far.update(|state| state.wanted = track.wanted);
+            }
         }
     }
 
@@ -206,6 +231,9 @@ impl Writers {
             let Some((ticket, wanted)) = track.drain else {
                 return false;
             };
+            if track.missed && !track.wanted {
+                return true;
+            }
             let reached = node.backlog(track.id).map(|backlog| match wanted {
                 Backlog::Bytes(limit) => backlog.bytes <= limit,
                 Backlog::Nothing => backlog.unfinished == 0,

@@ -1,9 +1,11 @@
-//! Executors and systems that do what they may: timers that come late, sockets that are full.
+//! Executors and systems that do what they may: timers that come late, sockets that are full, or silent for
+//! a while.
 
 use std::{
     io::{self, IoSliceMut},
     net::{SocketAddr, UdpSocket},
-    task::{Context, Poll},
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -13,25 +15,57 @@ use smoq_runtime::{Report, Runtime, Socket, Timer, core::Carrier};
 use super::{connecting, flow, hardship, tools::*};
 
 pub(crate) async fn late_timers_lose_nothing<R: Bed>(runtime: R) {
-    let runtime = Faulty { runtime, late: Duration::from_millis(40), full: false };
+    let runtime = Faulty { late: Duration::from_millis(40), ..Faulty::new(runtime) };
     connecting::a_silent_server_runs_into_the_limit(runtime.clone()).await;
     hardship::who_was_cut_off_comes_back(runtime.clone()).await;
     flow::finished_means_that_it_arrived(runtime).await;
 }
 
 pub(crate) async fn a_socket_that_would_block_loses_nothing<R: Bed>(runtime: R) {
-    let runtime = Faulty { runtime, late: Duration::ZERO, full: true };
+    let runtime = Faulty { full: true, ..Faulty::new(runtime) };
     hardship::who_was_cut_off_comes_back(runtime.clone()).await;
     flow::finished_means_that_it_arrived(runtime).await;
 }
 
 #[derive(Clone)]
-struct Faulty<R> {
+pub(super) struct Faulty<R> {
     runtime: R,
     /// How late timers are.
     late: Duration,
     /// Every batch is refused once.
     full: bool,
+    /// Holds back what has arrived.
+    pub(super) gate: Arc<Gate>,
+}
+
+/// Lets everything pass, or nothing.
+#[derive(Default)]
+pub(super) struct Gate {
+    /// `Some` while it is shut: who waits.
+    waiting: Mutex<Option<Vec<Waker>>>,
+}
+
+impl Gate {
+    pub(super) fn shut(&self) {
+        *self.waiting.lock().unwrap() = Some(Vec::new());
+    }
+
+    pub(super) fn open(&self) {
+        let waiting = self.waiting.lock().unwrap().take();
+        waiting.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    fn stops(&self, cx: &Context<'_>) -> bool {
+        let mut waiting = self.waiting.lock().unwrap();
+        waiting.as_mut().map(|waiting| waiting.push(cx.waker().clone())).is_some()
+    }
+}
+
+impl<R> Faulty<R> {
+    /// Without a fault.
+    pub(super) fn new(runtime: R) -> Self {
+        Self { runtime, late: Duration::ZERO, full: false, gate: Arc::default() }
+    }
 }
 
 impl<R: Bed> Bed for Faulty<R> {
@@ -44,7 +78,8 @@ impl<R: Runtime> Runtime for Faulty<R> {
 
     fn socket(&self, socket: UdpSocket) -> io::Result<Self::Socket> {
         let refuse = self.full.then_some(true);
-        Ok(FaultySocket { socket: self.runtime.socket(socket)?, refuse })
+        let gate = self.gate.clone();
+        Ok(FaultySocket { socket: self.runtime.socket(socket)?, refuse, gate })
     }
 
     fn timer(&self) -> Self::Timer {
@@ -64,7 +99,7 @@ impl<R: Runtime> Runtime for Faulty<R> {
     }
 }
 
-struct LateTimer<T> {
+pub(super) struct LateTimer<T> {
     timer: T,
     late: Duration,
 }
@@ -83,10 +118,11 @@ impl<T: Timer> Timer for LateTimer<T> {
     }
 }
 
-struct FaultySocket<S> {
+pub(super) struct FaultySocket<S> {
     socket: S,
     /// Whether it refuses the next batch, if it ever does.
     refuse: Option<bool>,
+    gate: Arc<Gate>,
 }
 
 impl<S: Socket> Socket for FaultySocket<S> {
@@ -96,6 +132,9 @@ impl<S: Socket> Socket for FaultySocket<S> {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        if self.gate.stops(cx) {
+            return Poll::Pending;
+        }
         self.socket.poll_recv(cx, buffers, meta)
     }
 

@@ -10,6 +10,7 @@ mod faulty;
 mod flow;
 mod hardship;
 mod media;
+mod reconnecting;
 mod same_bytes;
 mod shards;
 pub(crate) mod tools;
@@ -20,6 +21,7 @@ pub(crate) use faulty::*;
 pub(crate) use flow::*;
 pub(crate) use hardship::*;
 pub(crate) use media::*;
+pub(crate) use reconnecting::*;
 pub(crate) use same_bytes::*;
 pub(crate) use shards::*;
 pub(crate) use tools::{Raw, Web, within};
@@ -77,6 +79,15 @@ macro_rules! suite {
             who_pauses_gets_all_later
             thousands_of_tasks_read
             who_was_cut_off_comes_back
+            a_restarted_relay_is_found_again
+            a_loss_in_the_middle_of_a_group_is_survived
+            who_joined_late_misses_nothing_either
+            finished_waits_for_a_subscriber_to_come_back
+            a_server_that_goes_moves_its_clients
+            refused_for_good_it_is_not_tried_again
+            who_does_not_come_back_is_not_waited_for
+            what_only_the_server_that_goes_has_is_waited_for
+            another_publisher_is_noticed
         }
     };
     (@tests $name:ident, $runtime:expr, $block_on:expr; $($test:ident)*) => {

@@ -1,0 +1,296 @@
+//! Keeps a client connected: dials again, in the same endpoint and for the same node.
+
+use std::{
+    mem,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use smoq_core::{Closed, Discover, Event as Core, Grant, Id, Session, Version, wire::SessionCode};
+use smoq_quic::{ClientTls, ConnectId, Endpoint, Event, Target};
+
+use crate::{
+    client::reachable,
+    error::{ConnectError, Reason},
+    reconnect::{Reconnect, Redial, may_pass, may_succeed},
+    slot::Far,
+    status::{Status, StatusQueue},
+    url::Url,
+};
+
+/// The addresses of a place, once they are known.
+pub(crate) type Resolving =
+    Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, ConnectError>> + Send>>;
+
+/// What a client dials with, every time.
+pub(crate) struct Dial {
+    pub(crate) home: Url,
+    pub(crate) resolve: Box<dyn Fn(&Url) -> Resolving + Send>,
+    pub(crate) tls: ClientTls,
+    pub(crate) versions: Vec<Version>,
+    pub(crate) discover: Discover,
+    pub(crate) grant: Grant,
+    /// Where the socket is bound.
+    pub(crate) local: SocketAddr,
+}
+
+/// What has come of something for those who read and write.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// The server is about to go, and another connection is made.
+    Leaving,
+    /// The connection is lost, and another one is made.
+    Away,
+    /// There is a connection again, or a better one: what is missing may be asked for again.
+    Back,
+    /// What has not come back by now is not waited for any longer.
+    Settled,
+    /// There is no connection, and there will be none.
+    Over(Closed),
+}
+
+/// How far the next connection is.
+enum Next {
+    /// None is wanted.
+    None,
+    At(Instant),
+    Resolving(Resolving),
+    Racing(ConnectId),
+}
+
+/// Keeps one connection up.
+pub(crate) struct Keeper {
+    dial: Dial,
+    options: Reconnect,
+    redial: Redial,
+    news: Far<StatusQueue>,
+    /// What is told when everybody else knows what has changed.
+    untold: Vec<Status>,
+    /// Where the next connection goes to.
+    place: Url,
+    next: Next,
+    /// The session in use; `None` while there is none.
+    session: Option<Id<Session>>,
+    /// There was one.
+    began: bool,
+    /// The one before, which the server wanted to end, and when it has to.
+    old: Option<(Id<Session>, Instant)>,
+    /// How the last one ended, if there is none.
+    lost: Option<Closed>,
+    /// When to wait no longer for what has not come back.
+    settle: Option<Instant>,
+}
+
+impl Keeper {
+    pub(crate) fn new(dial: Dial, options: Reconnect, seed: u64, news: Far<StatusQueue>) -> Self {
+        Self {
+            redial: Redial::new(&options, seed),
+            options,
+            news,
+            untold: Vec::new(),
+            place: dial.home.clone(),
+            dial,
+            next: Next::None,
+            session: None,
+            began: false,
+            old: None,
+            lost: None,
+            settle: None,
+        }
+    }
+
+    /// The port that reports without one are about.
+    pub(super) fn port(&self) -> u16 {
+        self.place.port()
+    }
+
+    /// When [`poll`](Self::poll) has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let dial = if let Next::At(at) = self.next { Some(at) } else { None };
+        let old = self.old.map(|(_, until)| until);
+        [dial, old, self.settle].into_iter().flatten().min()
+    }
+
+    /// Hears an event: what has changed by it, and the event if it is to be told to others too.
+    pub(super) fn hear(&mut self, now: Instant, event: Event) -> (Option<Change>, Option<Event>) {
+        let change = match &event {
+            Event::Connected { session, remote, version, .. } => {
+                self.connected(now, *session, *remote, *version);
+                None
+            }
+            Event::ConnectFailed { connect, error } if self.began => {
+                let (connect, error) = (*connect, error.clone());
+                return match self.next {
+                    Next::Racing(racing) if racing == connect => {
+                        (self.failed(now, error.into()), None)
+                    }
+                    _ => (None, None),
+                };
+            }
+            Event::Core(Core::Ready { session, .. }) if self.session == Some(*session) => {
+                self.settle = Some(now + self.options.rejoin);
+                Some(Change::Back)
+            }
+            Event::Core(Core::Closed { session, closed }) => {
+                return (self.closed(now, *session, closed.clone()), None);
+            }
+            Event::Core(Core::Goaway { session, uri }) if self.session == Some(*session) => {
+                self.leave(now, uri);
+                Some(Change::Leaving)
+            }
+            // What a server says that we have left is of no use.
+            Event::Core(Core::Goaway { .. }) => return (None, None),
+            _ => None,
+        };
+        (change, Some(event))
+    }
+
+    fn connected(
+        &mut self,
+        now: Instant,
+        session: Id<Session>,
+        remote: SocketAddr,
+        version: Version,
+    ) {
+        let before = self.session.replace(session);
+        let attempt = self.redial.attempt();
+        self.redial.connected(now);
+        self.next = Next::None;
+        if mem::replace(&mut self.began, true) {
+            self.old = before.map(|old| (old, now + self.options.overlap));
+            self.untold.push(Status::Connected { remote, version, attempt });
+        }
+    }
+
+    /// The server wants us to go.
+    fn leave(&mut self, now: Instant, uri: &str) {
+        let home = &self.dial.home;
+        self.place = self.options.follow.place(home, uri).unwrap_or_else(|| home.clone());
+        let place = self.place.clone().with_path(self.place.path_only());
+        self.untold.push(Status::Leaving { uri: uri.to_owned(), place });
+        self.next = self.redial.begin(now).map_or(Next::None, Next::At);
+    }
+
+    fn closed(&mut self, now: Instant, session: Id<Session>, closed: Closed) -> Option<Change> {
+        if self.old.take_if(|(old, _)| *old == session).is_some() {
+            // What has not moved by now has lost its way, and may find the new one.
+            return self.session.map(|_| Change::Back);
+        }
+        self.session.take_if(|current| *current == session)?;
+        if !may_pass(&closed) {
+            self.next = Next::None;
+            return Some(Change::Over(closed));
+        }
+        self.lost = Some(closed.clone());
+        let after = match self.next {
+            Next::None => match self.redial.begin(now) {
+                Some(at) => {
+                    self.next = Next::At(at);
+                    Some(at - now)
+                }
+                None => return Some(Change::Over(closed)),
+            },
+            Next::At(at) => Some(at.saturating_duration_since(now)),
+            Next::Resolving(_) | Next::Racing(_) => None,
+        };
+        self.settle = None;
+        self.untold.push(Status::Lost { reason: Reason(closed), after });
+        Some(Change::Away)
+    }
+
+    /// An attempt has come to nothing.
+    fn failed(&mut self, now: Instant, error: ConnectError) -> Option<Change> {
+        let attempt = self.redial.attempt();
+        let elsewhere = self.place != self.dial.home;
+        self.place = self.dial.home.clone();
+        // That the place where the server sent us is of no use says nothing of the first one.
+        let again = elsewhere || may_succeed(&error);
+        let at = if again { self.redial.failed(now) } else { None };
+        self.next = at.map_or(Next::None, Next::At);
+        let words = error.to_string();
+        let after = at.map(|at| at - now);
+        self.untold.push(Status::Failed { attempt, error, after });
+        if at.is_some() {
+            return None;
+        }
+        if self.session.is_some() {
+            // What the server that goes does not serve any more, nobody will.
+            return Some(Change::Settled);
+        }
+        let Closed { by, code, reason } = self.lost.take()?;
+        let separator = if reason.is_empty() { "" } else { "; " };
+        let reason = format!("{reason}{separator}attempt {attempt} to connect again: {words}");
+        Some(Change::Over(Closed { by, code, reason }))
+    }
+
+    /// Does what is due. To be asked until there is nothing.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        endpoint: &mut Endpoint,
+    ) -> Option<Change> {
+        if let Some((old, until)) = self.old
+            && (now >= until || endpoint.node().is_quiet(old))
+        {
+            let time = endpoint.time(now);
+            // It fails for a session that has ended, whose event is on its way.
+            let _ = endpoint.node_mut().close(time, old, SessionCode::NO_ERROR, "moved");
+        }
+        if self.settle.take_if(|at| now >= *at).is_some() {
+            return Some(Change::Settled);
+        }
+        if let Next::At(at) = self.next
+            && now >= at
+        {
+            self.next = Next::Resolving((self.dial.resolve)(&self.place));
+        }
+        let Next::Resolving(resolving) = &mut self.next else { return None };
+        let Poll::Ready(addresses) = resolving.as_mut().poll(cx) else { return None };
+        let dialed = addresses.and_then(|addresses| {
+            Ok(endpoint.connect(now, self.target(addresses), &self.dial.tls)?)
+        });
+        match dialed {
+            Ok(connect) => {
+                self.next = Next::Racing(connect);
+                None
+            }
+            Err(error) => self.failed(now, error),
+        }
+    }
+
+    /// No connection is wanted any more.
+    pub(super) fn stop(&mut self) {
+        self.next = Next::None;
+        self.old = None;
+        self.settle = None;
+    }
+
+    fn target(&self, addresses: Vec<SocketAddr>) -> Target {
+        self.dial.target(&self.place, addresses)
+    }
+
+    /// Tells what has happened since the last call. Who hears it finds everything changed already.
+    pub(super) fn tell(&mut self) {
+        if !self.untold.is_empty() {
+            self.news.update(|queue| self.untold.drain(..).for_each(|status| queue.push(status)));
+        }
+    }
+}
+
+impl Dial {
+    /// What to connect to at a place.
+    pub(crate) fn target(&self, place: &Url, addresses: Vec<SocketAddr>) -> Target {
+        Target {
+            addresses: reachable(addresses, self.local),
+            host: place.host().to_owned(),
+            versions: self.versions.clone(),
+            carrier: place.carrier(),
+            path: place.path().to_owned(),
+            discover: self.discover,
+            grant: self.grant.clone(),
+        }
+    }
+}
