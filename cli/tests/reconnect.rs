@@ -2,8 +2,13 @@
 
 mod support;
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use support::{Running, User, noise};
+use support::{PATIENCE, Running, User, noise};
 
 /// A user, and a certificate that every relay of theirs has.
 struct Host {
@@ -22,13 +27,30 @@ impl Host {
         Self { user, chain, key }
     }
 
-    /// A relay on this address, and its URL.
-    fn relay(&self, listen: &str) -> (Running, String) {
-        let args = ["--listen", listen, "--tls-cert", &self.chain, "--tls-key", &self.key];
-        let mut running = self.user.start(&[&["relay"], &args[..]].concat());
-        let line = running.line();
-        let url = line.split(' ').next().expect("a URL").to_owned();
+    /// A relay on any port, and its URL.
+    fn relay(&self, options: &[&str]) -> (Running, String) {
+        let mut running = self.start("127.0.0.1:0", options);
+        let url = url(&running.line());
         (running, url)
+    }
+
+    /// Another one on the port of the one before, which a stranger may have meanwhile.
+    fn again(&self, before: &str) -> Running {
+        let give_up = Instant::now() + PATIENCE;
+        while Instant::now() < give_up {
+            let mut running = self.start(before.trim_start_matches("moqt://"), &[]);
+            if let Some(line) = running.next_line() {
+                assert_eq!(url(&line), before);
+                return running;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("the port of {before} is not free")
+    }
+
+    fn start(&self, listen: &str, options: &[&str]) -> Running {
+        let args = ["relay", "--listen", listen, "--tls-cert", &self.chain, "--tls-key", &self.key];
+        self.user.start(&[&args, options].concat())
     }
 
     fn publish(&self, url: &str, frame_size: &str, group_frames: &str) -> Running {
@@ -42,14 +64,15 @@ impl Host {
     }
 }
 
-fn address(url: &str) -> &str {
-    url.trim_start_matches("moqt://")
+/// What a relay says first.
+fn url(line: &str) -> String {
+    line.split(' ').next().expect("a URL").to_owned()
 }
 
 #[test]
 fn a_relay_that_is_killed_and_started_again_is_found_again() {
     let host = Host::new();
-    let (relay, url) = host.relay("127.0.0.1:0");
+    let (relay, url) = host.relay(&[]);
     let mut subscriber = host.subscribe(&url);
     let mut publisher = host.publish(&url, "1000", "1");
     let input = noise(100_000);
@@ -59,8 +82,7 @@ fn a_relay_that_is_killed_and_started_again_is_found_again() {
     assert_eq!(subscriber.read(before.len()), before);
     relay.kill();
     publisher.write(meanwhile);
-    let (relay, again) = host.relay(address(&url));
-    assert_eq!(again, url);
+    let relay = host.again(&url);
     for command in [&mut publisher, &mut subscriber] {
         command.told("the connection was lost");
         command.told("connected again");
@@ -79,13 +101,13 @@ fn a_relay_that_is_killed_and_started_again_is_found_again() {
 #[test]
 fn what_was_on_its_way_is_lost_and_told() {
     let host = Host::new();
-    let (relay, url) = host.relay("127.0.0.1:0");
+    let (relay, url) = host.relay(&[]);
     let mut subscriber = host.subscribe(&url);
     let mut publisher = host.publish(&url, "16", "2");
     publisher.write(b"half of a group,");
     assert_eq!(subscriber.read(16), b"half of a group,");
     relay.kill();
-    let (_relay, _) = host.relay(address(&url));
+    let _relay = host.again(&url);
     publisher.told("connected again");
     subscriber.told("connected again");
     publisher.write(b" its other half.and a group more");
@@ -97,12 +119,7 @@ fn what_was_on_its_way_is_lost_and_told() {
 #[test]
 fn a_relay_that_goes_is_left_without_a_gap() {
     let host = Host::new();
-    let (relay, url) = host.relay("127.0.0.1:0");
-    drop(relay);
-    let args = ["--drain", "5", "--tls-cert", &host.chain, "--tls-key", &host.key];
-    let listen = address(&url);
-    let mut relay = host.user.start(&[&["relay", "--listen", listen], &args[..]].concat());
-    relay.line();
+    let (relay, url) = host.relay(&["--drain", "5"]);
     let mut subscriber = host.subscribe(&url);
     let mut publisher = host.publish(&url, "1000", "1");
     let input = noise(20_000);
@@ -114,7 +131,7 @@ fn a_relay_that_goes_is_left_without_a_gap() {
     publisher.write(&input[10_000..]);
     assert_eq!(subscriber.read(10_000), &input[10_000..], "it goes on while it goes");
     relay.done().expect(0);
-    let (_relay, _) = host.relay(listen);
+    let _relay = host.again(&url);
     publisher.told("connected again");
     subscriber.told("connected again");
     publisher.write(b"the end");

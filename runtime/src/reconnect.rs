@@ -12,7 +12,8 @@ use crate::{error::ConnectError, url::Url};
 /// Handles live through it: what is published is announced again, and a subscription goes on behind the
 /// last group that it gave. Nothing of this happens after an end that would only come again: a
 /// certificate or a permission that is refused, a version that is not spoken, a broken rule, a close with
-/// a code of the application, or one by this side.
+/// a code of the application, or one by this side, unless the server was too slow. Of a place where a
+/// server has sent us to it says no more than that the first one has to be asked again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reconnect {
     /// How long to wait before the first attempt; each further one waits twice as long. Of each wait a
@@ -130,8 +131,9 @@ impl Redial {
     }
 
     fn next(&mut self, now: Instant) -> Option<Instant> {
-        let at = now + self.wait();
-        let limit = self.since.zip(self.give_up).map(|(since, limit)| since + limit);
+        let at = now.checked_add(self.wait())?;
+        let limit =
+            self.since.zip(self.give_up).and_then(|(since, limit)| since.checked_add(limit));
         if limit.is_none_or(|limit| at <= limit) { Some(at) } else { None }
     }
 
@@ -152,7 +154,8 @@ impl Redial {
 pub(crate) fn may_pass(closed: &Closed) -> bool {
     match closed.by {
         ClosedBy::Transport => true,
-        ClosedBy::Local => false,
+        // The node's own limits of time.
+        ClosedBy::Local => closed.code == SessionCode::TIMEOUT,
         ClosedBy::Peer => {
             let lasting = [
                 SessionCode::UNAUTHORIZED,
@@ -263,12 +266,24 @@ mod tests {
     }
 
     #[test]
+    fn no_time_is_too_long() {
+        let now = Instant::now();
+        let mut redial = redial(|options| options.give_up = Some(Duration::MAX));
+        assert!(redial.begin(now).is_some());
+        let (first, most) = (Duration::MAX, Duration::MAX);
+        let mut redial = Redial::new(&Reconnect { first, most, ..Reconnect::default() }, 1);
+        assert_eq!(redial.begin(now), None, "an attempt after the end of time is none");
+    }
+
+    #[test]
     fn what_would_only_come_again_is_not_tried_again() {
         let closed = |by, code| may_pass(&Closed { by, code, reason: String::new() });
         assert!(closed(ClosedBy::Transport, SessionCode::INTERNAL));
         assert!(closed(ClosedBy::Peer, SessionCode::NO_ERROR));
         assert!(closed(ClosedBy::Peer, SessionCode::GOAWAY_TIMEOUT));
         assert!(!closed(ClosedBy::Local, SessionCode::NO_ERROR));
+        assert!(!closed(ClosedBy::Local, SessionCode::PROTOCOL_VIOLATION));
+        assert!(closed(ClosedBy::Local, SessionCode::TIMEOUT), "it was too slow");
         for code in [SessionCode::UNAUTHORIZED, SessionCode::VERSION, SessionCode::application(3)] {
             assert!(!closed(ClosedBy::Peer, code), "{code}");
         }

@@ -13,7 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 /// No test takes this long unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a command left.
 pub(crate) struct Done {
@@ -57,8 +57,12 @@ impl Running {
 
     /// The next line of standard output, without its end.
     pub(crate) fn line(&mut self) -> String {
-        let line = self.take(read_line);
-        line.unwrap_or_else(|| self.ended())
+        self.next_line().unwrap_or_else(|| self.ended())
+    }
+
+    /// The same; `None` after the last one.
+    pub(crate) fn next_line(&mut self) -> Option<String> {
+        self.take(read_line)
     }
 
     /// The next bytes of standard output.

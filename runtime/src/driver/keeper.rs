@@ -45,6 +45,8 @@ pub(super) enum Change {
     Away,
     /// There is a connection again, or a better one: what is missing may be asked for again.
     Back,
+    /// The connection before, which the server wanted to end, is over.
+    Moved,
     /// What has not come back by now is not waited for any longer.
     Settled,
     /// There is no connection, and there will be none.
@@ -60,27 +62,47 @@ enum Next {
     Racing(ConnectId),
 }
 
+/// A session that is there.
+#[derive(Clone, Copy)]
+struct Up {
+    session: Id<Session>,
+    /// A server has sent us there: it is not where the client was told to go.
+    elsewhere: bool,
+}
+
+/// A session that its server wanted to end.
+struct Left {
+    up: Up,
+    /// When it has to.
+    until: Option<Instant>,
+}
+
 /// Keeps one connection up.
 pub(crate) struct Keeper {
     dial: Dial,
     options: Reconnect,
     redial: Redial,
-    news: Far<StatusQueue>,
+    /// `None` when the connection is over for good.
+    news: Option<Far<StatusQueue>>,
     /// What is told when everybody else knows what has changed.
     untold: Vec<Status>,
     /// Where the next connection goes to.
     place: Url,
     next: Next,
     /// The session in use; `None` while there is none.
-    session: Option<Id<Session>>,
+    session: Option<Up>,
     /// There was one.
     began: bool,
-    /// The one before, which the server wanted to end, and when it has to.
-    old: Option<(Id<Session>, Instant)>,
+    /// The one before, beside the one in use. Those before that are about to be closed.
+    left: Vec<Left>,
+    /// The last of them is over, and nobody has been told.
+    moved: bool,
     /// How the last one ended, if there is none.
     lost: Option<Closed>,
     /// When to wait no longer for what has not come back.
     settle: Option<Instant>,
+    /// Our side wants no connection any more.
+    stopped: bool,
 }
 
 impl Keeper {
@@ -88,16 +110,18 @@ impl Keeper {
         Self {
             redial: Redial::new(&options, seed),
             options,
-            news,
+            news: Some(news),
             untold: Vec::new(),
             place: dial.home.clone(),
             dial,
             next: Next::None,
             session: None,
             began: false,
-            old: None,
+            left: Vec::new(),
+            moved: false,
             lost: None,
             settle: None,
+            stopped: false,
         }
     }
 
@@ -109,12 +133,17 @@ impl Keeper {
     /// When [`poll`](Self::poll) has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let dial = if let Next::At(at) = self.next { Some(at) } else { None };
-        let old = self.old.map(|(_, until)| until);
-        [dial, old, self.settle].into_iter().flatten().min()
+        let left = self.left.iter().filter_map(|left| left.until).min();
+        [dial, left, self.settle].into_iter().flatten().min()
     }
 
     /// Hears an event: what has changed by it, and the event if it is to be told to others too.
     pub(super) fn hear(&mut self, now: Instant, event: Event) -> (Option<Change>, Option<Event>) {
+        if self.news.is_none() {
+            self.hear_late(now, &event);
+            return (None, None);
+        }
+        let current = self.session.map(|up| up.session);
         let change = match &event {
             Event::Connected { session, remote, version, .. } => {
                 self.connected(now, *session, *remote, *version);
@@ -129,14 +158,14 @@ impl Keeper {
                     _ => (None, None),
                 };
             }
-            Event::Core(Core::Ready { session, .. }) if self.session == Some(*session) => {
-                self.settle = Some(now + self.options.rejoin);
+            Event::Core(Core::Ready { session, .. }) if current == Some(*session) => {
+                self.settle = now.checked_add(self.options.rejoin);
                 Some(Change::Back)
             }
             Event::Core(Core::Closed { session, closed }) => {
                 return (self.closed(now, *session, closed.clone()), None);
             }
-            Event::Core(Core::Goaway { session, uri }) if self.session == Some(*session) => {
+            Event::Core(Core::Goaway { session, uri }) if current == Some(*session) => {
                 self.leave(now, uri);
                 Some(Change::Leaving)
             }
@@ -154,12 +183,17 @@ impl Keeper {
         remote: SocketAddr,
         version: Version,
     ) {
-        let before = self.session.replace(session);
+        let elsewhere = self.place != self.dial.home;
+        let before = self.session.replace(Up { session, elsewhere });
         let attempt = self.redial.attempt();
         self.redial.connected(now);
         self.next = Next::None;
         if mem::replace(&mut self.began, true) {
-            self.old = before.map(|old| (old, now + self.options.overlap));
+            if let Some(up) = before {
+                // Only one is left at a time, or a server could make us collect them.
+                self.left.iter_mut().for_each(|left| left.until = Some(now));
+                self.left.push(Left { up, until: now.checked_add(self.options.overlap) });
+            }
             self.untold.push(Status::Connected { remote, version, attempt });
         }
     }
@@ -170,34 +204,58 @@ impl Keeper {
         self.place = self.options.follow.place(home, uri).unwrap_or_else(|| home.clone());
         let place = self.place.clone().with_path(self.place.path_only());
         self.untold.push(Status::Leaving { uri: uri.to_owned(), place });
-        self.next = self.redial.begin(now).map_or(Next::None, Next::At);
+        let at = self.redial.begin(now);
+        self.next = at.map_or(Next::None, Next::At);
+        // What this server does not serve any more, nobody will if none is dialed.
+        self.settle = if at.is_some() { None } else { Some(now) };
     }
 
     fn closed(&mut self, now: Instant, session: Id<Session>, closed: Closed) -> Option<Change> {
-        if self.old.take_if(|(old, _)| *old == session).is_some() {
-            // What has not moved by now has lost its way, and may find the new one.
-            return self.session.map(|_| Change::Back);
+        if let Some(index) = self.left.iter().position(|left| left.up.session == session) {
+            self.left.remove(index);
+            // What has not moved by now has lost its way, and may find the new one, unless that is about to
+            // be replaced too.
+            self.moved = matches!(self.next, Next::None);
+            return self.moved.then_some(Change::Back);
         }
-        self.session.take_if(|current| *current == session)?;
-        if !may_pass(&closed) {
-            self.next = Next::None;
+        let up = self.session.take_if(|current| current.session == session)?;
+        let passes = may_pass(&closed);
+        // That another place wants nothing of us any more says nothing of the first one.
+        if self.stopped || !(passes || up.elsewhere) {
             return Some(Change::Over(closed));
         }
-        self.lost = Some(closed.clone());
         let after = match self.next {
-            Next::None => match self.redial.begin(now) {
-                Some(at) => {
-                    self.next = Next::At(at);
-                    Some(at - now)
+            Next::None => {
+                if !passes {
+                    self.place = self.dial.home.clone();
                 }
-                None => return Some(Change::Over(closed)),
-            },
+                let Some(at) = self.redial.begin(now) else { return Some(Change::Over(closed)) };
+                self.next = Next::At(at);
+                Some(at - now)
+            }
             Next::At(at) => Some(at.saturating_duration_since(now)),
             Next::Resolving(_) | Next::Racing(_) => None,
         };
+        self.lost = Some(closed.clone());
         self.settle = None;
+        // The one before goes on until there is another.
+        self.session = self.left.pop().map(|left| left.up);
         self.untold.push(Status::Lost { reason: Reason(closed), after });
         Some(Change::Away)
+    }
+
+    /// Hears an event after the end.
+    fn hear_late(&mut self, now: Instant, event: &Event) {
+        match event {
+            Event::Connected { session, .. } => {
+                let up = Up { session: *session, elsewhere: false };
+                self.left.push(Left { up, until: Some(now) });
+            }
+            Event::Core(Core::Closed { session, .. }) => {
+                self.left.retain(|left| left.up.session != *session);
+            }
+            Event::Core(_) | Event::ConnectFailed { .. } | Event::Link(_) => {}
+        }
     }
 
     /// An attempt has come to nothing.
@@ -232,12 +290,23 @@ impl Keeper {
         now: Instant,
         endpoint: &mut Endpoint,
     ) -> Option<Change> {
-        if let Some((old, until)) = self.old
-            && (now >= until || endpoint.node().is_quiet(old))
-        {
-            let time = endpoint.time(now);
-            // It fails for a session that has ended, whose event is on its way.
-            let _ = endpoint.node_mut().close(time, old, SessionCode::NO_ERROR, "moved");
+        let over = self.news.is_none();
+        let time = endpoint.time(now);
+        for Left { up: Up { session, .. }, until } in &self.left {
+            let due = until.is_some_and(|until| now >= until);
+            if over || due || endpoint.node().is_quiet(*session) {
+                // It fails for a session that has ended, whose event is on its way.
+                let _ = endpoint.node_mut().close(time, *session, SessionCode::NO_ERROR, "moved");
+            }
+        }
+        if over {
+            if let Next::Racing(connect) = mem::replace(&mut self.next, Next::None) {
+                endpoint.cancel(now, connect);
+            }
+            return None;
+        }
+        if mem::take(&mut self.moved) {
+            return Some(Change::Moved);
         }
         if self.settle.take_if(|at| now >= *at).is_some() {
             return Some(Change::Settled);
@@ -264,8 +333,18 @@ impl Keeper {
     /// No connection is wanted any more.
     pub(super) fn stop(&mut self) {
         self.next = Next::None;
-        self.old = None;
+        self.left.clear();
         self.settle = None;
+        self.stopped = true;
+    }
+
+    /// The connection is over for good: nothing is told any more, and [`poll`](Self::poll) ends what is
+    /// left of it.
+    pub(super) fn over(&mut self) {
+        self.news = None;
+        self.settle = None;
+        let up = self.session.take();
+        self.left.extend(up.map(|up| Left { up, until: None }));
     }
 
     fn target(&self, addresses: Vec<SocketAddr>) -> Target {
@@ -274,8 +353,10 @@ impl Keeper {
 
     /// Tells what has happened since the last call. Who hears it finds everything changed already.
     pub(super) fn tell(&mut self) {
-        if !self.untold.is_empty() {
-            self.news.update(|queue| self.untold.drain(..).for_each(|status| queue.push(status)));
+        if !self.untold.is_empty()
+            && let Some(news) = &self.news
+        {
+            news.update(|queue| self.untold.drain(..).for_each(|status| queue.push(status)));
         }
     }
 }
@@ -294,3 +375,6 @@ impl Dial {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

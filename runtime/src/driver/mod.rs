@@ -269,6 +269,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 self.readers.away(node, time, Standing::Lost);
             }
             Change::Back => self.readers.back(node, time),
+            Change::Moved => self.writers.moved(),
             Change::Settled => {
                 self.writers.settle();
                 self.readers.settle(node, time);

@@ -111,7 +111,9 @@ impl Role {
         self.tell();
         if let Self::Client { far, keeper, .. } = self {
             far.update(|state| state.closed = Some(closed));
-            *keeper = None;
+            if let Some(keeper) = keeper {
+                keeper.over();
+            }
         }
     }
 

@@ -201,6 +201,13 @@ impl Writers {
         }
     }
 
+    /// The connection before is over: who subscribes now is not waited for.
+    pub(super) fn moved(&mut self) {
+        for track in self.tracks.values_mut() {
+            track.missed &= !track.wanted;
+        }
+    }
+
     /// Who has not come back by now is not waited for.
     pub(super) fn settle(&mut self) {
         for track in self.tracks.values_mut() {
@@ -261,5 +268,42 @@ impl Writers {
         for group in self.groups.values() {
             group.far.update(|state| *state = Some(error.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use smoq_quic::{Endpoint, EndpointConfig};
+
+    use super::*;
+    use crate::slot::slot;
+
+    #[test]
+    fn who_has_moved_is_not_waited_for() {
+        let mut endpoint = Endpoint::new(EndpointConfig::default(), Instant::now());
+        let (node, now) = (endpoint.node_mut(), Time::ZERO);
+        let mut writers = Writers::default();
+        let (_answer, far) = slot(None);
+        writers.create(node, now, 1, &Path::new("a").unwrap(), &far);
+        let (track, far) = slot(TrackState::default());
+        writers.track(node, now, 2, 1, "t", TrackInfo::default(), far);
+        let id = writers.tracks[&2].id;
+        let wanted = || track.with(|state, _| state.wanted);
+        writers.demand(id, true);
+        writers.away();
+        writers.demand(id, false);
+        assert!(wanted(), "it may come back");
+        writers.moved();
+        assert!(wanted(), "it may still come back");
+        writers.demand(id, true);
+        writers.demand(id, false);
+        assert!(!wanted());
+        writers.demand(id, true);
+        writers.away();
+        writers.moved();
+        writers.demand(id, false);
+        assert!(!wanted(), "it was there, and has left");
     }
 }
