@@ -35,6 +35,7 @@ impl Host {
     }
 
     /// Another one on the port of the one before, which a stranger may have meanwhile.
+    #[expect(clippy::disallowed_methods, reason = "a port does not tell when it is free")]
     fn again(&self, before: &str) -> Running {
         let give_up = Instant::now() + PATIENCE;
         while Instant::now() < give_up {
