@@ -63,8 +63,6 @@ struct Net {
     flying: VecDeque<Flying>,
     /// Bytes from and to who is no client.
     stranger: [usize; 2],
-    /// Something of the client or the server came from there too.
-    copied: bool,
 }
 
 impl Net {
@@ -83,7 +81,6 @@ impl Net {
             server: Endpoint::new(config(2, Some(server)), now),
             flying: VecDeque::new(),
             stranger: [0; 2],
-            copied: false,
         };
         let (time, node) = (net.server.time(now), net.server.node_mut());
         let path = Path::new("cam").expect("a good path");
@@ -129,15 +126,15 @@ impl Net {
                         self.flying.push_back(datagram);
                         return Some(());
                     }
-                    // It comes twice, once from somewhere else.
-                    9 => {
-                        self.copied = true;
-                        let (from, data) = (STRANGER, datagram.data.clone());
-                        self.arrives(Flying { from, to: datagram.to, data });
-                    }
                     _ => {}
                 }
+                let copy = Flying { from: STRANGER, to: datagram.to, data: datagram.data.clone() };
                 self.arrives(datagram);
+                // It comes twice, then from somewhere else. A copy that overtakes moves the connection, which
+                // quinn-proto 0.11.19 does not do well: docs/proof.md.
+                if op == 9 {
+                    self.arrives(copy);
+                }
             }
         }
         Some(())
@@ -167,11 +164,8 @@ impl Net {
                 while host.poll_event().is_some() {}
             }
         }
-        // A copy that overtakes what it is a copy of moves the connection, and quinn-proto 0.11.19 probes
-        // such an address by whole datagrams, however little has come from there.
         let [from, to] = self.stranger;
-        let proved = self.copied || to <= 3 * from;
-        assert!(proved, "{to} bytes for {from} of somebody who has proved nothing");
+        assert!(to <= 3 * from, "{to} bytes for {from} of somebody who has proved nothing");
     }
 
     /// Lets a time pass, with all timers in it and without a datagram.
