@@ -66,11 +66,29 @@ impl ClientOptions {
     }
 }
 
+/// Whom a client talks to, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Talk {
+    pub(crate) remote: SocketAddr,
+    pub(crate) version: Version,
+    /// See [`Connection::path_in_names`].
+    pub(crate) path_in_names: bool,
+}
+
+impl Talk {
+    pub(crate) fn new(place: &Url, remote: SocketAddr, version: Version) -> Self {
+        let path_in_names = place.carrier() == Carrier::Raw
+            && !version.has_setup()
+            && !place.path_only().trim_matches('/').is_empty();
+        Self { remote, version, path_in_names }
+    }
+}
+
 /// What a [`Connection`] shares with its driver.
 #[derive(Default)]
 pub(crate) struct ConnectionState {
-    /// The server's address and what is spoken, once that is known, as of the latest connection.
-    pub(crate) peer: Option<(SocketAddr, Version)>,
+    /// As of the latest connection, once there is one.
+    pub(crate) talk: Option<Talk>,
     /// Why there was no connection at all.
     pub(crate) failed: Option<smoq_quic::ConnectError>,
     pub(crate) closed: Option<Closed>,
@@ -117,19 +135,16 @@ pub async fn connect<R: Runtime>(
         }
         None => (None, None),
     };
-    let role = Role::Client { far, port: url.port(), keeper };
+    let role = Role::Client { far, home: url.clone(), keeper };
     let (shards, sink) = (Shards::default(), Sink::default());
     runtime.spawn(Driver::new(endpoint, socket, timer, receiver, role, shards, sink));
-    let version = poll_fn(|cx| near.poll(cx, poll_connected)).await?;
-    let path_in_names = url.carrier() == Carrier::Raw
-        && !version.has_setup()
-        && !url.path_only().trim_matches('/').is_empty();
-    Ok(Connection { ops, near, statuses, path_in_names })
+    poll_fn(|cx| near.poll(cx, poll_connected)).await?;
+    Ok(Connection { ops, near, statuses })
 }
 
-fn poll_connected(state: &mut ConnectionState, gone: bool) -> Poll<Result<Version, ConnectError>> {
-    match (state.peer, state.failed.take()) {
-        (Some((_, version)), _) => Poll::Ready(Ok(version)),
+fn poll_connected(state: &mut ConnectionState, gone: bool) -> Poll<Result<(), ConnectError>> {
+    match (state.talk, state.failed.take()) {
+        (Some(_), _) => Poll::Ready(Ok(())),
         (None, Some(error)) => Poll::Ready(Err(error.into())),
         (None, None) if gone => Poll::Ready(Err(ConnectError::Shutdown)),
         (None, None) => Poll::Pending,
@@ -173,7 +188,6 @@ pub struct Connection {
     ops: Ops,
     near: Near<ConnectionState>,
     statuses: Option<Statuses>,
-    path_in_names: bool,
 }
 
 impl Connection {
@@ -184,16 +198,16 @@ impl Connection {
 
     /// What is spoken, on the latest connection.
     pub fn version(&self) -> Version {
-        self.peer().1
+        self.talk().version
     }
 
     /// The server's address that won, on the latest connection.
     pub fn remote(&self) -> SocketAddr {
-        self.peer().0
+        self.talk().remote
     }
 
-    fn peer(&self) -> (SocketAddr, Version) {
-        self.near.with(|state, _| state.peer).expect("it was made when there was one")
+    fn talk(&self) -> Talk {
+        self.near.with(|state, _| state.talk).expect("it was made when there was one")
     }
 
     /// What tells of losses and new connections: the first call gives it, if
@@ -203,9 +217,10 @@ impl Connection {
     }
 
     /// The URL's path could not travel (raw QUIC before moq-lite-05), so it stands in front of every
-    /// broadcast name on the wire instead. Names used here are the same either way.
+    /// broadcast name on the wire instead. Names used here are the same either way. Of the latest connection,
+    /// whose URL may be one where a server has sent us to.
     pub fn path_in_names(&self) -> bool {
-        self.path_in_names
+        self.talk().path_in_names
     }
 
     /// Waits until the connection is over. It may be asked again.
@@ -302,7 +317,7 @@ mod tests {
         let (ops, receiver) = mailbox(CAPACITY);
         while ops.try_push(0, Op::Pause).is_ok() {}
         let (near, _far) = slot(ConnectionState::default());
-        let connection = Connection { ops, near, statuses: None, path_in_names: false };
+        let connection = Connection { ops, near, statuses: None };
         let (one, two) = (Count::new(), Count::new());
         let (waker, other) = (one.waker(), two.waker());
         let (mut pause, mut resume) = (pin!(connection.pause()), pin!(connection.resume()));

@@ -125,9 +125,9 @@ impl Keeper {
         }
     }
 
-    /// The port that reports without one are about.
-    pub(super) fn port(&self) -> u16 {
-        self.place.port()
+    /// Where the latest connection goes to, or the next one.
+    pub(super) fn place(&self) -> &Url {
+        &self.place
     }
 
     /// When [`poll`](Self::poll) has something to do.

@@ -427,7 +427,8 @@ mod tests {
         let socket = Fake { lies: true, ..Fake::default() };
         let (_ops, receiver) = mailbox(CAPACITY);
         let (_near, far) = slot(ConnectionState::default());
-        let role = Role::Client { far, port: 2, keeper: None };
+        let home = "moqt://127.0.0.1:2".parse().unwrap();
+        let role = Role::Client { far, home, keeper: None };
         let endpoint = dialing(Instant::now());
         let (shards, sink) = (Shards::default(), Sink::default());
         let mut driver =

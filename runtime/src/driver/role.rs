@@ -7,9 +7,10 @@ use smoq_quic::{Endpoint, Event};
 
 use super::keeper::{Change, Keeper};
 use crate::{
-    client::ConnectionState,
+    client::{ConnectionState, Talk},
     events::{EventQueue, ServerEvent, SessionId},
     slot::Far,
+    url::Url,
 };
 
 /// Whose driver it is.
@@ -18,8 +19,8 @@ pub(crate) enum Role {
     Client {
         /// The connection.
         far: Far<ConnectionState>,
-        /// The server's port: ICMP reports come without.
-        port: u16,
+        /// Where the first connection went to.
+        home: Url,
         /// Makes further connections, if that is wanted.
         keeper: Option<Box<Keeper>>,
     },
@@ -46,10 +47,10 @@ impl Role {
         Self::Server { far, sessions: HashMap::new(), shard }
     }
 
-    /// The port that reports without one are about.
+    /// The server's port: ICMP reports come without.
     pub(super) fn port(&self) -> u16 {
         match self {
-            Self::Client { port, keeper, .. } => keeper.as_ref().map_or(*port, |it| it.port()),
+            Self::Client { home, keeper, .. } => place(home, keeper.as_deref()).port(),
             Self::Server { .. } => 0,
         }
     }
@@ -120,7 +121,9 @@ impl Role {
     /// Tells what happened to a connection.
     pub(super) fn event(&mut self, event: Event) {
         match self {
-            Self::Client { far, .. } => client(far, event),
+            Self::Client { far, home, keeper } => {
+                client(far, place(home, keeper.as_deref()), event)
+            }
             Self::Server { far, sessions, shard } => {
                 if let Some(event) = server(sessions, *shard, event) {
                     far.update(|queue| queue.push(event));
@@ -130,10 +133,16 @@ impl Role {
     }
 }
 
-fn client(far: &Far<ConnectionState>, event: Event) {
+/// Where the latest connection goes to, or went to.
+fn place<'a>(home: &'a Url, keeper: Option<&'a Keeper>) -> &'a Url {
+    keeper.map_or(home, Keeper::place)
+}
+
+fn client(far: &Far<ConnectionState>, place: &Url, event: Event) {
     match event {
         Event::Connected { remote, version, .. } => {
-            far.update(|state| (state.peer, state.goaway) = (Some((remote, version)), None));
+            let talk = Talk::new(place, remote, version);
+            far.update(|state| (state.talk, state.goaway) = (Some(talk), None));
         }
         Event::ConnectFailed { error, .. } => far.update(|state| state.failed = Some(error)),
         Event::Core(Core::Violation { stream, error, .. }) => {

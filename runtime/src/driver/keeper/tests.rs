@@ -5,6 +5,8 @@ use smoq_quic::{EndpointConfig, Trust};
 
 use super::*;
 use crate::{
+    client::ConnectionState,
+    driver::Role,
     slot::{Near, slot},
     status::Statuses,
 };
@@ -62,17 +64,7 @@ impl World {
         let (version, carrier) = (Version::ALL[0], Carrier::Raw);
         let config = SessionConfig::client(version, carrier, "");
         let session = self.endpoint.node_mut().add_session(time, config);
-        let remote = (Ipv4Addr::LOCALHOST, self.keeper.port()).into();
-        let (connect, server_name, origin) = (None, None, None);
-        self.hear(Event::Connected {
-            connect,
-            session,
-            remote,
-            version,
-            carrier,
-            server_name,
-            origin,
-        });
+        self.hear(connected(session, version));
         let grant = Grant::all(Path::root());
         self.hear(Event::Core(Core::Ready { session, version, grant }));
         session
@@ -115,6 +107,18 @@ impl World {
             self.hear(event);
         }
         left
+    }
+}
+
+fn connected(session: Id<Session>, version: Version) -> Event {
+    Event::Connected {
+        connect: None,
+        session,
+        remote: (Ipv4Addr::LOCALHOST, 4).into(),
+        version,
+        carrier: Carrier::Raw,
+        server_name: None,
+        origin: None,
     }
 }
 
@@ -207,10 +211,10 @@ fn when_the_old_session_is_over_all_have_moved() {
 fn a_place_that_refuses_says_nothing_of_the_first() {
     let (mut world, first) = World::new(|_| {});
     world.goaway(first, ELSEWHERE);
-    assert_eq!(world.keeper.port(), 2);
+    assert_eq!(world.keeper.place().port(), 2);
     let second = world.connected();
     assert!(matches!(world.ends(second, FORBIDDEN), Some(Change::Away)));
-    assert_eq!(world.keeper.port(), HOME);
+    assert_eq!(world.keeper.place().port(), HOME);
     world.now += 20 * SECOND;
     world.polled();
     assert!(matches!(world.keeper.next, Next::Racing(_)));
@@ -238,4 +242,19 @@ fn no_time_is_too_long() {
     world.connected();
     assert!(world.polled().is_empty());
     assert_eq!(world.keeper.deadline(), None);
+}
+
+#[test]
+fn the_place_decides_whether_its_path_goes_into_names() {
+    let (mut world, first) = World::new(|_| {});
+    world.goaway(first, &format!("{ELSEWHERE}/room"));
+    let (near, far) = slot(ConnectionState::default());
+    let home = world.keeper.dial.home.clone();
+    let mut role = Role::Client { far, home, keeper: Some(Box::new(world.keeper)) };
+    for (version, in_names) in [(Version::Lite04, true), (Version::Lite06, false)] {
+        let (_, event) = role.hear(world.now, connected(first, version));
+        role.event(event.unwrap());
+        let talk = near.with(|state, _| state.talk).unwrap();
+        assert_eq!((talk.version, talk.path_in_names), (version, in_names));
+    }
 }
