@@ -152,7 +152,9 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             Op::Update { subscription, options } => {
                 self.readers.update(node, time, subscription, options);
             }
-            Op::MoreGroups { subscription } => self.readers.more_groups(node, time, subscription),
+            Op::MoreGroups { subscription } => {
+                self.readable.extend(self.readers.more_groups(subscription));
+            }
             Op::Unsubscribe { subscription } => self.readers.unsubscribe(node, time, subscription),
             Op::MoreChunks { subscription, group } => {
                 self.readers.more_chunks(node, subscription, group);
@@ -278,9 +280,10 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             Change::Over(closed) => {
                 let lost = Reason(closed.clone());
                 self.writers.lose(&lost);
-                self.readers.lose(node, time, &lost);
+                self.readers.lose(node, &lost);
                 self.probes.end();
                 self.role.over(closed);
+                self.readers.settle(node, time);
             }
         }
     }

@@ -167,11 +167,11 @@ impl Readers {
         }
     }
 
-    /// The only connection is over.
-    pub(super) fn lose(&mut self, node: &mut Recorder, now: Time, reason: &Reason) {
+    /// The only connection is over. To be settled when its end is known: who sees a subscription fail can be
+    /// told why.
+    pub(super) fn lose(&mut self, node: &mut Recorder, reason: &Reason) {
         self.lost = Some(reason.clone());
         self.resume = false;
-        self.settle(node, now);
         for watch in self.watches.values_mut() {
             if watch.appetite == Appetite::Hungry {
                 watch.feed(node, Some(reason));
@@ -235,11 +235,11 @@ impl Readers {
         }
     }
 
-    pub(super) fn more_groups(&mut self, node: &mut Recorder, now: Time, key: Key) {
-        if let Some(subscription) = self.subscriptions.get_mut(&key) {
-            subscription.appetite = Appetite::Hungry;
-            subscription.feed(node, now, &mut self.next_group, &mut self.ids);
-        }
+    /// A handle wants groups: its reader, which is to be looked at after the events that are there.
+    pub(super) fn more_groups(&mut self, key: Key) -> Option<Id<Reader>> {
+        let subscription = self.subscriptions.get_mut(&key)?;
+        subscription.appetite = Appetite::Hungry;
+        Some(subscription.id)
     }
 
     pub(super) fn more_chunks(&mut self, node: &mut Recorder, key: Key, group: Key) {

@@ -396,9 +396,10 @@ pub(crate) async fn what_only_the_server_that_goes_has_is_waited_for<R: Bed>(run
     sleep(&host.runtime, Duration::from_millis(100)).await;
     assert!(subscription.try_next_group().unwrap().is_none());
 
-    let after = new.origin().publish(&path("a")).await.unwrap();
+    let after = new.origin().create(&path("a")).await.unwrap();
     let mut track = after.track("t", TrackInfo::default()).await.unwrap();
     track.group().await.unwrap().finish().unwrap();
+    after.announce().await.unwrap();
     assert_eq!(subscription.next_group().await.unwrap().unwrap().sequence(), 0);
 }
 
