@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use smoq_core::{
     Config, Dir, Event, Id, Limits, NextGroup, Path, Read, Reader, Start, StreamId,
     SubscribeOptions, Version,
-    wire::{BidiType, Hop, SessionCode, StreamCode, TrackInfo},
+    wire::{BidiType, Hop, SessionCode, StreamCode, TrackInfo, varint},
 };
 use smoq_sim::{Bench, PeerId, Sent};
 
@@ -64,6 +64,7 @@ fn outcome(mut input: Input<'_>, piece: usize) -> Outcome {
     let readers = ["cam", "evil"]
         .map(|name| bench.node.subscribe(now, &path(name), "video", options()).unwrap());
     bench.run();
+    let mut probes = Vec::new();
     while let Some(place) = input.byte() {
         let fin = place >= 0x80;
         let (place, bytes) = (PLACES[usize::from(place) % PLACES.len()], input.counted());
@@ -71,8 +72,13 @@ fn outcome(mut input: Input<'_>, piece: usize) -> Outcome {
             Place::New(dir) => vec![bench.open(peer, dir)],
             Place::Theirs(kind) => bench.requests(peer, kind as u8),
         };
+        let bytes = bytes.unwrap_or_default();
         for stream in streams {
-            say(&mut bench, peer, stream, bytes.unwrap_or_default(), piece, fin);
+            say(&mut bench, peer, stream, bytes, piece, fin);
+            let kind = varint::decode(bytes).map(|(kind, _)| kind);
+            if matches!(place, Place::New(Dir::Bi)) && kind == Some(BidiType::Probe as u64) {
+                probes.push(stream);
+            }
         }
     }
     let read = readers.map(|reader| read(&mut bench, reader));
@@ -82,7 +88,7 @@ fn outcome(mut input: Input<'_>, piece: usize) -> Outcome {
     Outcome {
         read,
         events,
-        said: said(&bench, peer),
+        said: said(&bench, peer, &probes),
         closed: bench[peer].closed.clone(),
         groups: bench.node.stats().groups,
     }
@@ -100,12 +106,12 @@ fn say(bench: &mut Bench, peer: PeerId, stream: StreamId, bytes: &[u8], piece: u
 }
 
 /// What the node said. How much of what a reset cut off had gone, and whether there was still something to
-/// stop, is a matter of pieces too.
-fn said(bench: &Bench, peer: PeerId) -> BTreeMap<StreamId, Sent> {
+/// stop, is a matter of pieces too; and whether a peer that probes was told something before it had enough.
+fn said(bench: &Bench, peer: PeerId, probes: &[StreamId]) -> BTreeMap<StreamId, Sent> {
     let mut sent = bench[peer].sent.clone();
-    for sent in sent.values_mut() {
+    for (stream, sent) in &mut sent {
         sent.stopped = None;
-        if sent.reset.is_some() {
+        if sent.reset.is_some() || probes.contains(stream) {
             sent.bytes.clear();
         }
     }
