@@ -24,7 +24,7 @@ const TRACK: &str = "video";
 
 #[tokio::main]
 async fn main() -> Result {
-    let (_server, url, trust) = server()?;
+    let (_server, url, trust) = server("", |_| {})?;
     let publisher = connect(&url, ClientOptions::new(trust.clone())).await?;
     let broadcast = publisher.origin().create(&Path::new("show")?).await?;
     let mut track = broadcast.track(TRACK, TrackInfo::default()).await?;

@@ -21,7 +21,7 @@ const TRACK: &str = "messages";
 
 #[tokio::main]
 async fn main() -> Result {
-    let (_server, url, trust) = server()?;
+    let (_server, url, trust) = server("", |_| {})?;
     // What each returns keeps it there until both have heard the other.
     tokio::try_join!(talk("ann", &url, &trust), talk("bob", &url, &trust))?;
     Ok(())

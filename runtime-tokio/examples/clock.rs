@@ -24,7 +24,7 @@ const SECOND: Duration = Duration::from_millis(100);
 
 #[tokio::main]
 async fn main() -> Result {
-    let (_server, url, trust) = server()?;
+    let (_server, url, trust) = server("", |_| {})?;
     let name = Path::new("clock")?;
 
     let publisher = connect(&url, ClientOptions::new(trust.clone())).await?;

@@ -5,20 +5,20 @@
 //! A server and two clients in one process, over real sockets. `smoq echo` does the same between
 //! terminals.
 
-use std::{collections::BTreeMap, error, net::Ipv4Addr, time::Duration};
+mod support;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use smoq_tokio::{
-    ClientOptions, Origin, Server, ServerEvent, ServerOptions, Url, connect,
+    ClientOptions, Origin, Server, ServerEvent, Url, connect,
     core::{
         Admission, Announced, Discover, Grant, Path, Start, SubscribeOptions,
         wire::{SessionCode, TrackInfo},
     },
-    listen,
-    quic::{ServerTls, Trust, fingerprint, rustls::pki_types::PrivateKeyDer},
+    quic::Trust,
 };
-
-type Result<T = ()> = std::result::Result<T, Box<dyn error::Error + Send + Sync>>;
+use support::{Result, server};
 
 /// Both sides announce this broadcast, which has this track.
 const BROADCAST: &str = "japan/kyoto/text";
@@ -26,14 +26,11 @@ const TRACK: &str = "text";
 
 #[tokio::main]
 async fn main() -> Result {
-    let (tls, trust) = certificate()?;
     // The server decides about each client, and asks only for the announcements that it watches.
-    let server = listen(ServerOptions {
-        admission: Admission::Ask,
-        discover: Discover::OnDemand,
-        ..ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), tls)
+    let (server, url, trust) = server("/echo", |options| {
+        options.admission = Admission::Ask;
+        options.discover = Discover::OnDemand;
     })?;
-    let url: Url = format!("moqt://{}/echo", server.local_addr()).parse()?;
     tokio::spawn(serve(server));
 
     let greetings = ["ohayou", "konnichiwa", "konbanwa"];
@@ -133,15 +130,6 @@ async fn talk(url: &Url, trust: &Trust, lines: &[&'static str]) -> Result<Vec<St
 /// Every group from the first on, however old.
 fn everything() -> SubscribeOptions {
     SubscribeOptions { start: Start::From(0), max_age: Duration::MAX, ..Default::default() }
-}
-
-/// A certificate for this run, and how to trust it: by its fingerprint.
-fn certificate() -> Result<(ServerTls, Trust)> {
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
-    let certificate = made.cert.der().clone();
-    let trust = Trust::Fingerprints(vec![fingerprint(&certificate)]);
-    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    Ok((ServerTls::new(vec![certificate], key)?, trust))
 }
 
 #[test]

@@ -21,7 +21,7 @@ use support::{Result, server};
 
 #[tokio::main]
 async fn main() -> Result {
-    let (_server, url, trust) = server()?;
+    let (_server, url, trust) = server("", |_| {})?;
     let name = Path::new("book")?;
 
     let publisher = connect(&url, ClientOptions::new(trust.clone())).await?;
