@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use smoq_core::wire::Probe;
@@ -50,15 +50,31 @@ impl Estimates {
 
     /// The next estimate if there is one already. That nothing follows is told by [`next`](Self::next).
     pub fn try_next(&mut self) -> Option<Probe> {
-        match self.poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(estimate) => estimate,
-            Poll::Pending => None,
-        }
+        self.near.with(|latest, _| latest.take())
     }
 }
 
 impl Drop for Estimates {
     fn drop(&mut self) {
         self.ops.force(Op::Unprobe { estimates: self.ops.key() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{driver::CAPACITY, mailbox::mailbox, test::Count};
+
+    #[test]
+    fn who_only_tries_does_not_take_the_place_of_who_waits() {
+        let (ops, _receiver) = mailbox(CAPACITY);
+        let (near, far) = slot(None);
+        let mut estimates = Estimates { ops, near };
+        let count = Count::new();
+        let waker = count.waker();
+        assert!(estimates.poll_next(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(estimates.try_next(), None);
+        far.update(|_| ());
+        assert_eq!(count.get(), 1);
     }
 }

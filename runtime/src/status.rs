@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     net::SocketAddr,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -98,17 +98,28 @@ impl Statuses {
 
     /// The next change if there is one already; `None` also when there is not.
     pub fn try_next(&mut self) -> Option<Status> {
-        match self.poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(status) => status,
-            Poll::Pending => None,
-        }
+        self.0.with(|queue, _| queue.0.pop_front())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
-    use crate::slot::slot;
+    use crate::{slot::slot, test::Count};
+
+    #[test]
+    fn who_only_tries_does_not_take_the_place_of_who_waits() {
+        let (near, far) = slot(StatusQueue::default());
+        let mut statuses = Statuses::new(near);
+        let count = Count::new();
+        let waker = count.waker();
+        assert!(statuses.poll_next(&mut Context::from_waker(&waker)).is_pending());
+        assert!(statuses.try_next().is_none());
+        far.update(|_| ());
+        assert_eq!(count.get(), 1);
+    }
 
     #[test]
     fn what_nobody_reads_is_bounded() {

@@ -43,7 +43,7 @@ impl Probes {
             return;
         }
         if let Some(session) = self.session {
-            // The same.
+            // If it is over already, another one takes its place, or the end is told.
             let _ = node.probe(now, session);
         }
         if self.latest.is_some() {
