@@ -42,6 +42,16 @@ pub trait Transport {
     /// Asks the peer to send no more (STOP_SENDING). The stream may have ended already.
     fn stop(&mut self, stream: StreamId, code: StreamCode);
 
+    /// How many bytes a datagram may have now. Called only for sessions that have datagrams
+    /// ([`SessionConfig::datagrams`](crate::SessionConfig::datagrams)).
+    fn datagram_room(&mut self) -> usize {
+        0
+    }
+
+    /// Sends a datagram of at most [`datagram_room`](Self::datagram_room) bytes, before what streams have. It
+    /// may be lost.
+    fn send_datagram(&mut self, _data: Bytes) {}
+
     /// How fast the connection is. Called only while its peer wants to know, about ten times a second. One
     /// that cannot tell leaves this as it is; its peers are refused, though SETUP says that they may ask.
     fn estimate(&mut self) -> Estimate {
@@ -81,6 +91,14 @@ impl<T: Transport> Transport for &mut T {
         (**self).stop(stream, code);
     }
 
+    fn datagram_room(&mut self) -> usize {
+        (**self).datagram_room()
+    }
+
+    fn send_datagram(&mut self, data: Bytes) {
+        (**self).send_datagram(data);
+    }
+
     fn estimate(&mut self) -> Estimate {
         (**self).estimate()
     }
@@ -111,6 +129,13 @@ pub fn pump<T: Transport>(
             }
         }
         let mut granted = false;
+        while node.wants_datagram(session) && transport.room() > 0 {
+            let Some(data) = node.poll_datagram(now, session, transport.datagram_room()) else {
+                continue;
+            };
+            transport.send_datagram(data);
+            granted = true;
+        }
         for dir in [Dir::Bi, Dir::Uni] {
             while node.wants_open(session, dir) {
                 let Some(stream) = transport.open(dir) else { break };

@@ -87,6 +87,10 @@ pub struct SessionConfig {
     pub version: Version,
     /// What carries the streams.
     pub carrier: Carrier,
+    /// Whether datagrams go both ways: the peer has said that it takes them, and the transport's
+    /// [`datagram_room`](crate::binding::Transport::datagram_room) tells how large they may be. What a
+    /// peer without them is to get of such groups goes on streams.
+    pub datagrams: bool,
     /// The request path with its query, as in the URL: `/room?jwt=x`. A client says where it wants to
     /// go; a server says what the carrier told, and leaves it empty on raw QUIC.
     pub path: String,
@@ -101,12 +105,13 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// A client's session, which discovers on demand and trusts its server.
+    /// A client's session without datagrams, which discovers on demand and trusts its server.
     pub fn client(version: Version, carrier: Carrier, path: impl Into<String>) -> Self {
         Self {
             side: Side::Client,
             version,
             carrier,
+            datagrams: false,
             path: path.into(),
             admission: Admission::Open,
             discover: Discover::OnDemand,
@@ -114,12 +119,13 @@ impl SessionConfig {
         }
     }
 
-    /// A server's session, open to everybody, which asks for all announcements.
+    /// A server's session without datagrams, open to everybody, which asks for all announcements.
     pub fn server(version: Version, carrier: Carrier, path: impl Into<String>) -> Self {
         Self {
             side: Side::Server,
             version,
             carrier,
+            datagrams: false,
             path: path.into(),
             admission: Admission::Open,
             discover: Discover::Everything,

@@ -37,6 +37,9 @@ pub enum Misuse {
     /// A frame takes exactly the bytes it was started with.
     #[error("the frame was started with fewer or more bytes than were written")]
     FrameSize,
+    /// A datagram is one packet.
+    #[error("the datagram is too large: use at most {max} bytes, or a group", max = crate::wire::MAX_DATAGRAM)]
+    DatagramSize,
     /// Timestamps are below 2^61.
     #[error("the timestamp is out of range: it must be below 2^61")]
     Timestamp,

@@ -38,6 +38,7 @@ enum Signal {
     },
     Reset(StreamId, StreamCode),
     Stop(StreamId, StreamCode),
+    Datagram(Bytes),
     /// Everything up to the end, or to the reset, was handled.
     Acked(StreamId),
 }
@@ -78,6 +79,8 @@ pub enum Heard {
     Acked(StreamId),
     /// A stream that took fewer bytes than offered takes some again.
     Writable(StreamId),
+    /// A datagram.
+    Datagram(Bytes),
     /// The other end has closed the link. The last thing heard.
     Closed(Closed),
 }
@@ -143,6 +146,7 @@ impl Link {
             Heard::Stopped(stream, code) => node.handle_stopped(now, session, stream, code),
             Heard::Acked(stream) => node.handle_acked(now, session, stream),
             Heard::Writable(stream) => node.handle_writable(now, session, stream),
+            Heard::Datagram(data) => node.handle_datagram(now, session, data),
             Heard::Closed(closed) => node.handle_closed(now, session, closed),
         });
     }
@@ -201,6 +205,10 @@ impl Link {
                     self.blocked.remove(&stream);
                     tell(Heard::Stopped(stream, code));
                 }
+            }
+            Signal::Datagram(data) => {
+                self.outgoing.credit += data.len() + OVERHEAD;
+                tell(Heard::Datagram(data));
             }
             Signal::Acked(stream) => {
                 let finished = self.sending.remove(&stream) == Some(Sending::Finished);
@@ -342,6 +350,17 @@ impl Transport for Link {
         if let Some(deaf @ false) = self.receiving.get_mut(&stream) {
             *deaf = true;
             self.outgoing.signals.push(Signal::Stop(stream, code));
+        }
+    }
+
+    fn datagram_room(&mut self) -> usize {
+        usize::MAX
+    }
+
+    fn send_datagram(&mut self, data: Bytes) {
+        if !self.closed {
+            self.used += data.len() + OVERHEAD;
+            self.outgoing.signals.push(Signal::Datagram(data));
         }
     }
 

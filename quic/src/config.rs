@@ -205,6 +205,10 @@ impl Default for TransportOptions {
 /// bookkeeping rather than payload: 1.2 Gbit/s at a round trip of 200 ms.
 const SEND_WINDOW: u64 = 32 << 20;
 
+/// Bytes of datagrams that may wait to be sent: more than [`Pace`](crate::pace::Pace) gives at a time, so that
+/// none is dropped there.
+const DATAGRAMS: usize = 256 << 10;
+
 /// Packets that a peer may receive without saying so at once, where it knows how to be asked
 /// (draft-ietf-quic-ack-frequency). By default every second one is acknowledged, and half of what a relay
 /// does is to read that. Few enough that the smallest initial window (10 packets) is heard of twice.
@@ -229,6 +233,7 @@ impl TransportOptions {
             // urgent one. Streams of one priority take turns then, but core gives few the same.
             .send_fairness(true)
             .datagram_receive_buffer_size(Some(self.datagram_buffer))
+            .datagram_send_buffer_size(DATAGRAMS)
             .initial_mtu(self.initial_mtu);
         if !self.mtu_discovery {
             config.mtu_discovery_config(None);

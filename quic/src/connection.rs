@@ -184,6 +184,41 @@ impl Connection {
         Estimate::of_window(path.cwnd, path.rtt, app_limited)
     }
 
+    /// Whether datagrams go both ways.
+    pub(crate) fn has_datagrams(&mut self) -> bool {
+        self.quic.datagrams().max_size().is_some()
+            && self.web.as_ref().is_none_or(Web::has_datagrams)
+    }
+
+    /// Bytes that a datagram of the session may have.
+    pub(crate) fn datagram_room(&mut self) -> usize {
+        let lead = self.web.as_mut().map_or(0, |web| web.datagram_lead().len());
+        self.quic.datagrams().max_size().unwrap_or(0).saturating_sub(lead)
+    }
+
+    /// Sends a datagram of the session. What quinn-proto has no room for is lost, as on the way.
+    pub(crate) fn send_datagram(&mut self, data: Bytes) {
+        let data = match &mut self.web {
+            None => data,
+            Some(web) => [web.datagram_lead(), data].concat().into(),
+        };
+        self.pace.wrote(data.len());
+        let _ = self.quic.datagrams().send(data, true);
+    }
+
+    /// Tells `listener` of the datagrams that have come, as far as they are the session's.
+    pub(crate) fn handle_datagrams(&mut self, listener: &mut impl Listener) {
+        if self.unread.is_some() {
+            return;
+        }
+        while let Some(data) = self.quic.datagrams().recv() {
+            match &mut self.web {
+                None => listener.datagram(data),
+                Some(web) => Sift { web, listener }.datagram(data),
+            }
+        }
+    }
+
     /// Tells `listener` what happened to the streams, as far as they are the session's.
     pub(crate) fn handle_stream(&mut self, event: StreamEvent, listener: &mut impl Listener) {
         match self.web.take() {

@@ -18,6 +18,8 @@ pub(crate) trait Listener {
     fn acked(&mut self, stream: StreamId);
     /// A stream that took fewer bytes than offered takes some again.
     fn writable(&mut self, stream: StreamId);
+    /// A datagram has come.
+    fn datagram(&mut self, data: Bytes);
 }
 
 /// A session of a node, at a time.
@@ -51,6 +53,10 @@ impl Listener for Ear<'_> {
     fn writable(&mut self, stream: StreamId) {
         self.node.handle_writable(self.time, self.session, stream);
     }
+
+    fn datagram(&mut self, data: Bytes) {
+        self.node.handle_datagram(self.time, self.session, data);
+    }
 }
 
 /// Where there is no session yet, or no more.
@@ -63,4 +69,5 @@ impl Listener for Nobody {
     fn stopped(&mut self, _: StreamId, _: StreamCode) {}
     fn acked(&mut self, _: StreamId) {}
     fn writable(&mut self, _: StreamId) {}
+    fn datagram(&mut self, _: Bytes) {}
 }

@@ -19,6 +19,8 @@ const PROBE: usize = 1000;
 const PACKET_COST: u64 = 48;
 /// Bytes of header of a STREAM frame, at most: 1 + 8 + 8 + 2, rounded down as no stream has so many.
 const STREAM_COST: u64 = 16;
+/// Bytes of header of a DATAGRAM frame: 1 + 2.
+const DATAGRAM_COST: u64 = 3;
 /// Bytes of an ACK frame with a few ranges.
 const ACK_COST: u64 = 32;
 
@@ -48,6 +50,7 @@ enum Probe {
 struct Seen {
     datagrams: u64,
     stream_frames: u64,
+    datagram_frames: u64,
     ack_frames: u64,
     lost_bytes: u64,
 }
@@ -78,14 +81,17 @@ impl Pace {
         let now = Seen {
             datagrams: stats.udp_tx.datagrams,
             stream_frames: stats.frame_tx.stream,
+            datagram_frames: stats.frame_tx.datagram,
             ack_frames: stats.frame_tx.acks,
             lost_bytes: stats.path.lost_bytes,
         };
         let cost = (now.datagrams - self.seen.datagrams) * PACKET_COST
             + (now.stream_frames - self.seen.stream_frames) * STREAM_COST
+            + (now.datagram_frames - self.seen.datagram_frames) * DATAGRAM_COST
             + (now.ack_frames - self.seen.ack_frames) * ACK_COST;
         let lost = now.lost_bytes - self.seen.lost_bytes;
-        let carried_data = now.stream_frames > self.seen.stream_frames;
+        let carried_data = now.stream_frames > self.seen.stream_frames
+            || now.datagram_frames > self.seen.datagram_frames;
         self.seen = now;
         self.allowance = 0;
         if self.probe == Probe::Asking {

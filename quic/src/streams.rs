@@ -95,6 +95,14 @@ impl Transport for Streams<'_> {
         let _ = self.connection.quic.recv_stream(to_quic(stream)).stop(codes::to_wire(code));
     }
 
+    fn datagram_room(&mut self) -> usize {
+        self.connection.datagram_room()
+    }
+
+    fn send_datagram(&mut self, data: Bytes) {
+        self.connection.send_datagram(data);
+    }
+
     fn estimate(&mut self) -> Estimate {
         self.connection.estimate()
     }

@@ -65,6 +65,12 @@ pub(crate) enum Op {
         sequence: u64,
         far: Far<GroupState>,
     },
+    Datagram {
+        track: Key,
+        sequence: u64,
+        timestamp: u64,
+        payload: Bytes,
+    },
     Frame {
         group: Key,
         timestamp: u64,

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use smoq_core::{
     Misuse, Path,
-    wire::{MAX_TIMESTAMP, StreamCode, TrackInfo},
+    wire::{MAX_DATAGRAM, MAX_TIMESTAMP, StreamCode, TrackInfo},
 };
 
 use crate::{
@@ -104,7 +104,43 @@ impl TrackWriter {
         Ok(group.opened())
     }
 
-    fn new_group(&self, sequence: u64) -> Result<(GroupWriter, Op), Error> {
+    /// Sends one frame as a datagram: a group of its own, with the next sequence. It is never sent twice and
+    /// may be lost; what it is for is too late anyway when it comes late. Subscribers read it like any other
+    /// group. The timestamp is in units of the track's timescale, below 2^61; the payload has at most
+    /// [`MAX_DATAGRAM`] bytes, and 1100 pass everywhere. Where there are no datagrams (up to
+    /// moq-lite-04, for example) it goes as a stream.
+    ///
+    /// Waits while the queue to the driver is full; cancelled, it has written nothing.
+    pub async fn datagram(&mut self, timestamp: u64, payload: Bytes) -> Result<(), Error> {
+        let size = payload.len();
+        let op = self.new_datagram(timestamp, payload)?;
+        self.ops.push_when_room(size, op).await?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// [`datagram`](Self::datagram) without waiting.
+    pub fn try_datagram(&mut self, timestamp: u64, payload: Bytes) -> Result<(), TryError> {
+        let size = payload.len();
+        let op = self.new_datagram(timestamp, payload)?;
+        self.ops.try_push(size, op)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    fn new_datagram(&self, timestamp: u64, payload: Bytes) -> Result<Op, Error> {
+        let sequence = self.next_sequence(self.next)?;
+        if payload.len() > MAX_DATAGRAM {
+            return Err(Misuse::DatagramSize.into());
+        }
+        if timestamp > MAX_TIMESTAMP {
+            return Err(Misuse::Timestamp.into());
+        }
+        Ok(Op::Datagram { track: self.ops.key(), sequence, timestamp, payload })
+    }
+
+    /// A sequence, if the track can have a group of it.
+    fn next_sequence(&self, sequence: u64) -> Result<u64, Error> {
         self.check()?;
         if self.finished {
             return Err(Misuse::TrackFinished.into());
@@ -113,6 +149,11 @@ impl TrackWriter {
         if sequence >= (1 << 62) - 1 {
             return Err(Misuse::Sequence.into());
         }
+        Ok(sequence)
+    }
+
+    fn new_group(&self, sequence: u64) -> Result<(GroupWriter, Op), Error> {
+        let sequence = self.next_sequence(sequence)?;
         let (near, far) = slot(None);
         let group =
             GroupWriter { ops: self.ops.clone(), near, sequence, open: 0, end: End::Unknown };

@@ -50,6 +50,10 @@ pub struct Peer {
     pub opened: Vec<StreamId>,
     /// Streams in the order in which bytes were sent on them, without repetitions in a row.
     pub order: Vec<StreamId>,
+    /// The datagrams that the node sent.
+    pub datagrams: Vec<Bytes>,
+    /// Bytes that one may have, where the session has them.
+    pub datagram_room: usize,
     /// How fast the connection is, if the node asks.
     pub estimate: Estimate,
     /// How the node closed the connection.
@@ -92,6 +96,8 @@ impl Bench {
             sent: BTreeMap::new(),
             opened: Vec::new(),
             order: Vec::new(),
+            datagrams: Vec::new(),
+            datagram_room: 1200,
             estimate: Estimate::default(),
             closed: None,
             side,
@@ -162,6 +168,13 @@ impl Bench {
     fn receive(&mut self, peer: PeerId, stream: StreamId, bytes: &[u8], fin: bool) {
         let (session, data) = (self.peers[peer.0].session, Bytes::copy_from_slice(bytes));
         self.node.handle_recv(self.now, session, stream, data, fin);
+        self.run();
+    }
+
+    /// Sends a datagram.
+    pub fn datagram(&mut self, peer: PeerId, data: &[u8]) {
+        let (session, data) = (self.peers[peer.0].session, Bytes::copy_from_slice(data));
+        self.node.handle_datagram(self.now, session, data);
         self.run();
     }
 
@@ -319,6 +332,15 @@ impl Transport for Peer {
 
     fn stop(&mut self, stream: StreamId, code: StreamCode) {
         self.stream(stream).stopped = Some(code);
+    }
+
+    fn datagram_room(&mut self) -> usize {
+        self.datagram_room
+    }
+
+    fn send_datagram(&mut self, data: Bytes) {
+        self.room = self.room.saturating_sub(data.len());
+        self.datagrams.push(data);
     }
 
     fn estimate(&mut self) -> Estimate {

@@ -34,6 +34,10 @@ pub struct LinkConfig {
     pub piece: usize,
     /// In so many of 100 cases only a part of the bytes offered is taken.
     pub partial: u64,
+    /// Bytes that a datagram may have; `None` where there are no datagrams.
+    pub datagrams: Option<usize>,
+    /// So many of 100 datagrams are lost.
+    pub datagram_loss: u64,
 }
 
 impl Default for LinkConfig {
@@ -48,6 +52,8 @@ impl Default for LinkConfig {
             streams: 100,
             piece: 1200,
             partial: 10,
+            datagrams: None,
+            datagram_loss: 0,
         }
     }
 }
@@ -74,6 +80,7 @@ pub(crate) enum Signal {
         stream: StreamId,
         ack: Ack,
     },
+    Datagram(Bytes),
     /// One more stream of this kind may be opened.
     Credit(Dir),
     Close {
@@ -397,6 +404,16 @@ impl Transport for End {
         if let Some(stopped) = self.receiving.get_mut(&stream) {
             *stopped = true;
             self.urgent.push_back(Signal::Stop { stream, code });
+        }
+    }
+
+    fn datagram_room(&mut self) -> usize {
+        self.config.datagrams.unwrap_or(0)
+    }
+
+    fn send_datagram(&mut self, data: Bytes) {
+        if !self.rng.chance(self.config.datagram_loss) {
+            self.urgent.push_back(Signal::Datagram(data));
         }
     }
 

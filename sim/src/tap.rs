@@ -174,7 +174,11 @@ impl Tap {
                 self.lines[link].spy.hears_end(side, *stream);
             }
             Signal::Close { .. } => self.closes(link),
-            Signal::Data { .. } | Signal::Stop { .. } | Signal::Ack { .. } | Signal::Credit(_) => {}
+            Signal::Data { .. }
+            | Signal::Stop { .. }
+            | Signal::Datagram(_)
+            | Signal::Ack { .. }
+            | Signal::Credit(_) => {}
         }
     }
 
@@ -279,6 +283,7 @@ impl Tap {
             Signal::Stop { stream, code } => (3, stream.0, code.0),
             Signal::Ack { stream, ack } => (4, stream.0, ack.bytes as u64),
             Signal::Credit(dir) => (5, u64::from(*dir == Dir::Uni), 0),
+            Signal::Datagram(_) => (7, 0, 0),
             Signal::Close { code, .. } => (6, 0, code.0),
         };
         let outcome = match signal {
@@ -297,7 +302,7 @@ impl Tap {
         for number in [now.as_micros(), (link * 2 + side) as u64, kind, stream, code] {
             self.mix(&number.to_le_bytes());
         }
-        if let Signal::Data { data, .. } = signal {
+        if let Signal::Data { data, .. } | Signal::Datagram(data) = signal {
             self.mix(data);
         }
         let version = self.lines[link].version;
@@ -309,6 +314,7 @@ impl Tap {
             Signal::Reset { code, .. } => format!("resets stream {stream}: {code}"),
             Signal::Stop { code, .. } => format!("wants no more of stream {stream}: {code}"),
             Signal::Close { code, reason } => format!("closes the session: {code} {reason}"),
+            Signal::Datagram(data) => format!("sends a datagram of {} bytes", data.len()),
             Signal::Data { .. } | Signal::Ack { .. } | Signal::Credit(_) => return,
         };
         self.tell_line(now, &at, &text);

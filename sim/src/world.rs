@@ -77,7 +77,7 @@ pub struct World {
     scratch: Vec<Bytes>,
     pub(crate) tap: Option<Tap>,
     /// What connections are like if nothing else is said.
-    pub(crate) link: LinkConfig,
+    pub link: LinkConfig,
 }
 
 impl World {
@@ -132,6 +132,8 @@ impl World {
             SessionConfig::client(version, Carrier::Raw, path),
             SessionConfig::server(version, Carrier::Raw, ""),
         ];
+        let datagrams = self.link.datagrams.is_some();
+        let configs = configs.map(|config| SessionConfig { datagrams, ..config });
         self.connect_with(client, server, configs, self.link.clone())
     }
 
@@ -428,6 +430,7 @@ impl World {
                 Acked::Writable => recorder.handle_writable(now, session, stream),
                 Acked::All => recorder.handle_acked(now, session, stream),
             },
+            Signal::Datagram(data) => recorder.handle_datagram(now, session, data),
             Signal::Credit(dir) => end.credited(dir),
             Signal::Close { code, reason } => {
                 end.closed = true;

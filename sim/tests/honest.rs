@@ -72,6 +72,7 @@ fn link() -> impl Strategy<Value = LinkConfig> {
             streams,
             piece,
             partial,
+            ..LinkConfig::default()
         },
     )
 }

@@ -158,6 +158,9 @@ inputs! {
     43 Unprobe unprobe(now: Time, session: Id<Session>) -> Result<(), Misuse>;
     44 PollProbe poll_probe(session: Id<Session>) -> Result<Probed, Misuse>;
     45 HandleEstimate handle_estimate(now: Time, session: Id<Session>, estimate: Estimate);
+    46 WriteDatagram write_datagram(now: Time, track: Id<Track>, sequence: Option<u64>, timestamp: u64, payload: Bytes)
+        -> Result<u64, Misuse>;
+    47 HandleDatagram handle_datagram(now: Time, session: Id<Session>, data: Bytes);
 }
 
 /// What came of an input, as far as somebody who tells the story wants to know it.
@@ -194,5 +197,5 @@ others! {
     () Id<Watcher> Option<Id<Session>> Option<Command>
     Result<(), Misuse> Result<Id<Broadcast>, Misuse> Result<Id<Track>, Misuse>
     Result<Id<Reader>, Misuse> Result<(Id<Group>, u64), Misuse> Result<Option<Announced>, Misuse>
-    Result<NextGroup, Misuse> Result<Read, Misuse> Result<Probed, Misuse>
+    Result<NextGroup, Misuse> Result<Read, Misuse> Result<Probed, Misuse> Result<u64, Misuse>
 }

@@ -101,6 +101,7 @@ impl Recorder {
             Heard::Stopped(stream, code) => self.handle_stopped(now, session, stream, code),
             Heard::Acked(stream) => self.handle_acked(now, session, stream),
             Heard::Writable(stream) => self.handle_writable(now, session, stream),
+            Heard::Datagram(data) => self.handle_datagram(now, session, data),
             Heard::Closed(closed) => self.handle_closed(now, session, closed),
         }
     }

@@ -52,6 +52,7 @@ pub fn streams(recording: Bytes) -> Result<String, ReplayError> {
                         Said::Opened(..)
                         | Said::Reset(..)
                         | Said::Stopped(..)
+                        | Said::Datagram(_)
                         | Said::Closed(_) => {}
                     }
                 }

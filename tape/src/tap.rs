@@ -26,6 +26,8 @@ pub enum Answer {
     Taken(usize),
     /// How fast the connection is.
     Estimate(Estimate),
+    /// So many bytes may be in a datagram.
+    DatagramRoom(usize),
 }
 
 impl Value for Answer {
@@ -47,6 +49,10 @@ impl Value for Answer {
                 out.push(3);
                 estimate.put(out);
             }
+            Self::DatagramRoom(bytes) => {
+                out.push(4);
+                bytes.put(out);
+            }
         }
     }
 
@@ -56,6 +62,7 @@ impl Value for Answer {
             1 => Some(Self::Room(Value::get(from)?)),
             2 => Some(Self::Taken(Value::get(from)?)),
             3 => Some(Self::Estimate(Value::get(from)?)),
+            4 => Some(Self::DatagramRoom(Value::get(from)?)),
             _ => None,
         }
     }
@@ -127,6 +134,18 @@ impl<T: Transport> Transport for Tap<'_, T> {
         self.transport.stop(stream, code);
     }
 
+    fn datagram_room(&mut self) -> usize {
+        let room = self.transport.datagram_room();
+        Answer::DatagramRoom(room).put(self.tape.get_mut().out());
+        room
+    }
+
+    fn send_datagram(&mut self, data: Bytes) {
+        let digest = Digest::default().update(&data);
+        self.call(format_args!("send_datagram({} bytes, {:08x}) ", data.len(), digest.short()));
+        self.transport.send_datagram(data);
+    }
+
     fn estimate(&mut self) -> Estimate {
         let estimate = self.transport.estimate();
         Answer::Estimate(estimate).put(self.tape.get_mut().out());
@@ -152,6 +171,8 @@ pub enum Said {
     Reset(StreamId, StreamCode),
     /// The peer is to send no more on a stream.
     Stopped(StreamId, StreamCode),
+    /// A datagram.
+    Datagram(Bytes),
     /// The connection is closed.
     Closed(SessionCode),
 }
@@ -208,6 +229,17 @@ impl Transport for Script<'_> {
 
     fn stop(&mut self, stream: StreamId, code: StreamCode) {
         self.said.push(Said::Stopped(stream, code));
+    }
+
+    fn datagram_room(&mut self) -> usize {
+        match self.answers.get_mut().next() {
+            Some(Answer::DatagramRoom(room)) => room,
+            _ => 0,
+        }
+    }
+
+    fn send_datagram(&mut self, data: Bytes) {
+        self.said.push(Said::Datagram(data));
     }
 
     fn estimate(&mut self) -> Estimate {

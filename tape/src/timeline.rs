@@ -10,7 +10,7 @@ use core::mem;
 
 use smoq_core::{
     Carrier, ClosedBy, Event, Id, Session, SessionConfig, Side, StreamId, Time, Version,
-    wire::StreamCode,
+    wire::{DatagramHeader, StreamCode},
 };
 
 use crate::{
@@ -70,6 +70,9 @@ impl Timeline {
             }
             Input::HandleStopped { session, stream, code, .. } => {
                 self.cut(time, *session, *stream, Way::In, &format!("refused with {code}"));
+            }
+            Input::HandleDatagram { session, data, .. } => {
+                self.datagram(time, *session, Way::In, data);
             }
             Input::HandlePaused { session, .. } => {
                 self.tell(time, *session, None, "is not read for now");
@@ -159,6 +162,7 @@ impl Timeline {
                     talk.streams.insert(*stream, Flow::new(*stream, true));
                 }
             }
+            Said::Datagram(data) => self.datagram(time, session, Way::Out, data),
             Said::Closed(code) => {
                 self.tell(time, session, Some(Way::Out), &format!("closes with {code}"));
             }
@@ -187,6 +191,20 @@ impl Timeline {
         for text in texts.iter().filter(|_| !quiet) {
             self.tell(time, session, Some(way), text);
         }
+    }
+
+    fn datagram(&mut self, time: Time, session: Id<Session>, way: Way, data: &[u8]) {
+        let Some(talk) = self.sessions.get(&session).filter(|_| self.groups) else { return };
+        let Ok((DatagramHeader { subscribe, sequence, .. }, at)) = DatagramHeader::take(data)
+        else {
+            return self.tell(time, session, Some(way), "a datagram that cannot be understood");
+        };
+        // Who sends groups is who was asked.
+        let name = talk.names.get(&(way == Way::In, subscribe));
+        let name = name.map_or("no subscription", |name| name);
+        let bytes = data.len() - at;
+        let text = format!("group {sequence} of {name}: a datagram of {bytes} bytes");
+        self.tell(time, session, Some(way), &text);
     }
 
     fn cut(&mut self, time: Time, session: Id<Session>, stream: StreamId, way: Way, how: &str) {

@@ -315,7 +315,7 @@ structs! {
         store_bytes store_age group_bytes group_frames message_bytes session_buffer peer_streams
         announcements announce_requests reorder violations opening_timeout request_timeout stall_timeout
     }
-    SessionConfig { side version carrier path admission discover grant }
+    SessionConfig { side version carrier datagrams path admission discover grant }
     SubscribeOptions { priority max_age order start end }
     TrackInfo { priority order max_age_ms timescale }
 }

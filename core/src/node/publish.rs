@@ -10,7 +10,9 @@ use crate::{
     route::Via,
     session::Kind,
     store::{Ended, Group, GroupEnd, GroupError, Source, Supplier, Track},
-    wire::{Cost, Hops, MAX_TRACK_NAME, StreamCode, TrackInfo, varint},
+    wire::{
+        Cost, Hops, MAX_DATAGRAM, MAX_TIMESTAMP, MAX_TRACK_NAME, StreamCode, TrackInfo, varint,
+    },
 };
 
 /// A broadcast of the application. Outside, only its id is seen.
@@ -145,6 +147,49 @@ impl Node {
         sequence: Option<u64>,
     ) -> Result<(Id<Group>, u64), Misuse> {
         self.advance(now);
+        let (group, sequence) = self.add_own_group(track, sequence)?;
+        // An empty group costs something too.
+        self.group_grew(group, track);
+        self.advance_track(track);
+        Ok((group, sequence))
+    }
+
+    /// Adds a group of one frame that is sent as a datagram (section Datagrams of the draft; 05 and
+    /// later), and says which sequence it has. `sequence` and `timestamp` are as those of
+    /// [`create_group`](Self::create_group) and [`write_frame`](Self::write_frame).
+    ///
+    /// Each hop sends it once, at once and before all streams, and it may be lost. Where a hop cannot carry
+    /// datagrams (earlier versions, for example) it goes as a stream; one that is larger than what a path
+    /// lets pass, 1100 bytes of payload at worst, is dropped there, and the subscriber is told.
+    ///
+    /// Fails as those two, and with [`Misuse::DatagramSize`].
+    pub fn write_datagram(
+        &mut self,
+        now: Time,
+        track: Id<Track>,
+        sequence: Option<u64>,
+        timestamp: u64,
+        payload: Bytes,
+    ) -> Result<u64, Misuse> {
+        self.advance(now);
+        if payload.len() > MAX_DATAGRAM {
+            return Err(Misuse::DatagramSize);
+        }
+        if timestamp > MAX_TIMESTAMP {
+            return Err(Misuse::Timestamp);
+        }
+        let (group, sequence) = self.add_own_group(track, sequence)?;
+        self.fill_datagram(group, track, timestamp, payload);
+        self.complete_track(track);
+        self.advance_track(track);
+        Ok(sequence)
+    }
+
+    fn add_own_group(
+        &mut self,
+        track: Id<Track>,
+        sequence: Option<u64>,
+    ) -> Result<(Id<Group>, u64), Misuse> {
         let state = self.own_track(track)?;
         let sequence = sequence.unwrap_or(state.next_sequence());
         if sequence >= varint::MAX {
@@ -157,9 +202,6 @@ impl Node {
             return Err(Misuse::DuplicateGroup(sequence));
         }
         let group = self.store.add_group(track, sequence, 0).ok_or(Misuse::Stale)?;
-        // An empty group costs something too.
-        self.group_grew(group, track);
-        self.advance_track(track);
         Ok((group, sequence))
     }
 

@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use super::{Node, Offence};
 use crate::{
     Closed, Command, Dir, Id, Send, StreamId, Time, Violation,
-    session::{Half, Kind, Offer, Request, Session, State, Stream},
+    session::{Half, Kind, Offer, Request, Session, State, Stream, Way},
     store::GroupEnd,
     wire::{Goaway, StreamCode},
 };
@@ -270,7 +270,9 @@ impl Node {
     pub fn wants_open(&mut self, session: Id<Session>, dir: Dir) -> bool {
         let Some(state) = self.live(session) else { return false };
         match dir {
-            Dir::Uni => !state.setup_sent || self.most_hungry(session).is_some(),
+            Dir::Uni => {
+                !state.setup_sent || matches!(self.most_hungry(session), Some((_, Way::Stream)))
+            }
             Dir::Bi => !state.requests.is_empty(),
         }
     }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 
-use super::{Half, Kind, Priority};
+use super::{Half, Kind, Priority, Way};
 use crate::{
     Dir, Id, Node, Session, StreamId,
     node::{Sub, Target},
@@ -49,15 +49,24 @@ impl GroupOut {
 }
 
 impl Node {
-    /// The most urgent subscription of this peer that has a group to open.
-    pub(crate) fn most_hungry(&mut self, session_id: Id<Session>) -> Option<Id<Sub>> {
+    /// The most urgent subscription of this peer that has a group to send, and how that goes.
+    pub(crate) fn most_hungry(&mut self, session_id: Id<Session>) -> Option<(Id<Sub>, Way)> {
         let session = self.sessions.get_mut(session_id)?;
         loop {
             let sub_id = session.hungry.last()?.sub;
             let sub = self.subs.get_mut(sub_id)?;
             let track = self.store.tracks.get(sub.track);
-            if track.is_some_and(|track| sub.selection.next(&self.store, track).is_some()) {
-                return Some(sub_id);
+            let next =
+                track.and_then(|track| Some((track, sub.selection.next(&self.store, track)?)));
+            if let Some((track, (_, group))) = next {
+                let goes = session.config.datagrams && track.has_datagrams;
+                let group = self.store.groups.get(group).filter(|_| goes);
+                let way = if group.is_some_and(|group| group.is_datagram) {
+                    Way::Datagram
+                } else {
+                    Way::Stream
+                };
+                return Some((sub_id, way));
             }
             session.hungry.pop_last();
         }
@@ -65,8 +74,10 @@ impl Node {
 
     /// Gives the most urgent waiting group a stream. Says whether there was one.
     pub(crate) fn send_group(&mut self, session_id: Id<Session>, stream: StreamId) -> bool {
-        let sub_id = self.most_hungry(session_id);
-        sub_id.is_some_and(|sub_id| self.open_group_out(session_id, stream, sub_id).is_some())
+        match self.most_hungry(session_id) {
+            Some((sub, Way::Stream)) => self.open_group_out(session_id, stream, sub).is_some(),
+            Some((_, Way::Datagram)) | None => false,
+        }
     }
 
     fn open_group_out(

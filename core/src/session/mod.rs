@@ -5,6 +5,7 @@
 
 mod announce_in;
 mod announce_out;
+mod datagram;
 mod fetch_in;
 mod fetch_out;
 mod goaway;
@@ -33,6 +34,7 @@ use bytes::{Buf, BytesMut};
 
 pub(crate) use announce_in::AnnounceIn;
 pub(crate) use announce_out::AnnounceOut;
+pub(crate) use datagram::Way;
 pub(crate) use group_in::GroupIn;
 pub(crate) use group_out::GroupOut;
 pub(crate) use mount::{Mount, request_path};
@@ -242,7 +244,8 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(now: Time, config: SessionConfig, hop: Hop) -> Self {
+    pub(crate) fn new(now: Time, mut config: SessionConfig, hop: Hop) -> Self {
+        config.datagrams &= config.version.has_datagrams();
         Self {
             setup_sent: !config.version.has_setup(),
             config,

@@ -74,6 +74,8 @@ pub struct Group {
     /// Index in the group of the first frame held here; above 0 if the source resumed inside it.
     pub(crate) first_frame: u64,
     pub(crate) end: Option<GroupEnd>,
+    /// It came as a datagram, and goes as one to whoever takes them.
+    pub(crate) is_datagram: bool,
     /// When it was last written to.
     pub(crate) touched: Time,
     pub(crate) followers: SmallVec<[Follower; 1]>,
@@ -102,6 +104,7 @@ impl Group {
             sequence,
             first_frame,
             end: None,
+            is_datagram: false,
             touched: Time::ZERO,
             followers: SmallVec::new(),
             frames: Vec::with_capacity(frames.min(EXPECTED)),
@@ -187,6 +190,15 @@ impl Group {
         self.len += data.len();
         self.touched = now;
         Ok(())
+    }
+
+    /// The first frame of a group that was filled at once: its timestamp, and the pieces of its payload. `None` if
+    /// the group was cut off.
+    pub(crate) fn only_frame(&mut self) -> Option<(u64, impl Iterator<Item = &[u8]> + Clone)> {
+        self.settle();
+        let frame = self.frames.first().filter(|_| self.end == Some(GroupEnd::Complete))?;
+        let kept = core::iter::once(&frame.kept[..]);
+        Some((frame.timestamp, self.text.pieces(frame.header.into()).chain(kept)))
     }
 
     /// Whether the frame started last still lacks bytes.

@@ -83,6 +83,14 @@ impl Text {
         }
     }
 
+    /// All that is readable from an offset on.
+    pub(super) fn pieces(&self, from: usize) -> impl Iterator<Item = &[u8]> + Clone {
+        self.runs.iter().map(move |run| {
+            let skipped = from.saturating_sub(run.start).min(run.bytes.len());
+            &run.bytes[skipped..]
+        })
+    }
+
     /// Moves `run` to the one that holds an offset, or past them all.
     pub(super) fn seek(&self, offset: usize, run: &mut usize) {
         while self.runs.get(*run).is_some_and(|run| run.end() <= offset) {

@@ -103,6 +103,8 @@ pub struct Track {
     /// The first group that will never exist, once known.
     pub(crate) end: Option<u64>,
     pub(crate) ended: Ended,
+    /// Some of its groups are, or were, datagrams.
+    pub(crate) has_datagrams: bool,
     /// When the first group came.
     pub(crate) begun: Option<Time>,
     /// Highest sequence there has been.
@@ -129,6 +131,7 @@ impl Track {
             start: None,
             end: None,
             ended: Ended::No,
+            has_datagrams: false,
             begun: None,
             latest: None,
             subs: Vec::new(),

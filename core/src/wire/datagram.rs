@@ -4,6 +4,10 @@ use bytes::BytesMut;
 
 use super::{Body, DecodeError, varint};
 
+/// Bytes of a datagram's payload, at most: with the longest header they are the 1200 that the draft
+/// allows (section Datagrams).
+pub const MAX_DATAGRAM: usize = 1200 - 3 * 8;
+
 /// What stands in front of the payload, which goes on to the end of the datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DatagramHeader {

@@ -26,7 +26,7 @@ mod writer;
 pub use announce::{Announce, AnnounceOk, AnnounceRequest};
 pub use code::{SessionCode, StreamCode};
 pub use cost::Cost;
-pub use datagram::DatagramHeader;
+pub use datagram::{DatagramHeader, MAX_DATAGRAM};
 pub use error::DecodeError;
 pub use fetch::Fetch;
 pub use goaway::Goaway;

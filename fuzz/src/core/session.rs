@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use smoq_core::{
-    Broadcast, Config, Dir, Event, Group, GroupReader, Id, Limits, Misuse, NextGroup, Path, Read,
-    Reader, Start, StreamId, SubscribeOptions, Track, Watcher,
+    Broadcast, Carrier, Config, Dir, Event, Group, GroupReader, Id, Limits, Misuse, NextGroup,
+    Path, Read, Reader, SessionConfig, Start, StreamId, SubscribeOptions, Track, Watcher,
     wire::{Hop, SessionCode, StreamCode, TrackInfo},
 };
 use smoq_sim::{Bench, PeerId};
@@ -96,6 +96,10 @@ ops! {
     Goaway,
     /// Peer.
     Close,
+    /// A datagram comes: peer, bytes with their number in front.
+    Datagram,
+    /// Track, 0 for the next group or one more than its number, timestamp, tens of bytes.
+    WriteDatagram,
 }
 
 /// The names of broadcasts, and of tracks.
@@ -109,9 +113,15 @@ pub fn core_session(data: &[u8]) {
     let (Some(one), Some(other)) = (input.version(), input.version()) else { return };
     let config = Config { hop: Hop::new(100).unwrap(), seed: 1, limits: small() };
     let mut bench = Bench::new(config);
-    let peers = [one, other].map(|version| bench.client(version));
+    let peers = [one, other].map(|version| {
+        let config = SessionConfig::server(version, Carrier::Raw, "");
+        bench.peer(SessionConfig { datagrams: true, ..config })
+    });
     for peer in peers {
-        bench.grant(peer, |peer| (peer.room, peer.credit) = (3000, [6; 2]));
+        bench.greet(peer);
+        bench.grant(peer, |peer| {
+            (peer.room, peer.credit, peer.datagram_room) = (3000, [6; 2], 100);
+        });
     }
     let mut play = Play {
         bench,
@@ -245,6 +255,17 @@ impl Play<'_> {
                 } else {
                     self.bench.send(self.peers[peer], stream, bytes);
                 }
+            }
+            Op::Datagram => {
+                let peer = self.peer();
+                let bytes = self.input.counted().unwrap_or_default();
+                self.bench.datagram(self.peers[peer], bytes);
+            }
+            Op::WriteDatagram => {
+                let (id, _) = self.tracks.pick(self.input.byte()?)?;
+                let sequence = self.byte().checked_sub(1).map(u64::from);
+                let (timestamp, payload) = (self.byte().into(), self.payload(10));
+                let _ = self.bench.node.write_datagram(now, id, sequence, timestamp, payload);
             }
             Op::Reset => {
                 let (peer, stream) = self.stream();

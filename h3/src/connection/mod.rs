@@ -277,6 +277,11 @@ impl Connection {
         }
     }
 
+    /// Whether the peer takes datagrams, as its settings say (RFC 9297, section 2.1.1).
+    pub fn takes_datagrams(&self) -> bool {
+        self.peer_settings.is_some_and(|settings| settings.datagrams)
+    }
+
     /// The next thing to do or to know.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {

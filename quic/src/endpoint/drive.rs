@@ -61,6 +61,7 @@ impl Endpoint {
                     self.handle_event(now, index, &mut connection, quic::Event::Stream(event));
                     self.handle_web(now, index, &mut connection);
                 }
+                self.hear_datagrams(now, &mut connection);
             }
         }
         // Events of the connection go first: "drained" frees its index for the next attempt of a race.
@@ -121,8 +122,7 @@ impl Endpoint {
                 }
             }
             (quic::Event::DatagramReceived, _) => {
-                // The node has no use for them yet. Left unread they would only be replaced.
-                while connection.quic.datagrams().recv().is_some() {}
+                self.hear_datagrams(now, connection);
             }
             (
                 quic::Event::HandshakeDataReady
@@ -130,6 +130,16 @@ impl Endpoint {
                 | quic::Event::DatagramsUnblocked,
                 _,
             ) => {}
+        }
+    }
+
+    fn hear_datagrams(&mut self, now: Instant, connection: &mut Connection) {
+        let time = self.time(now);
+        match connection.session() {
+            Some(session) => {
+                connection.handle_datagrams(&mut Ear { node: &mut self.node, session, time });
+            }
+            None => connection.handle_datagrams(&mut Nobody),
         }
     }
 
@@ -255,6 +265,7 @@ impl Endpoint {
     ) {
         let time = self.time(now);
         let server_name = connection.handshake().and_then(|(_, server_name)| server_name);
+        let datagrams = connection.has_datagrams();
         let (connect, config) = match connection.stage {
             Stage::Dialing(connect) => {
                 let Some(race) = self.races.remove(&connect) else {
@@ -263,14 +274,14 @@ impl Endpoint {
                 let Target { path, discover, grant, .. } = race.target.clone();
                 self.end_race(now, connect, race);
                 let client = SessionConfig::client(version, carrier, path);
-                let config = SessionConfig { discover, grant, ..client };
+                let config = SessionConfig { datagrams, discover, grant, ..client };
                 (Some(connect), config)
             }
             _ => {
                 let Some(accept) = &self.accept else { return };
                 let server = SessionConfig::server(version, carrier, asked.path);
                 let Accept { admission, discover, .. } = *accept;
-                (None, SessionConfig { admission, discover, ..server })
+                (None, SessionConfig { datagrams, admission, discover, ..server })
             }
         };
         let session = self.node.add_session(time, config);

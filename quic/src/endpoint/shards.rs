@@ -13,7 +13,8 @@ impl Endpoint {
     /// faults and its end are told ([`Event::Link`](crate::Event::Link)).
     pub fn add_link(&mut self, now: Instant, side: Side) -> Id<Session> {
         let config = SessionConfig::client(Version::Lite06, Carrier::Link, "");
-        let config = SessionConfig { side, discover: Discover::Everything, ..config };
+        let config =
+            SessionConfig { side, datagrams: true, discover: Discover::Everything, ..config };
         let session = self.node.add_session(self.time(now), config);
         self.links.add(session, side, self.node.config().limits.peer_streams);
         session

@@ -70,6 +70,18 @@ impl Web {
         match *self {}
     }
 
+    pub(crate) fn has_datagrams(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn datagram_lead(&mut self) -> Bytes {
+        match *self {}
+    }
+
+    pub(crate) fn datagram(&self, _: Bytes) -> Option<Bytes> {
+        match *self {}
+    }
+
     pub(crate) fn no_error(&self) -> VarInt {
         match *self {}
     }

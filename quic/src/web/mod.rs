@@ -106,4 +106,10 @@ impl<L: Listener> Listener for Sift<'_, L> {
     fn writable(&mut self, stream: StreamId) {
         self.listener.writable(stream);
     }
+
+    fn datagram(&mut self, data: Bytes) {
+        if let Some(data) = self.web.datagram(data) {
+            self.listener.datagram(data);
+        }
+    }
 }

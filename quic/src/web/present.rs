@@ -9,7 +9,8 @@ use smoq_core::{
     wire::{SessionCode, StreamCode},
 };
 use smoq_h3::{
-    self as h3, Code, Connection, End, Limits, Output, Received, Request, capsule::Close, stream,
+    self as h3, Code, Connection, End, Limits, Output, Received, Request, capsule::Close, datagram,
+    stream,
 };
 
 use super::{News, StreamNews};
@@ -24,6 +25,8 @@ pub(crate) struct Web {
     leads: BTreeMap<quic::StreamId, Lead>,
     /// What streams of the session begin with: those of both directions, and those of one.
     prefixes: [Option<Bytes>; 2],
+    /// What datagrams of the session begin with.
+    datagram_lead: Option<Bytes>,
     /// With what this end has closed the session.
     end: Option<Close>,
 }
@@ -52,7 +55,8 @@ impl Web {
     }
 
     fn new(h3: Connection, versions: Vec<Version>) -> Self {
-        Self { h3, versions, leads: BTreeMap::new(), prefixes: [None, None], end: None }
+        let (leads, prefixes) = (BTreeMap::new(), [None, None]);
+        Self { h3, versions, leads, prefixes, datagram_lead: None, end: None }
     }
 
     pub(crate) fn opened(&mut self, stream: StreamId) {
@@ -220,6 +224,28 @@ impl Web {
         }
         self.leads.remove(&id);
         true
+    }
+
+    /// Whether the peer takes datagrams.
+    pub(crate) fn has_datagrams(&self) -> bool {
+        self.h3.takes_datagrams()
+    }
+
+    /// What the session's datagrams begin with.
+    pub(crate) fn datagram_lead(&mut self) -> Bytes {
+        let Some(session) = self.h3.session() else { return Bytes::new() };
+        let lead = self.datagram_lead.get_or_insert_with(|| {
+            let mut lead = BytesMut::new();
+            datagram::encode_prefix(session, &mut lead);
+            lead.freeze()
+        });
+        lead.clone()
+    }
+
+    /// What a datagram says, if it is the session's.
+    pub(crate) fn datagram(&self, data: Bytes) -> Option<Bytes> {
+        let (session, data) = datagram::decode(data).ok()?;
+        (self.h3.session() == Some(session)).then_some(data)
     }
 
     /// The code with which a connection closes that has done its work.

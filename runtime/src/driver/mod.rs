@@ -129,6 +129,9 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             Op::Group { group, track, sequence, far } => {
                 self.writers.group(node, time, group, track, sequence, far);
             }
+            Op::Datagram { track, sequence, timestamp, payload } => {
+                self.writers.datagram(node, time, track, sequence, timestamp, payload);
+            }
             Op::Frame { group, timestamp, payload } => {
                 self.writers.write(node, time, group, |node, id| {
                     node.write_frame(time, id, timestamp, payload)

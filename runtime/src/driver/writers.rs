@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, mem};
 
+use bytes::Bytes;
 use smoq_core::{
     Broadcast, Group, Id, Misuse, Node, Path, Time, Track,
     wire::{StreamCode, TrackInfo},
@@ -142,6 +143,22 @@ impl Writers {
                 self.groups.insert(key, GroupEntry { id, far });
             }
             Err(error) => far.update(|state| *state = Some(error)),
+        }
+    }
+
+    pub(super) fn datagram(
+        &mut self,
+        node: &mut Recorder,
+        now: Time,
+        key: Key,
+        sequence: u64,
+        timestamp: u64,
+        payload: Bytes,
+    ) {
+        let Some(track) = self.tracks.get(&key) else { return };
+        let written = node.write_datagram(now, track.id, Some(sequence), timestamp, payload);
+        if let Err(error) = written {
+            track.far.update(|state| state.error = Some(error.into()));
         }
     }
 

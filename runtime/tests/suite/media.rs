@@ -7,7 +7,7 @@ use smoq_runtime::{
     Error, GroupError, SubscribeError, TryError,
     core::{
         Announced, Misuse, SubscribeOptions, Version,
-        wire::{StreamCode, TrackInfo},
+        wire::{MAX_DATAGRAM, StreamCode, TrackInfo},
     },
 };
 
@@ -270,4 +270,44 @@ pub(crate) async fn dropped_writers_abort<R: Bed>(runtime: R) {
     drop(track);
     let error = subscription.next_group().await.err().unwrap();
     assert!(matches!(error, SubscribeError::Failed(_)), "{error}");
+}
+
+pub(crate) async fn datagrams_are_groups_of_one_frame<R: Bed>(runtime: R) {
+    let relay = Relay::new(runtime);
+    let (publisher, subscriber) = (relay.client().await, relay.client().await);
+    let broadcast = publisher.origin().publish(&path("a")).await.unwrap();
+    let mut track = broadcast.track("t", TrackInfo::default()).await.unwrap();
+    let origin = subscriber.origin();
+    origin.announced(&path("a")).await.unwrap().next().await.unwrap();
+    let mut subscription = origin.subscribe(&path("a"), "t", lossless()).await.unwrap();
+    track.wanted().await.unwrap();
+    let too_large = track.datagram(0, Bytes::from(vec![0; MAX_DATAGRAM + 1])).await;
+    assert_eq!(too_large, Err(Misuse::DatagramSize.into()));
+    // Some may be lost. Streams are not, so what has come when they have is all that comes of the others.
+    let write = async {
+        for sequence in 0..20 {
+            if sequence % 2 == 0 {
+                track.datagram(sequence, payload(sequence, 0)).await.unwrap();
+            } else {
+                let mut group = track.group().await.unwrap();
+                group.write(sequence, payload(sequence, 0)).await.unwrap();
+                group.finish().unwrap();
+            }
+        }
+        track.finish().unwrap();
+    };
+    let read = async {
+        let mut came = [0; 2];
+        while let Some(mut group) = subscription.next_group().await.unwrap() {
+            let sequence = group.sequence();
+            let whole = group.next_frame().await.unwrap().unwrap();
+            assert_eq!((whole.timestamp, whole.payload), (sequence, payload(sequence, 0)));
+            assert_eq!(group.next_frame().await, Ok(None));
+            came[usize::from(sequence % 2 == 0)] += 1;
+        }
+        came
+    };
+    let (came, ()) = join(read, write).await;
+    assert_eq!(came[0], 10, "{came:?}");
+    assert!(came[1] > 0, "{came:?}");
 }

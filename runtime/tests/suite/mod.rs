@@ -45,6 +45,7 @@ macro_rules! suite {
             a_shutdown_ends_every_handle
             a_cancelled_connect_leaves_nothing_behind
             every_version_carries_media
+            datagrams_are_groups_of_one_frame
             one_group_is_fetched
             a_server_publishes_and_subscribes_itself
             many_groups_arrive_whole

@@ -101,7 +101,7 @@ impl Port<'_> {
             }
             Signal::Stop { stream, code } => _ = self.end.stops.insert(stream, code),
             Signal::Close { code, reason } => self.end.close = Some((code, reason)),
-            Signal::Ack { .. } | Signal::Credit(_) => {}
+            Signal::Datagram(_) | Signal::Ack { .. } | Signal::Credit(_) => {}
         }
     }
 

@@ -151,6 +151,7 @@ impl Network {
             streams: [100, 100, 10][rng.below(3) as usize],
             piece: [1200, 1200, 200, 20][rng.below(4) as usize],
             partial: [0, 10, 40][rng.below(3) as usize],
+            ..LinkConfig::default()
         })
     }
 }

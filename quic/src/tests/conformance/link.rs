@@ -42,6 +42,7 @@ impl Harness for Pair {
                 Heard::Stopped(stream, code) => log.stopped(stream, code),
                 Heard::Acked(stream) => log.acked(stream),
                 Heard::Writable(stream) => log.writable(stream),
+                Heard::Datagram(data) => log.datagram(data),
                 Heard::Closed(closed) => log.closed = Some(closed),
             });
         }

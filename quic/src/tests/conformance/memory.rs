@@ -20,6 +20,7 @@ const PIECE: usize = 1000;
 enum News {
     Reset(StreamId, StreamCode),
     Stopped(StreamId, StreamCode),
+    Datagram(Bytes),
     Closed(SessionCode, String),
 }
 
@@ -116,6 +117,7 @@ impl Pair {
                     self.logs[to].stopped(stream, code);
                 }
             }
+            News::Datagram(data) => self.logs[to].datagram(data),
             News::Closed(code, reason) => {
                 self.logs[to].closed = Some(Closed { by: ClosedBy::Peer, code, reason });
             }
@@ -215,6 +217,14 @@ impl Transport for Side<'_> {
             half.deaf = true;
             self.pair.news.push_back((1 - self.end, News::Stopped(stream, code)));
         }
+    }
+
+    fn datagram_room(&mut self) -> usize {
+        ROOM
+    }
+
+    fn send_datagram(&mut self, data: Bytes) {
+        self.pair.news.push_back((1 - self.end, News::Datagram(data)));
     }
 
     fn close(&mut self, code: SessionCode, reason: &str) {

@@ -64,6 +64,7 @@ struct Log {
     stopped: Vec<(StreamId, StreamCode)>,
     acked: Vec<StreamId>,
     writable: Vec<StreamId>,
+    datagrams: Vec<Bytes>,
     closed: Option<Closed>,
 }
 
@@ -87,6 +88,9 @@ impl Listener for Log {
     }
     fn writable(&mut self, stream: StreamId) {
         self.writable.push(stream);
+    }
+    fn datagram(&mut self, data: Bytes) {
+        self.datagrams.push(data);
     }
 }
 
@@ -334,6 +338,22 @@ fn the_reason_for_closing_arrives<H: Harness>() {
     assert_eq!(harness.log(Server).closed, None);
 }
 
+fn datagrams_go_both_ways<H: Harness>() {
+    let mut harness = H::new(AMPLE);
+    for (from, to) in [(Client, Server), (Server, Client)] {
+        let mut transport = harness.transport(from);
+        let largest = transport.datagram_room().min(64 << 10);
+        // What is promised to pass everywhere.
+        assert!(largest >= 1100 + 24, "{largest}");
+        let datagrams = [pattern(largest), Bytes::new(), pattern(1)];
+        datagrams.iter().for_each(|data| transport.send_datagram(data.clone()));
+        drop(transport);
+        harness.settle();
+        assert_eq!(harness.log(to).datagrams, datagrams);
+        assert_eq!(harness.log(from).datagrams.len(), usize::from(from == Server) * 3);
+    }
+}
+
 macro_rules! suite {
     ($($(#[$when:meta])? $name:ident: $harness:ty;)*) => {
         $($(#[$when])? mod $name {
@@ -348,6 +368,7 @@ macro_rules! suite {
                 room_runs_out_and_returns
                 what_has_ended_can_be_ended_again
                 the_reason_for_closing_arrives
+                datagrams_go_both_ways
             }
         })*
     };

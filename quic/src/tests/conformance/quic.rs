@@ -207,6 +207,7 @@ impl<K: Kind> Pair<K> {
         while let Some(event) = connection.quic.poll() {
             match event {
                 quic::Event::Stream(event) => connection.handle_stream(event, log),
+                quic::Event::DatagramReceived => connection.handle_datagrams(log),
                 // When the close is told by HTTP/3, the connection follows.
                 quic::Event::ConnectionLost { reason }
                     if !matches!(connection.stage, Stage::Closing | Stage::Ending(_)) =>
