@@ -5,6 +5,7 @@
 
 mod announce_in;
 mod announce_out;
+mod expiry;
 mod fetch_in;
 mod fetch_out;
 mod goaway;
@@ -33,6 +34,7 @@ use bytes::{Buf, BytesMut};
 
 pub(crate) use announce_in::AnnounceIn;
 pub(crate) use announce_out::AnnounceOut;
+use expiry::Refusal;
 pub(crate) use group_in::GroupIn;
 pub(crate) use group_out::GroupOut;
 pub(crate) use mount::{Mount, request_path};
@@ -230,6 +232,8 @@ pub struct Session {
     /// Since when the transport has taken nothing although something waits, as far as that was looked
     /// at.
     pub(crate) stalled: Option<Time>,
+    /// What the transport has left behind.
+    refusal: Refusal,
     /// Nothing that the peer sends is read.
     pub(crate) paused: bool,
     /// In the node's queue of sessions with output.
@@ -273,6 +277,7 @@ impl Session {
             commands: VecDeque::new(),
             offer: None,
             stalled: None,
+            refusal: Refusal::default(),
             paused: false,
             dirty: false,
             by_id: BTreeMap::new(),
@@ -399,6 +404,7 @@ impl Session {
         self.rest(id);
         if let Some(stream) = self.streams.get_mut(id) {
             stream.blocked = true;
+            self.refusal.bytes |= matches!(stream.kind, Kind::GroupOut(_));
         }
     }
 
@@ -424,6 +430,14 @@ impl Session {
     pub(crate) fn blocked_groups(&self) -> impl Iterator<Item = (Id<Stream>, Id<Group>)> {
         self.streams.iter().filter_map(|(id, stream)| match &stream.kind {
             Kind::GroupOut(out) if stream.blocked => Some((id, out.group)),
+            _ => None,
+        })
+    }
+
+    /// The group streams of which something waits for the transport, as far as is known.
+    fn waiting_groups(&self) -> impl Iterator<Item = (Id<Stream>, &GroupOut)> {
+        self.streams.iter().filter_map(|(id, stream)| match &stream.kind {
+            Kind::GroupOut(out) if stream.ready || stream.blocked => Some((id, out)),
             _ => None,
         })
     }
