@@ -203,7 +203,9 @@ async fn subscribe(
     let mut announced = origin.announced(&path).await?;
     // The first that comes is the broadcast: it is the only one.
     announced.next().await?;
-    let mut subscription = origin.subscribe(&path, TRACK, SubscribeOptions::default()).await?;
+    // What is late is counted as such, not left out.
+    let options = SubscribeOptions { max_age: Duration::MAX, ..SubscribeOptions::default() };
+    let mut subscription = origin.subscribe(&path, TRACK, options).await?;
     let failed =
         |error| Failure::Subscribe { broadcast: BROADCAST.into(), track: TRACK.into(), error };
     let mut due = None;

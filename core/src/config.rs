@@ -172,8 +172,9 @@ pub enum Start {
 pub struct SubscribeOptions {
     /// 0 to 255; a higher one is sent first.
     pub priority: u8,
-    /// Groups older than this, compared to the newest, may be skipped. [`Duration::MAX`] is lossless
-    /// as far as the publisher's store reaches.
+    /// How far behind the newest frame a group may reach before a publisher whose connection is too slow
+    /// gives it up. At most the publisher's own age of the track counts. What can be sent at once is
+    /// sent, however old. [`Duration::MAX`] is lossless as far as the publisher's store and age reach.
     pub max_age: Duration,
     /// Which of several unsent groups is sent first. Sent to peers up to moq-lite-05.
     pub order: GroupOrder,

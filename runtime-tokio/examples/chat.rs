@@ -9,6 +9,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use smoq_tokio::{
     Broadcast, ClientOptions, Connection, Origin, TrackWriter, Url, connect,
@@ -58,7 +60,8 @@ async fn talk(
 
 async fn first_message(origin: &Origin, path: &Path) -> Result<String> {
     // Messages must not be left out because newer ones exist.
-    let options = SubscribeOptions { start: Start::From(0), ..SubscribeOptions::default() };
+    let (start, max_age) = (Start::From(0), Duration::MAX);
+    let options = SubscribeOptions { start, max_age, ..SubscribeOptions::default() };
     let mut subscription = origin.subscribe(path, TRACK, options).await?;
     let mut group = subscription.next_group().await?.ok_or("no message")?;
     let frame = group.next_frame().await?.ok_or("an empty message")?;

@@ -13,8 +13,8 @@ use bytes::{Bytes, BytesMut};
 use common::{from, path, relay_config};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber};
 use smoq_core::{
-    Config, Discover, Id, Limits, NextGroup, Read, Reader, Stats, Version,
-    wire::{SessionCode, TrackInfo},
+    Config, Discover, Id, Limits, NextGroup, Read, Reader, Stats, SubscribeOptions, Version,
+    wire::{GroupOrder, SessionCode, TrackInfo},
 };
 use smoq_quic::{
     ClientTls, Endpoint, EndpointConfig, Event, ServerConfig, ServerTls, Target, TransportOptions,
@@ -206,7 +206,9 @@ fn watch_from_afar(version: Version) -> (Vec<usize>, u64, u64) {
     net.dial(VIEWER, RELAY, version);
     let (node, now) = net.node(PUBLISHER);
     let broadcast = node.publish(now, &path("cam")).unwrap();
-    let track = node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+    // What the path does not carry waits, and does not become too old.
+    let info = TrackInfo { max_age_ms: 60_000, ..TrackInfo::default() };
+    let track = node.create_track(now, broadcast, "video", info).unwrap();
     // Thirty frames make a second of 60 Mbit/s: a little more than the path carries.
     let mut frames = 0;
     let mut group = None;
@@ -214,7 +216,9 @@ fn watch_from_afar(version: Version) -> (Vec<usize>, u64, u64) {
         net.step();
     }
     let (node, now) = net.node(VIEWER);
-    let reader = node.subscribe(now, &path("cam"), "video", from(0)).unwrap();
+    // Up to 04 nobody can say that what is older than five seconds is of use: nothing may wait so long.
+    let options = SubscribeOptions { order: GroupOrder::OldestFirst, ..from(0) };
+    let reader = node.subscribe(now, &path("cam"), "video", options).unwrap();
     let started = net.now;
     let (mut seconds, mut open) = (Vec::new(), Vec::new());
     while seconds.len() < 10 {

@@ -17,7 +17,7 @@ use smoq_sim::{Bench, PeerId};
 fn everything(version: Version, priority: u8) -> SubscribeParams {
     let floor = version.start_is_floor();
     let start = Some(0).filter(|_| !floor);
-    let max_age_ms = if floor { varint::MAX } else { 0 };
+    let max_age_ms = varint::MAX;
     SubscribeParams { priority, start, max_age_ms, ..SubscribeParams::default() }
 }
 

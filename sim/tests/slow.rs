@@ -101,6 +101,11 @@ fn who_waits_for_nothing_is_not() {
     }
 }
 
+/// A viewer that would rather have what is old than nothing.
+fn patient() -> SubscribeParams {
+    SubscribeParams { max_age_ms: 60_000, ..SubscribeParams::default() }
+}
+
 /// A node with a track, a viewer of it, and a group of 100 KiB for each of `seconds`; `before` each of
 /// them the viewer grants what it likes. Gives how the session ended, and what became of the groups.
 fn serve(
@@ -114,7 +119,7 @@ fn serve(
     let broadcast = bench.node.publish(now, &path("cam")).unwrap();
     let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
     let peer = bench.client(version);
-    script::subscribe(bench, peer, 0, "cam", SubscribeParams::default());
+    script::subscribe(bench, peer, 0, "cam", patient());
     for second in 0..seconds {
         bench.grant(peer, |peer| before(peer, second));
         let now = bench.now();
@@ -166,7 +171,7 @@ fn watched(limits: &Limits, version: Version) -> (Bench, Id<Track>, PeerId, Stre
     let broadcast = bench.node.publish(now, &path("cam")).unwrap();
     let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
     let peer = bench.client(version);
-    let asked = script::subscribe(&mut bench, peer, 0, "cam", SubscribeParams::default());
+    let asked = script::subscribe(&mut bench, peer, 0, "cam", patient());
     (bench, track, peer, asked)
 }
 

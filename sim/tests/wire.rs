@@ -175,9 +175,8 @@ fn order_of_sending(
 fn what_is_most_urgent_goes_first() {
     for version in Version::ALL {
         let all = |priority, order| {
-            let max_age_ms = if version.start_is_floor() { u64::MAX >> 2 } else { 0 };
             let start = if version.start_is_floor() { None } else { Some(0) };
-            SubscribeParams { order, start, ..params(priority, max_age_ms) }
+            SubscribeParams { order, start, ..params(priority, u64::MAX >> 2) }
         };
         let newest = |priority| all(priority, GroupOrder::NewestFirst);
         let (mut bench, peer) = origin(version, 3);

@@ -6,7 +6,7 @@ use super::{Node, Reader, Track};
 use crate::{
     Event, Id, Start, SubscribeOptions,
     session::{Hungry, Session, Stream},
-    store::{Selection, Source},
+    store::{Patience, Selection, Source},
     wire::{Fetch, SubscribeParams},
 };
 
@@ -64,6 +64,11 @@ impl Sub {
         Self { live: false, ..Self::new(track, options, age, target) }
     }
 
+    /// What it bears of age.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience { max_age: self.options.max_age, end: self.options.end }
+    }
+
     /// Its place among those of its session that have a group to open.
     pub(crate) fn hungry(&self, id: Id<Sub>) -> Hungry {
         Hungry { priority: self.options.priority, age: Reverse(self.age), sub: id }
@@ -109,14 +114,17 @@ impl Node {
         // Where it begins is settled; the publisher is told what it was told first.
         sub.options = SubscribeOptions { start: sub.options.start, ..options };
         let (track, after) = (sub.track, sub.hungry(sub_id));
-        if let (true, Target::Peer { session: session_id, .. }) = (moved, sub.target)
+        if let Target::Peer { session: session_id, .. } = sub.target
             && let Some(session) = self.sessions.get_mut(session_id)
         {
-            if session.hungry.remove(&before) {
-                session.hungry.insert(after);
+            if moved {
+                if session.hungry.remove(&before) {
+                    session.hungry.insert(after);
+                }
+                // However often it changes its mind, the transport is told once.
+                session.moved.insert(sub_id);
             }
-            // However often it changes its mind, the transport is told once.
-            session.moved.insert(sub_id);
+            // What waits may be too old now.
             self.touch(session_id);
         }
         self.refresh_track(track);

@@ -42,6 +42,7 @@ impl Node {
         }
         for session in self.sessions.ids() {
             self.check_opening(session);
+            self.expire(session);
             self.check_stall(session);
         }
         for track in self.store.tracks.ids() {

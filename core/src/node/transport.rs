@@ -278,8 +278,9 @@ impl Node {
     }
 
     /// The most urgent stream that has something to send, and at most `max` bytes of it in `chunks`,
-    /// which is cleared first. Nothing changes until [`sent`](Self::sent) says how many were taken;
-    /// asking again without it may give another answer, if something more urgent has come up.
+    /// which is cleared first. Nothing is taken until [`sent`](Self::sent) says how many were; asking again
+    /// without it may give another answer, if something more urgent has come up. If there is nothing, or a
+    /// `max` of 0 leaves something behind, groups that wait may have become too old: they are reset.
     pub fn poll_send(
         &mut self,
         session: Id<Session>,
@@ -289,11 +290,19 @@ impl Node {
         loop {
             chunks.clear();
             let state = self.live(session)?;
-            let id = state.most_urgent()?;
+            let Some(id) = state.most_urgent() else {
+                if state.leaves_behind(false) {
+                    self.expire(session);
+                }
+                return None;
+            };
             let Some((bytes, fin)) = self.peek(session, id, max, chunks) else { continue };
             let state = self.live(session)?;
             if bytes == 0 && !fin {
                 if max == 0 {
+                    if state.leaves_behind(true) {
+                        self.expire(session);
+                    }
                     return None;
                 }
                 state.rest(id);

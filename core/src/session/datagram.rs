@@ -92,6 +92,7 @@ impl Node {
         // Who wants its frames from a later one on wants none of it.
         let frame = if first > 0 { None } else { group.only_frame() };
         let state = self.sessions.get_mut(session)?;
+        state.refusal.stream = false;
         let datagram = frame.and_then(|(timestamp, payload)| {
             // QUIC takes it in one piece, so here payload is copied.
             let mut out = BytesMut::new();

@@ -46,12 +46,19 @@ impl GroupOut {
     pub(crate) fn remaining(&self, group: &Group) -> usize {
         self.cursor.remaining(group)
     }
+
+    /// Whether there is something that the transport has not taken, the end left aside.
+    pub(super) fn has_more(&self, group: &Group) -> bool {
+        !self.header.is_empty() || self.remaining(group) > 0
+    }
 }
 
 impl Node {
-    /// The most urgent subscription of this peer that has a group to send, and how that goes.
+    /// The most urgent subscription of this peer that has a group to send, and how that goes. Until it has gone,
+    /// that is what the transport owes.
     pub(crate) fn most_hungry(&mut self, session_id: Id<Session>) -> Option<(Id<Sub>, Way)> {
         let session = self.sessions.get_mut(session_id)?;
+        session.refusal.stream = false;
         loop {
             let sub_id = session.hungry.last()?.sub;
             let sub = self.subs.get_mut(sub_id)?;
@@ -66,6 +73,7 @@ impl Node {
                 } else {
                     Way::Stream
                 };
+                session.refusal.stream = true;
                 return Some((sub_id, way));
             }
             session.hungry.pop_last();
@@ -88,6 +96,7 @@ impl Node {
     ) -> Option<()> {
         let (now, reorder) = (self.now, self.config.limits.reorder);
         let session = self.sessions.get_mut(session_id)?;
+        session.refusal.stream = false;
         let sub = self.subs.get_mut(sub_id)?;
         let Target::Peer { subscribe, .. } = sub.target else { return None };
         let track = self.store.tracks.get(sub.track)?;
@@ -147,19 +156,27 @@ impl Node {
         match ahead {
             (_, Ahead::Reset(code)) => {
                 chunks.clear();
-                let (sub, sequence) = (out.sub, out.sequence);
-                // The peer cannot know from the reset which group this was: what was handed to the
-                // transport may be lost with it.
-                self.drop_group(sub, sequence, sequence, code);
-                let session = self.sessions.get_mut(session_id)?;
-                session.reset(id, code);
-                self.close_group_out(session_id, id);
-                // The reset is a command, which the transport is to look for again.
-                self.touch(session_id);
+                self.cut_group(session_id, id, code);
                 None
             }
             (bytes, ahead) => Some((taken + bytes, ahead == Ahead::End)),
         }
+    }
+
+    /// Resets the stream of a group, and tells which one it was.
+    pub(super) fn cut_group(&mut self, session_id: Id<Session>, id: Id<Stream>, code: StreamCode) {
+        let Some(session) = self.sessions.get_mut(session_id) else { return };
+        let Some(Kind::GroupOut(out)) = session.streams.get(id).map(|stream| &stream.kind) else {
+            return;
+        };
+        let (sub, sequence) = (out.sub, out.sequence);
+        session.reset(id, code);
+        // The peer cannot know from the reset which group this was: what was handed to the transport may
+        // be lost with it.
+        self.drop_group(sub, sequence, sequence, code);
+        self.close_group_out(session_id, id);
+        // The reset is a command, which the transport is to look for again.
+        self.touch(session_id);
     }
 
     /// Moves on by what the transport took.

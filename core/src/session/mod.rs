@@ -6,6 +6,7 @@
 mod announce_in;
 mod announce_out;
 mod datagram;
+mod expiry;
 mod fetch_in;
 mod fetch_out;
 mod goaway;
@@ -35,6 +36,7 @@ use bytes::{Buf, BytesMut};
 pub(crate) use announce_in::AnnounceIn;
 pub(crate) use announce_out::AnnounceOut;
 pub(crate) use datagram::Way;
+use expiry::Refusal;
 pub(crate) use group_in::GroupIn;
 pub(crate) use group_out::GroupOut;
 pub(crate) use mount::{Mount, request_path};
@@ -232,6 +234,8 @@ pub struct Session {
     /// Since when the transport has taken nothing although something waits, as far as that was looked
     /// at.
     pub(crate) stalled: Option<Time>,
+    /// What the transport has left behind.
+    refusal: Refusal,
     /// Nothing that the peer sends is read.
     pub(crate) paused: bool,
     /// In the node's queue of sessions with output.
@@ -276,6 +280,7 @@ impl Session {
             commands: VecDeque::new(),
             offer: None,
             stalled: None,
+            refusal: Refusal::default(),
             paused: false,
             dirty: false,
             by_id: BTreeMap::new(),
@@ -402,6 +407,7 @@ impl Session {
         self.rest(id);
         if let Some(stream) = self.streams.get_mut(id) {
             stream.blocked = true;
+            self.refusal.bytes |= matches!(stream.kind, Kind::GroupOut(_));
         }
     }
 
@@ -427,6 +433,14 @@ impl Session {
     pub(crate) fn blocked_groups(&self) -> impl Iterator<Item = (Id<Stream>, Id<Group>)> {
         self.streams.iter().filter_map(|(id, stream)| match &stream.kind {
             Kind::GroupOut(out) if stream.blocked => Some((id, out.group)),
+            _ => None,
+        })
+    }
+
+    /// The group streams of which something waits for the transport, as far as is known.
+    fn waiting_groups(&self) -> impl Iterator<Item = (Id<Stream>, &GroupOut)> {
+        self.streams.iter().filter_map(|(id, stream)| match &stream.kind {
+            Kind::GroupOut(out) if stream.ready || stream.blocked => Some((id, out)),
             _ => None,
         })
     }

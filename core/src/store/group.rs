@@ -206,6 +206,11 @@ impl Group {
         self.missing > 0
     }
 
+    /// Whether its source cut it off.
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self.end, Some(GroupEnd::Reset(_)))
+    }
+
     /// Payload bytes that the frame started last still lacks.
     pub(crate) fn missing(&self) -> u64 {
         self.missing

@@ -5,6 +5,7 @@
 //! have a cursor at an earlier place.
 
 mod cursor;
+mod expiry;
 mod frame;
 mod group;
 mod selection;
@@ -15,6 +16,7 @@ mod track;
 mod tests;
 
 pub(crate) use cursor::{Ahead, Cursor, Form};
+pub(crate) use expiry::Patience;
 pub use group::Group;
 pub(crate) use group::{Follower, GroupEnd, GroupError};
 pub(crate) use selection::Selection;

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{Group, Store, Track};
+use super::{Group, Patience, Store, Track};
 use crate::{Id, Start};
 
 /// The place of one subscription in its track.
@@ -125,22 +125,10 @@ impl Selection {
         self.floor
     }
 
-    /// The oldest group that the maximum age reaches: a group ends where the next one's first
-    /// timestamp is, and is too old when that lies further back from the newest timestamp.
+    /// The oldest group that the maximum age reaches.
     fn reached(&self, store: &Store, track: &Track) -> Option<u64> {
-        let millis = u64::try_from(self.max_age.as_millis()).unwrap_or(u64::MAX);
-        let reach = u128::from(millis) * u128::from(track.info?.timescale) / 1000;
-        let (mut reached, mut newest, mut end) = (None, None, None);
-        for (sequence, id) in track.newest_first() {
-            let Some(group) = store.groups.get(id) else { continue };
-            let age = newest.zip(end).map(|(newest, end): (u64, u64)| newest.saturating_sub(end));
-            if age.is_some_and(|age| u128::from(age) > reach) {
-                break;
-            }
-            reached = Some(sequence);
-            newest = newest.or(group.last_timestamp());
-            end = group.first_timestamp().or(end);
-        }
-        reached
+        let patience = Patience { max_age: self.max_age, end: None };
+        let fresh = |sequence: &u64| !store.is_stale(track, *sequence, patience);
+        track.newest_first().map(|(sequence, _)| sequence).take_while(fresh).last()
     }
 }

@@ -180,6 +180,18 @@ impl Track {
         self.groups.range(at..).copied()
     }
 
+    /// The groups held above `sequence`, in order, up to `last`.
+    pub(super) fn between(
+        &self,
+        sequence: u64,
+        last: Option<u64>,
+    ) -> impl DoubleEndedIterator<Item = (u64, Id<Group>)> + Clone {
+        let behind = |sequence| self.position(sequence).map_or_else(|at| at, |at| at + 1);
+        let first = behind(sequence);
+        let end = last.map_or(self.groups.len(), behind);
+        self.groups.range(first.min(end)..end).copied()
+    }
+
     /// The groups held, newest first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = (u64, Id<Group>)> {
         self.groups.iter().rev().copied()

@@ -34,7 +34,8 @@ pub struct TrackInfo {
     pub priority: u8,
     /// On 05 only. From 06 it is always [`GroupOrder::NewestFirst`].
     pub order: GroupOrder,
-    /// How long a group is worth keeping after a newer one exists, in milliseconds.
+    /// How far behind the newest frame a group may reach and still be worth sending, in milliseconds.
+    /// Bounds what each subscriber asks for.
     pub max_age_ms: u64,
     /// Units of a timestamp per second, above 0 (a 0 is written as 1).
     pub timescale: u64,

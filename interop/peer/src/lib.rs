@@ -10,5 +10,5 @@ pub use error::Error;
 pub use link::{Dial, Link, Role, Server, Trust};
 pub use moq_net::Version;
 pub use payload::{Groups, Shape, concat, split};
-pub use sink::{Sink, Watch};
+pub use sink::{Datagrams, Sink, Watch};
 pub use source::Source;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use moq_net::{origin, track};
 
 use crate::{Error, Groups};
@@ -36,6 +37,13 @@ impl Sink {
         Ok(groups)
     }
 
+    /// Waits for `broadcast`, and subscribes to the datagrams of `track`.
+    pub async fn datagrams(&self, broadcast: &str, track: &str) -> Result<Datagrams, Error> {
+        let broadcast = self.origin.consume().routed_broadcast(broadcast).await?;
+        let options = track::Subscription::default().with_max_age(PATIENCE);
+        Ok(Datagrams(broadcast.track(track)?.subscribe(options).await?))
+    }
+
     /// Like [`collect`](Self::collect), and the groups that were read before an error are there.
     pub async fn read(
         &self,
@@ -54,6 +62,18 @@ impl Sink {
             groups.insert(group.sequence, frames);
         }
         Ok(())
+    }
+}
+
+/// The datagrams of one track.
+pub struct Datagrams(track::Subscriber);
+
+impl Datagrams {
+    /// The next one: its sequence, its timestamp in milliseconds, and its payload.
+    pub async fn next(&mut self) -> Result<(u64, u64, Bytes), Error> {
+        let datagram = self.0.recv_datagram().await?.ok_or(Error::Closed)?;
+        let millis = datagram.timestamp.as_millis() as u64;
+        Ok((datagram.sequence, millis, datagram.payload))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use moq_net::{Timestamp, broadcast, group, origin, track};
 
 use crate::{Error, Groups};
@@ -44,6 +45,13 @@ impl Source {
             }
             group.finish()?;
         }
+        Ok(())
+    }
+
+    /// Writes the next group as a datagram.
+    pub fn datagram(&self, millis: u64, payload: Bytes) -> Result<(), Error> {
+        let timestamp = Timestamp::from_millis(millis).map_err(|_| Error::Timestamp)?;
+        self.track.clone().append_datagram(timestamp, payload)?;
         Ok(())
     }
 

@@ -141,7 +141,7 @@ impl Delivery {
                 Invariant::Codes
                     .holds(right, || format!("group {group} was not cut off with {code}"))
             }
-            Err(code) if code == StreamCode::EVICTED && ledger.roomy => {
+            Err(code) if code == StreamCode::OLD || code == StreamCode::EVICTED && ledger.roomy => {
                 let newer =
                     |at: &usize| ledger.instance(*at).groups.range(group + 1..).next().is_some();
                 let right = self.candidates.iter().any(newer);

@@ -51,7 +51,7 @@ invariants! {
     /// A node has at most one subscription to a track on a session for each of its publishers there, four
     /// in all, and none when nobody watches it.
     FanIn = "fan-in",
-    /// A group is given up for lack of room only if there is a newer one.
+    /// A group is given up for lack of room, or for its age, only if there is a newer one.
     Expiry = "expiry",
     /// What a node holds stays below its limits.
     Bounds = "bounds",
