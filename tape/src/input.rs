@@ -5,8 +5,8 @@ use alloc::{string::String, vec::Vec};
 use bytes::Bytes;
 use smoq_core::{
     Announced, Broadcast, Closed, Command, Dir, Estimate, Event, Grant, Group, GroupReader, Id,
-    Misuse, NextGroup, Path, Probed, Read, Reader, Session, SessionConfig, StreamId,
-    SubscribeOptions, Time, Track, Watcher,
+    Misuse, NextGroup, Path, Probed, Read, Reader, Requests, Serve, Session, SessionConfig,
+    StreamId, SubscribeOptions, Time, Track, Wanted, Watcher,
     wire::{SessionCode, StreamCode, TrackInfo},
 };
 
@@ -158,6 +158,10 @@ inputs! {
     43 Unprobe unprobe(now: Time, session: Id<Session>) -> Result<(), Misuse>;
     44 PollProbe poll_probe(session: Id<Session>) -> Result<Probed, Misuse>;
     45 HandleEstimate handle_estimate(now: Time, session: Id<Session>, estimate: Estimate);
+    46 Serve serve(now: Time, place: Serve) -> Result<Id<Requests>, Misuse>;
+    47 Unserve unserve(now: Time, requests: Id<Requests>) -> Result<(), Misuse>;
+    48 PollWanted poll_wanted(requests: Id<Requests>) -> Result<Option<Wanted>, Misuse>;
+    49 Accept accept(now: Time, track: Id<Track>, info: TrackInfo) -> Result<(), Misuse>;
 }
 
 /// What came of an input, as far as somebody who tells the story wants to know it.
@@ -195,4 +199,5 @@ others! {
     Result<(), Misuse> Result<Id<Broadcast>, Misuse> Result<Id<Track>, Misuse>
     Result<Id<Reader>, Misuse> Result<(Id<Group>, u64), Misuse> Result<Option<Announced>, Misuse>
     Result<NextGroup, Misuse> Result<Read, Misuse> Result<Probed, Misuse>
+    Result<Id<Requests>, Misuse> Result<Option<Wanted>, Misuse>
 }

@@ -8,7 +8,7 @@ use smoq_core::Config;
 use crate::value::{Value, put_bytes};
 
 /// What every recording begins with; the number is that of the format.
-pub(crate) const MAGIC: &[u8] = b"smoq tape 2\n";
+pub(crate) const MAGIC: &[u8] = b"smoq tape 3\n";
 
 /// The record that says how the node was made.
 pub(crate) const BEGIN: u8 = 0;

@@ -44,6 +44,7 @@ impl Node {
             self.check_opening(session);
             self.check_stall(session);
         }
+        self.check_requests();
         for track in self.store.tracks.ids() {
             self.check_feed(track);
         }
