@@ -25,6 +25,9 @@ pub enum Misuse {
     /// A broadcast has one track of each name.
     #[error("the broadcast has a track of that name already")]
     DuplicateTrack,
+    /// One at a time makes tracks on demand.
+    #[error("somebody makes the tracks of that place on demand already")]
+    DuplicateRequests,
     /// Group sequences are used once.
     #[error("the track has had group {0} already: choose a higher sequence")]
     DuplicateGroup(u64),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     Grant, Id, Path, Version,
     error::Violation,
-    node::{GroupReader, Reader, Session, Track, Watcher},
+    node::{GroupReader, Reader, Requests, Session, Track, Watcher},
     wire::{Hops, Probe, SessionCode, StreamCode},
 };
 
@@ -152,6 +152,12 @@ pub enum Event {
     Readable {
         /// Which.
         reader: Id<Reader>,
+    },
+    /// [`Node::poll_wanted`](crate::Node::poll_wanted) has a track that somebody asks for, or says that
+    /// nobody will any more. Comes once until it is called.
+    Wanted {
+        /// For whom.
+        requests: Id<Requests>,
     },
     /// A local track got its first subscriber, or lost its last one.
     Demand {

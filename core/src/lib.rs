@@ -35,7 +35,10 @@ pub use frames::{Frame, Frames, Groups, NextFrame};
 pub use id::Id;
 pub use limits::Limits;
 pub use link::{Batch, Heard, Link};
-pub use node::{Broadcast, Group, GroupReader, Node, Reader, Session, Stats, Track, Watcher};
+pub use node::{
+    Broadcast, Group, GroupReader, Node, Reader, Requests, Serve, Session, Stats, Track, Wanted,
+    Watcher,
+};
 pub use path::{Path, PathError};
 pub use time::Time;
 pub use version::{UnknownVersion, Version};

@@ -42,6 +42,13 @@ pub struct Limits {
     /// How long a publisher may take to answer TRACK. Default 10 s. Then the request fails with
     /// "control timeout". SUBSCRIBE has no such limit: a publisher may answer with the first group.
     pub request_timeout: Duration,
+    /// Tracks that one peer may ask for and that the application has not made yet
+    /// ([`Node::serve`](crate::Node::serve)). Default 32, like the groups that it may wait for. A request
+    /// beyond it is refused.
+    pub wanted: usize,
+    /// How long the application may take to make such a track, or to decline it. Default 5 s: who asks waits
+    /// for 10 s, and hears so why it fails. Then it is declined.
+    pub wanted_timeout: Duration,
     /// How long a peer may take nothing of the groups that wait for it. Default 60 s, like `store_age`:
     /// what it waits for is gone by then. Then its session is closed with "timeout", even if it
     /// publishes meanwhile. One that is slow but moves stays, and misses what the store has given up. So
@@ -66,6 +73,8 @@ impl Default for Limits {
             violations: 64,
             opening_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
+            wanted: 32,
+            wanted_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(60),
         }
     }

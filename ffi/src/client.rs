@@ -164,7 +164,10 @@ impl Client {
                 Event::Connected { .. }
                 | Event::Link(_)
                 | Event::Core(
-                    Core::Request { .. } | Core::Violation { .. } | Core::Probed { .. },
+                    Core::Request { .. }
+                    | Core::Violation { .. }
+                    | Core::Wanted { .. }
+                    | Core::Probed { .. },
                 ) => continue,
             };
             return Ok(Some(event));

@@ -19,12 +19,14 @@ mod events;
 #[doc(hidden)]
 pub mod fuzz;
 mod mailbox;
+mod mux;
 mod op;
 mod origin;
 mod publish;
 mod random;
 mod reconnect;
 mod record;
+mod requests;
 mod runtime;
 mod server;
 mod slot;
@@ -41,9 +43,10 @@ mod url;
 pub mod exports {
     pub use crate::{
         Announcements, Broadcast, ClientOptions, ConnectError, Connection, Error, Estimates,
-        Follow, Frame, GroupError, GroupReader, GroupWriter, ListenError, Origin, Reason,
-        Reconnect, Recordings, Runtime, Server, ServerEvent, ServerOptions, SessionId, Status,
-        Statuses, SubscribeError, Subscription, TrackWriter, TryError, Url, UrlError, core, quic,
+        Follow, Frame, GroupError, GroupReader, GroupWriter, ListenError, Mux, Origin, Reason,
+        Reconnect, Recordings, Requests, Route, Runtime, Server, ServerEvent, ServerOptions,
+        SessionId, Status, Statuses, SubscribeError, Subscription, TrackRequest, TrackWriter,
+        TryError, Url, UrlError, core, quic,
     };
 }
 
@@ -51,10 +54,12 @@ pub use client::{ClientOptions, Connection, connect};
 pub use error::{ConnectError, Error, GroupError, ListenError, Reason, SubscribeError, TryError};
 pub use estimates::Estimates;
 pub use events::{ServerEvent, SessionId};
+pub use mux::{Mux, Route};
 pub use origin::{Announcements, Origin};
 pub use publish::{Broadcast, GroupWriter, TrackWriter};
 pub use reconnect::{Follow, Reconnect};
 pub use record::Recordings;
+pub use requests::{Requests, TrackRequest};
 pub use runtime::{Runtime, Socket, Timer};
 pub use server::{Server, ServerOptions};
 pub use smoq_core as core;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use smoq_core::{
-    Batch, Grant, Id, Path, Session, Stats, SubscribeOptions,
+    Batch, Grant, Id, Path, Session, Stats, SubscribeOptions, Track,
     wire::{Probe, SessionCode, StreamCode, TrackInfo},
 };
 
@@ -11,8 +11,9 @@ use smoq_quic::Misdirected;
 use crate::{
     error::Error,
     mailbox::{Key, Sender},
+    requests::Place,
     slot::Far,
-    state::{Answer, Backlog, GroupState, SubscriptionState, TrackState, WatchState},
+    state::{Answer, Backlog, GroupState, RequestState, SubscriptionState, TrackState, WatchState},
 };
 
 /// Which part of a track is asked for.
@@ -46,6 +47,27 @@ pub(crate) enum Op {
         info: TrackInfo,
         far: Far<TrackState>,
     },
+    Serve {
+        requests: Key,
+        place: Place,
+        far: Far<RequestState>,
+    },
+    MoreWanted {
+        requests: Key,
+    },
+    Unserve {
+        requests: Key,
+    },
+    Accept {
+        track: Key,
+        id: Id<Track>,
+        info: TrackInfo,
+        far: Far<TrackState>,
+    },
+    Decline {
+        id: Id<Track>,
+    },
+
     FinishTrack {
         track: Key,
     },

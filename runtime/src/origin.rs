@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     op::{Op, Ops, Part},
     publish::Broadcast,
+    requests::{Place, Requests},
     slot::{Near, slot},
     state::WatchState,
     subscribe::Subscription,
@@ -29,7 +30,8 @@ impl Origin {
     }
 
     /// Makes a broadcast that nobody is told of before [`Broadcast::announce`], so that it can be given
-    /// its tracks first: who asks for a track that is not there is refused.
+    /// its tracks first: who asks for a track that is not there is refused, unless there are
+    /// [`Broadcast::requests`].
     ///
     /// Fails if this node publishes that path already, or if the path is a pattern. Waits for the
     /// driver, not for the network; cancelled, it leaves nothing behind.
@@ -50,6 +52,19 @@ impl Origin {
         let mut ops = self.ops.clone();
         ops.send(Op::Watch { watch: ops.key(), prefix: prefix.clone(), far }).await?;
         Ok(Announcements { ops, near })
+    }
+
+    /// Makes tracks at `prefix` and below it when somebody asks for them: of broadcasts that no peer has
+    /// announced, and that are not made here or lack that track. The longest prefix counts.
+    ///
+    /// The peers of a server ask for such a name by themselves. All others have to be told where to ask: a
+    /// broadcast that is announced at the prefix, or above it, is enough for all that is below, through relays
+    /// too. The shards of a server are peers of each other in this.
+    ///
+    /// Fails with [`Misuse::DuplicateRequests`](smoq_core::Misuse::DuplicateRequests) if there is such a handle
+    /// for that prefix already.
+    pub async fn requests(&self, prefix: &Path) -> Result<Requests, Error> {
+        Requests::serve(self.ops.clone(), Place::Below(prefix.clone())).await
     }
 
     /// Subscribes to a track. It need not be announced yet; but if no peer can be asked, or the one

@@ -14,6 +14,7 @@ use smoq_core::{
 use crate::{
     error::{Error, TryError},
     op::{Op, Ops},
+    requests::{Place, Requests},
     slot::{Near, slot},
     state::{Answer, Backlog, GroupState, TrackState},
 };
@@ -55,10 +56,16 @@ impl Broadcast {
         let mut ops = self.ops.clone();
         let (track, broadcast, name) = (ops.key(), self.ops.key(), name.to_owned());
         ops.send(Op::Track { track, broadcast, name, info, far }).await?;
-        let track = TrackWriter { ops, near, next: 0, ticket: 0, finished: false };
-        poll_fn(|cx| track.near.poll(cx, |state, gone| poll_answer(&mut state.created, gone)))
-            .await?;
-        Ok(track)
+        TrackWriter::created(ops, near).await
+    }
+
+    /// Makes the tracks that this broadcast does not have when somebody asks for them: they come as
+    /// [`TrackRequest`](crate::TrackRequest)s. To be asked for before [`announce`](Self::announce), so that
+    /// nobody is refused. What is below its path belongs to [`Origin::requests`](crate::Origin::requests).
+    ///
+    /// Fails with [`Misuse::DuplicateRequests`] if there is such a handle already.
+    pub async fn requests(&self) -> Result<Requests, Error> {
+        Requests::serve(self.ops.clone(), Place::Broadcast(self.ops.key())).await
     }
 }
 
@@ -80,6 +87,14 @@ pub struct TrackWriter {
 }
 
 impl TrackWriter {
+    /// The writer of a track that the driver was asked to make.
+    pub(crate) async fn created(ops: Ops, near: Near<TrackState>) -> Result<Self, Error> {
+        let track = Self { ops, near, next: 0, ticket: 0, finished: false };
+        poll_fn(|cx| track.near.poll(cx, |state, gone| poll_answer(&mut state.created, gone)))
+            .await?;
+        Ok(track)
+    }
+
     /// Opens the next group: sequence 0, or one above the highest so far.
     ///
     /// Waits while the queue to the driver is full. Several groups may be written at a time.
@@ -375,7 +390,7 @@ pub(crate) async fn answer<T>(near: &Near<Answer<T>>) -> Result<T, Error> {
     poll_fn(|cx| near.poll(cx, poll_answer)).await
 }
 
-fn poll_answer<T>(answer: &mut Answer<T>, gone: bool) -> Poll<Result<T, Error>> {
+pub(crate) fn poll_answer<T>(answer: &mut Answer<T>, gone: bool) -> Poll<Result<T, Error>> {
     match answer.take() {
         Some(answer) => Poll::Ready(answer),
         None if gone => Poll::Ready(Err(Error::Shutdown)),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use smoq_core::{Announced, FrameChunk, wire::TrackInfo};
+use smoq_core::{Announced, FrameChunk, Wanted, wire::TrackInfo};
 
 use crate::{
     error::{Error, GroupError, SubscribeError},
@@ -51,6 +51,18 @@ pub(crate) type GroupState = Option<Error>;
 pub(crate) struct WatchState {
     pub(crate) queue: VecDeque<Announced>,
     /// Why nothing follows what is queued.
+    pub(crate) end: Option<Error>,
+    /// The driver knows that the handle waits.
+    pub(crate) asked: bool,
+}
+
+/// A [`Requests`](crate::Requests).
+#[derive(Default)]
+pub(crate) struct RequestState {
+    /// The driver serves, or cannot.
+    pub(crate) begun: Answer<()>,
+    pub(crate) next: Option<Wanted>,
+    /// Why nothing follows.
     pub(crate) end: Option<Error>,
     /// The driver knows that the handle waits.
     pub(crate) asked: bool,

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use common::{script::*, *};
 use smoq_core::{
     Config, Dir, Limits, Misuse, NextGroup, Read, StreamId, Version, Violation,
-    wire::{BidiType, Fetch, Message, StreamCode, SubscribeParams, varint},
+    wire::{BidiType, Fetch, Message, StreamCode, SubscribeParams, SubscribeResponse, varint},
 };
 use smoq_sim::{Bench, PeerId};
 
@@ -350,6 +350,77 @@ fn some_frames_of_a_group_can_be_wanted() {
     // The first delta counts from zero.
     let expected = [frame(20, b"b", version), frame(10, b"c", version)].concat();
     assert_answer(&bench, viewer, asked, &expected);
+}
+
+#[test]
+fn who_has_all_frames_gets_an_end_without_any() {
+    let version = Version::Lite06;
+    let (mut bench, _, [_, late]) = live(version);
+    // Group 0 has one frame. Who asks for what follows it has missed nothing.
+    for frame_start in [1, 9] {
+        let asked = ask(&mut bench, late, &Fetch { frame_start, ..request("cam", 0) });
+        assert_answer(&bench, late, asked, &[]);
+    }
+    assert_eq!(bench.node.stats().violations, 0);
+}
+
+#[test]
+fn a_group_that_is_dropped_is_not_awaited() {
+    for version in serving() {
+        let (mut bench, publisher, [_, late]) = live(version);
+        let awaited = ask(&mut bench, late, &request("cam", 1));
+        assert_eq!(bench.requests(publisher, FETCH), [], "{version}");
+        let asked = bench.requests(publisher, 2)[0];
+        let drop = SubscribeResponse::Drop { first: 1, last: 2, code: 0 };
+        respond(&mut bench, publisher, asked, &drop);
+        // It is asked for by itself, and so is what is asked for later.
+        let later = ask(&mut bench, late, &request("cam", 2));
+        let upstream = bench.requests(publisher, FETCH);
+        assert_eq!(upstream.len(), 2, "{version}");
+        for (upstream, asked) in upstream.into_iter().zip([awaited, later]) {
+            bench.reset(publisher, upstream, StreamCode::NOT_FOUND);
+            assert_eq!(bench.sent(late, asked).reset, Some(StreamCode::NOT_FOUND), "{version}");
+        }
+        // What comes after it is awaited as before.
+        send_group(&mut bench, publisher, 0, 3, b"three");
+        let asked = ask(&mut bench, late, &request("cam", 4));
+        send_group(&mut bench, publisher, 0, 4, b"four");
+        assert_answer(&bench, late, asked, &frame(4000, b"four", version));
+        assert_eq!(bench.node.stats().violations, 0, "{version}");
+    }
+}
+
+#[test]
+fn a_fetch_keeps_no_subscription_alive() {
+    for version in serving() {
+        let (mut bench, publisher, [viewer, late]) = relay(version);
+        let subscribed = subscribe(&mut bench, viewer, 0, "cam", SubscribeParams::default());
+        accept(&mut bench, publisher, 0);
+        send_group(&mut bench, publisher, 0, 0, b"zero");
+        let upstream = bench.requests(publisher, 2)[0];
+        // One is on its way of a group that is held, one of a group that comes.
+        let stream = bench.open(publisher, Dir::Uni);
+        bench.send(publisher, stream, &group_header(0, 1, version));
+        bench.grant(late, |peer| peer.stream_window = 2);
+        let [held, coming] = [0, 1].map(|group| ask(&mut bench, late, &request("cam", group)));
+        bench.finish(viewer, subscribed, &[]);
+        assert!(!bench.sent(publisher, upstream).fin, "{version}: a group comes that is wanted");
+        bench.finish(publisher, stream, &frame(1, b"one", version));
+        assert!(bench.sent(publisher, upstream).fin, "{version}: nobody subscribes any more");
+        // Who subscribes now has a subscription of its own.
+        subscribe(&mut bench, viewer, 1, "cam", SubscribeParams::default());
+        assert_eq!(bench.requests(publisher, 2).len(), 2, "{version}");
+        let session = bench[late].session;
+        bench.grant(late, |peer| peer.stream_window = usize::MAX);
+        for asked in [held, coming] {
+            let now = bench.now();
+            bench.node.handle_writable(now, session, asked);
+        }
+        bench.run();
+        assert_answer(&bench, late, held, &frame(0, b"zero", version));
+        assert_answer(&bench, late, coming, &frame(1, b"one", version));
+        assert_eq!(bench.node.stats().violations, 0, "{version}");
+    }
 }
 
 #[test]

@@ -48,7 +48,8 @@ fn closed(bench: &Bench, peer: PeerId) -> SessionCode {
 
 #[test]
 fn no_limit_is_without_a_test() {
-    // Whoever adds a number adds a test below; that of `stall_timeout` is in slow.rs.
+    // Whoever adds a number adds a test below; that of `stall_timeout` is in slow.rs,
+    // those of `wanted` and `wanted_timeout` are in requests.rs.
     let Limits {
         store_bytes: _,
         store_age: _,
@@ -63,6 +64,8 @@ fn no_limit_is_without_a_test() {
         violations: _,
         opening_timeout: _,
         request_timeout: _,
+        wanted: _,
+        wanted_timeout: _,
         stall_timeout: _,
     } = Limits::default();
 }

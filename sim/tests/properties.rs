@@ -371,6 +371,8 @@ fn small() -> Limits {
         violations: 12,
         opening_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(5),
+        wanted: 2,
+        wanted_timeout: Duration::from_secs(5),
         stall_timeout: Duration::from_secs(20),
         store_age: Duration::from_secs(6),
     }

@@ -5,8 +5,8 @@ use alloc::{string::String, vec::Vec};
 use bytes::Bytes;
 use smoq_core::{
     Announced, Broadcast, Closed, Command, Dir, Estimate, Event, Grant, Group, GroupReader, Id,
-    Misuse, NextGroup, Path, Probed, Read, Reader, Session, SessionConfig, StreamId,
-    SubscribeOptions, Time, Track, Watcher,
+    Misuse, NextGroup, Path, Probed, Read, Reader, Requests, Serve, Session, SessionConfig,
+    StreamId, SubscribeOptions, Time, Track, Wanted, Watcher,
     wire::{SessionCode, StreamCode, TrackInfo},
 };
 
@@ -161,6 +161,10 @@ inputs! {
     46 WriteDatagram write_datagram(now: Time, track: Id<Track>, sequence: Option<u64>, timestamp: u64, payload: Bytes)
         -> Result<u64, Misuse>;
     47 HandleDatagram handle_datagram(now: Time, session: Id<Session>, data: Bytes);
+    48 Serve serve(now: Time, place: Serve) -> Result<Id<Requests>, Misuse>;
+    49 Unserve unserve(now: Time, requests: Id<Requests>) -> Result<(), Misuse>;
+    50 PollWanted poll_wanted(requests: Id<Requests>) -> Result<Option<Wanted>, Misuse>;
+    51 Accept accept(now: Time, track: Id<Track>, info: TrackInfo) -> Result<(), Misuse>;
 }
 
 /// What came of an input, as far as somebody who tells the story wants to know it.
@@ -198,4 +202,5 @@ others! {
     Result<(), Misuse> Result<Id<Broadcast>, Misuse> Result<Id<Track>, Misuse>
     Result<Id<Reader>, Misuse> Result<(Id<Group>, u64), Misuse> Result<Option<Announced>, Misuse>
     Result<NextGroup, Misuse> Result<Read, Misuse> Result<Probed, Misuse> Result<u64, Misuse>
+    Result<Id<Requests>, Misuse> Result<Option<Wanted>, Misuse>
 }

@@ -7,7 +7,7 @@
 //!
 //! # Format
 //!
-//! The text `smoq tape 2` and a line feed, then records one after the other:
+//! The text `smoq tape 3` and a line feed, then records one after the other:
 //!
 //! ```text
 //! length   4 bytes, lowest first: of the body

@@ -142,6 +142,7 @@ impl Timeline {
             Event::Announced { .. }
             | Event::Readable { .. }
             | Event::Demand { .. }
+            | Event::Wanted { .. }
             | Event::Probed { .. }
             | Event::Goaway { .. } => {}
         }

@@ -7,7 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use smoq_core::{
     Admission, Carrier, Closed, ClosedBy, Config, Dir, Discover, Estimate, Grant, Id, Limits, Path,
-    SessionConfig, Side, Start, StreamId, SubscribeOptions, Time, Version,
+    Serve, SessionConfig, Side, Start, StreamId, SubscribeOptions, Time, Version,
     wire::{GroupOrder, Hop, SessionCode, StreamCode, TrackInfo},
 };
 
@@ -264,6 +264,29 @@ choices! {
     Version { 3 Lite03 4 Lite04 5 Lite05 6 Lite06 }
 }
 
+impl Value for Serve {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Broadcast(broadcast) => {
+                out.push(0);
+                broadcast.put(out);
+            }
+            Self::Below(path) => {
+                out.push(1);
+                path.put(out);
+            }
+        }
+    }
+
+    fn get(from: &mut Source) -> Option<Self> {
+        match from.byte()? {
+            0 => Some(Self::Broadcast(Id::get(from)?)),
+            1 => Some(Self::Below(Path::get(from)?)),
+            _ => None,
+        }
+    }
+}
+
 impl Value for Start {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
@@ -313,7 +336,8 @@ structs! {
     Grant { publish subscribe }
     Limits {
         store_bytes store_age group_bytes group_frames message_bytes session_buffer peer_streams
-        announcements announce_requests reorder violations opening_timeout request_timeout stall_timeout
+        announcements announce_requests reorder violations opening_timeout request_timeout wanted
+        wanted_timeout stall_timeout
     }
     SessionConfig { side version carrier datagrams path admission discover grant }
     SubscribeOptions { priority max_age order start end }
@@ -349,6 +373,8 @@ mod tests {
         both_ways(Grant { publish: Some(Path::new("a/b").unwrap()), subscribe: None });
         both_ways(Config::default());
         both_ways(Estimate::of_window(1, Duration::from_micros(3), true));
+        both_ways(Serve::Broadcast(Id::from_bits(7)));
+        both_ways(Serve::Below(Path::new("a/b").unwrap()));
         for start in [Start::Latest, Start::From(1), Start::Aged { floor: 2 }] {
             both_ways(SubscribeOptions { start, max_age: Duration::MAX, ..Default::default() });
         }

@@ -55,8 +55,13 @@ impl Node {
         let name: Arc<str> = Arc::from(name);
         let key = |supplier| (path.clone(), name.clone(), supplier);
         if let Some(id) = self.named_by_application(&key(Supplier::Application)) {
-            let found = self.has_group(id, group, frame) || self.awaits_group(id, group);
+            let found = self.is_wanted(id)
+                || self.has_group(id, group, frame)
+                || self.awaits_group(id, group);
             return if found { Ok(id) } else { Err(StreamCode::NOT_FOUND) };
+        }
+        if let Some(requests) = self.serving(path, from) {
+            return self.request_track(requests, key(Supplier::Application), from);
         }
         let (session, origin) = self.source_of(path, from)?;
         if self.is_peer(session, from) {
@@ -121,8 +126,8 @@ impl Node {
             }
             Source::Peer(_) => None,
         };
-        let exists = track.end.is_none_or(|end| group < end);
-        next == Some(group) && exists && track.ended == Ended::No
+        let comes = track.end.is_none_or(|end| group < end) && !track.has_passed(group);
+        next == Some(group) && comes && track.ended == Ended::No
     }
 
     /// Moves a fetch that waited at a live track, and was passed over there, to one of its own.
@@ -168,7 +173,7 @@ impl Sub {
             Ended::Failed(code) => Some(code),
             // It was left out, or given up before it was taken.
             Ended::Finished => Some(StreamCode::NOT_FOUND),
-            Ended::No => (track.latest >= Some(group)).then_some(StreamCode::NOT_FOUND),
+            Ended::No => track.has_passed(group).then_some(StreamCode::NOT_FOUND),
         }
     }
 }

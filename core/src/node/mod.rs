@@ -5,6 +5,7 @@ mod discover;
 mod fetch;
 mod probe;
 mod publish;
+mod requests;
 mod subs;
 mod subscribe;
 mod timers;
@@ -24,6 +25,7 @@ pub(crate) use self::{
 pub use self::{
     discover::Watcher,
     publish::Broadcast,
+    requests::{Requests, Serve, Wanted},
     subscribe::{GroupReader, Reader},
 };
 pub use crate::{
@@ -101,6 +103,7 @@ pub struct Node {
     pub(crate) sessions: Arena<Session>,
     pub(crate) subs: Arena<Sub>,
     pub(crate) broadcasts: Arena<Broadcast>,
+    pub(crate) requests: Arena<Requests>,
     pub(crate) readers: Arena<Reader>,
     pub(crate) group_readers: Arena<GroupReader>,
     pub(crate) watchers: Arena<Watcher>,
@@ -131,6 +134,7 @@ impl Node {
             sessions: Arena::new(),
             subs: Arena::new(),
             broadcasts: Arena::new(),
+            requests: Arena::new(),
             readers: Arena::new(),
             group_readers: Arena::new(),
             watchers: Arena::new(),

@@ -18,8 +18,8 @@ use crate::{
 /// A broadcast of the application. Outside, only its id is seen.
 #[derive(Clone, Debug)]
 pub struct Broadcast {
-    path: Path,
-    tracks: BTreeMap<Arc<str>, Id<Track>>,
+    pub(super) path: Path,
+    pub(super) tracks: BTreeMap<Arc<str>, Id<Track>>,
     announced: bool,
 }
 
@@ -66,18 +66,18 @@ impl Node {
             self.broadcasts.remove(broadcast).ok_or(Misuse::Stale)?;
         self.routes.remove(&path, Via::Local(broadcast));
         self.route_changed(&path);
+        self.end_requests(broadcast);
         for (name, track) in tracks {
             let key = (path.clone(), name, Supplier::Application);
             if self.names.get(&key) == Some(&track) {
                 self.names.remove(&key);
             }
             self.end_track(track, Ended::Failed(StreamCode::CANCEL));
-            self.refresh_track(track);
         }
         Ok(())
     }
 
-    /// Adds a track to a broadcast.
+    /// Adds a track to a broadcast. Who waits for it by [`serve`](Self::serve) gets it.
     ///
     /// Fails with [`Misuse::Stale`], with [`Misuse::DuplicateTrack`] if the broadcast has one of that
     /// name, with [`Misuse::TrackName`] if the name is too long, and with [`Misuse::Timescale`] if the
@@ -97,18 +97,36 @@ impl Node {
         if info.timescale == 0 {
             return Err(Misuse::Timescale);
         }
-        if state.tracks.contains_key(name) {
-            return Err(Misuse::DuplicateTrack);
-        }
         let name: Arc<str> = Arc::from(name);
         let key = (state.path.clone(), name.clone(), Supplier::Application);
-        let source = Source::Local { wanted: false };
+        let known = state.tracks.contains_key(&name);
+        if let Some(id) = self.named_by_application(&key).filter(|id| self.is_wanted(*id)) {
+            self.accept(now, id, info)?;
+            self.keep_track(broadcast, name, id);
+            return Ok(id);
+        }
+        if known || self.named_by_application(&key).is_some() {
+            return Err(Misuse::DuplicateTrack);
+        }
+        let source = Source::Local { wanted: false, on_demand: false };
         let mut track = Track::new(key.clone(), source);
         track.info = Some(info);
         let id = self.store.tracks.insert(track);
-        state.tracks.insert(name, id);
+        self.keep_track(broadcast, name, id);
         self.names.insert(key, id);
         Ok(id)
+    }
+
+    /// A track is one of its broadcast, as long as that is there.
+    fn keep_track(&mut self, broadcast: Id<Broadcast>, name: Arc<str>, id: Id<Track>) {
+        if let Some(broadcast) = self.broadcasts.get_mut(broadcast) {
+            broadcast.tracks.insert(name, id);
+        }
+        if let Some(track) = self.store.tracks.get_mut(id)
+            && let Source::Local { on_demand, .. } = &mut track.source
+        {
+            *on_demand = false;
+        }
     }
 
     /// Ends a track after the groups created so far. Fails with [`Misuse::Stale`].
@@ -122,7 +140,8 @@ impl Node {
         Ok(())
     }
 
-    /// Ends a track with a code; its subscribers are told so. Fails with [`Misuse::Stale`].
+    /// Ends a track with a code; its subscribers are told so. One that is wanted and not made yet is declined.
+    /// Fails with [`Misuse::Stale`].
     pub fn abort_track(
         &mut self,
         now: Time,
@@ -130,7 +149,7 @@ impl Node {
         code: StreamCode,
     ) -> Result<(), Misuse> {
         self.advance(now);
-        self.own_track(track)?;
+        self.store.tracks.get(track).filter(|track| track.is_local()).ok_or(Misuse::Stale)?;
         self.end_track(track, Ended::Failed(code));
         Ok(())
     }
@@ -320,28 +339,47 @@ impl Node {
             return;
         };
         let open = |(_, id)| self.store.groups.get(id).is_some_and(|group| group.end.is_none());
-        let own = matches!(track.source, Source::Local { .. });
-        if own && track.ended == Ended::No && !track.from(0).any(open) {
+        if track.is_local() && track.ended == Ended::No && !track.from(0).any(open) {
             self.end_track(track_id, Ended::Finished);
         } else {
             self.advance_track(track_id);
         }
     }
 
-    fn end_track(&mut self, track_id: Id<Track>, ended: Ended) {
-        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
-        if track.ended == Ended::No {
-            track.ended = ended;
-            self.advance_track(track_id);
+    /// A track that was asked for is over: its broadcast may have another one of that name.
+    pub(super) fn leave_broadcast(&mut self, id: Id<Track>) {
+        let track = self.store.tracks.get(id);
+        let Some(track) = track.filter(|track| track.is_on_demand()) else { return };
+        let (path, name, _) = &track.name;
+        for broadcast in self.broadcasts.ids() {
+            if let Some(broadcast) = self.broadcasts.get_mut(broadcast)
+                && broadcast.path == *path
+                && broadcast.tracks.get(name) == Some(&id)
+            {
+                broadcast.tracks.remove(name);
+            }
         }
     }
 
-    fn own_track(&mut self, track: Id<Track>) -> Result<&mut Track, Misuse> {
-        let track = self.store.tracks.get_mut(track).ok_or(Misuse::Stale)?;
-        match track.source {
-            Source::Local { .. } => Ok(track),
-            Source::Peer(_) => Err(Misuse::Stale),
+    /// Ends a track of the application, and forgets it if nobody can ask for it any more.
+    pub(super) fn end_track(&mut self, track_id: Id<Track>, ended: Ended) {
+        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+        if track.ended == Ended::No {
+            track.ended = ended;
+            self.forget_request(track_id);
+            if let Ended::Failed(code) = ended {
+                self.refuse_askers(track_id, code);
+                self.leave_broadcast(track_id);
+            }
+            self.advance_track(track_id);
         }
+        self.refresh_track(track_id);
+    }
+
+    /// A track of the application that has been made.
+    fn own_track(&mut self, track: Id<Track>) -> Result<&mut Track, Misuse> {
+        let track = self.store.tracks.get_mut(track);
+        track.filter(|track| track.is_local() && track.info.is_some()).ok_or(Misuse::Stale)
     }
 }
 

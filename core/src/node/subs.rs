@@ -192,6 +192,7 @@ impl Node {
         let now = track.subs.iter().any(live);
         if let Source::Local { wanted, .. } = &mut track.source
             && *wanted != now
+            && track.info.is_some()
         {
             *wanted = now;
             self.events.push_back(Event::Demand { track: track_id, wanted: now });

@@ -45,6 +45,7 @@ impl Node {
             self.expire(session);
             self.check_stall(session);
         }
+        self.check_requests();
         for track in self.store.tracks.ids() {
             self.check_feed(track);
         }

@@ -3,7 +3,7 @@
 
 use alloc::{sync::Arc, vec::Vec};
 
-use super::{Node, Track};
+use super::{Node, Sub, Track};
 use crate::{
     Id, Path, Side, Start, SubscribeOptions, Version,
     route::Viewer,
@@ -31,6 +31,9 @@ impl Node {
         let key = |supplier| (path.clone(), name.clone(), supplier);
         if let Some(id) = self.named_by_application(&key(Supplier::Application)) {
             return Ok(id);
+        }
+        if let Some(requests) = self.serving(path, from) {
+            return self.request_track(requests, key(Supplier::Application), from);
         }
         let (session, origin) = self.source_of(path, from)?;
         if self.is_peer(session, from) {
@@ -89,7 +92,7 @@ impl Node {
     }
 
     /// Who looks for a route on behalf of a session, or of the application.
-    fn viewer(&self, from: Option<Id<Session>>) -> Viewer {
+    pub(super) fn viewer(&self, from: Option<Id<Session>>) -> Viewer {
         let session = from.and_then(|id| self.sessions.get(id));
         let hop = session.map_or(Hop::UNKNOWN, |session| session.hop);
         Viewer {
@@ -173,15 +176,39 @@ impl Node {
         params(&wanted.unwrap_or_default(), version)
     }
 
+    /// Whether all that is left of those who listen are fetches to which the source has nothing to add.
+    pub(crate) fn has_served(&self, track: &Track) -> bool {
+        let served = |sub: &Sub| {
+            let Some(group) = sub.options.end.filter(|_| !sub.live) else { return false };
+            let held = track.from(group).next().filter(|(sequence, _)| *sequence == group);
+            match held.and_then(|(_, id)| self.store.groups.get(id)) {
+                Some(group) => group.end.is_some(),
+                None => track.has_passed(group),
+            }
+        };
+        let live = track.feed().is_some_and(|feed| feed.requested && feed.fetches.is_none());
+        (live && track.ended == Ended::No && track.info.is_some() && !track.subs.is_empty())
+            && track.subs.iter().all(|id| self.subs.get(*id).is_some_and(served))
+    }
+
     /// Who listens to a track has changed: subscribes, updates, unsubscribes or forgets accordingly.
     pub(crate) fn refresh_track(&mut self, track_id: Id<Track>) {
         self.tell_demand(track_id);
-        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+        let Some(track) = self.store.tracks.get(track_id) else { return };
         let (heard, asked) = (!track.subs.is_empty(), !track.askers.is_empty());
         let named = self.names.get(&track.name) == Some(&track_id);
         let running = track.ended == Ended::No;
+        if self.has_served(track) {
+            return self.lose_feed(track_id, StreamCode::CANCEL);
+        }
+        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
         match &mut track.source {
-            Source::Local { .. } if !heard && !asked && !named => self.remove_track(track_id),
+            Source::Local { on_demand, .. } if !heard && !asked => {
+                let over = track.info.is_none() || !running;
+                if !named || *on_demand && over {
+                    self.remove_track(track_id);
+                }
+            }
             Source::Local { .. } => {}
             Source::Peer(_) if !heard && !asked => {
                 self.detach_feed(track_id);
@@ -302,10 +329,13 @@ impl Node {
             self.wake_followers(group);
             self.store.remove_group(group);
         }
-        if let Some(track) = self.store.tracks.remove(track_id)
-            && track.is_fetched()
-        {
+        self.leave_broadcast(track_id);
+        let Some(track) = self.store.tracks.remove(track_id) else { return };
+        if track.is_fetched() {
             self.store.fetched_tracks -= 1;
+        }
+        if track.is_on_demand() {
+            self.forget_request(track_id);
         }
     }
 }

@@ -144,6 +144,11 @@ impl Node {
             feed.receiving = feed.receiving.saturating_sub(1);
         }
         self.settle_feed(track_id);
+        // It may have been all that is still wanted of the track.
+        let track = self.store.tracks.get(track_id).filter(|_| end == GroupEnd::Complete);
+        if track.is_some_and(|track| self.has_served(track)) {
+            self.refresh_track(track_id);
+        }
     }
 }
 

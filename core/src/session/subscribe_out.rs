@@ -136,8 +136,8 @@ impl Node {
                 track.end = Some(end);
             }
             SubscribeResponse::Drop { first, last, code } => {
+                track.dropped = track.dropped.max(Some(last));
                 self.tell_drop(track_id, first, last, StreamCode(code));
-                return Ok(());
             }
         }
         self.advance_track(track_id);

@@ -72,6 +72,8 @@ pub(crate) enum Source {
     Local {
         /// Whether the application was told that somebody subscribes.
         wanted: bool,
+        /// It was asked for before it was made: it goes when it is over and nobody reads it.
+        on_demand: bool,
     },
     /// A peer.
     Peer(Feed),
@@ -109,6 +111,8 @@ pub struct Track {
     pub(crate) begun: Option<Time>,
     /// Highest sequence there has been.
     pub(crate) latest: Option<u64>,
+    /// The highest group that the source said will not come.
+    pub(crate) dropped: Option<u64>,
     pub(crate) subs: Vec<Id<Sub>>,
     /// TRACK requests of peers that wait for `info`.
     pub(crate) askers: Vec<(Id<Session>, Id<Stream>)>,
@@ -134,6 +138,7 @@ impl Track {
             has_datagrams: false,
             begun: None,
             latest: None,
+            dropped: None,
             subs: Vec::new(),
             askers: Vec::new(),
             bytes: 0,
@@ -156,6 +161,16 @@ impl Track {
         }
     }
 
+    /// Whether it is one of the application.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self.source, Source::Local { .. })
+    }
+
+    /// Whether it is one that was asked for before the application made it.
+    pub(crate) fn is_on_demand(&self) -> bool {
+        matches!(self.source, Source::Local { on_demand: true, .. })
+    }
+
     /// Whether it is one group that was fetched.
     pub(crate) fn is_fetched(&self) -> bool {
         self.feed().is_some_and(|feed| feed.fetches.is_some())
@@ -164,6 +179,11 @@ impl Track {
     /// The sequence that follows the highest one so far.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.latest.map_or(0, |latest| latest + 1)
+    }
+
+    /// Whether the source has come past a group: if it is not held it will not come.
+    pub(crate) fn has_passed(&self, sequence: u64) -> bool {
+        self.latest.max(self.dropped) >= Some(sequence)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -200,7 +220,7 @@ impl Track {
     /// Whether the source has accepted: a subscriber may be told that its subscription stands.
     pub(crate) fn is_resolved(&self) -> bool {
         match &self.source {
-            Source::Local { .. } => true,
+            Source::Local { .. } => self.info.is_some(),
             Source::Peer(_) => self.accepted || self.latest.is_some() || self.end.is_some(),
         }
     }

@@ -161,6 +161,8 @@ pub(super) fn small() -> Limits {
         violations: 12,
         opening_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(5),
+        wanted: 2,
+        wanted_timeout: Duration::from_secs(5),
         stall_timeout: Duration::from_secs(20),
     }
 }

@@ -427,6 +427,7 @@ impl Endpoint {
                     Core::Announced { .. }
                     | Core::Readable { .. }
                     | Core::Demand { .. }
+                    | Core::Wanted { .. }
                     | Core::Probed { .. } => {}
                 }
             }
@@ -554,7 +555,10 @@ fn session_of(event: &smoq_core::Event) -> Option<Id<Session>> {
         | Core::Probed { session, .. }
         | Core::Violation { session, .. }
         | Core::Closed { session, .. } => Some(*session),
-        Core::Announced { .. } | Core::Readable { .. } | Core::Demand { .. } => None,
+        Core::Announced { .. }
+        | Core::Readable { .. }
+        | Core::Demand { .. }
+        | Core::Wanted { .. } => None,
     }
 }
 

@@ -5,6 +5,7 @@ mod keeper;
 mod probes;
 mod readers;
 mod rejoin;
+mod requests;
 mod role;
 mod shards;
 mod writers;
@@ -16,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smoq_core::{Id, Reader, wire::SessionCode};
+use smoq_core::{
+    Id, Reader, Serve,
+    wire::{SessionCode, StreamCode},
+};
 use smoq_quic::{Endpoint, Event};
 
 use self::{
@@ -25,6 +29,7 @@ use self::{
     probes::Probes,
     readers::Readers,
     rejoin::Standing,
+    requests::Requests,
     shards::FAILED,
     writers::Writers,
 };
@@ -38,6 +43,7 @@ use crate::{
     mailbox::{Capacity, Receiver},
     op::Op,
     record::Sink,
+    requests::Place,
     runtime::{Socket, Timer},
     udp::Report,
 };
@@ -64,6 +70,7 @@ pub(crate) struct Driver<S, T> {
     batch: VecDeque<Op>,
     writers: Writers,
     readers: Readers,
+    requests: Requests,
     probes: Probes,
     role: Role,
     shards: Shards,
@@ -93,6 +100,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             batch: VecDeque::new(),
             writers: Writers::default(),
             readers: Readers::new(role.keeps()),
+            requests: Requests::default(),
             probes: Probes::default(),
             role,
             shards,
@@ -122,6 +130,22 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             Op::Unpublish { broadcast } => self.writers.unpublish(node, time, broadcast),
             Op::Track { track, broadcast, name, info, far } => {
                 self.writers.track(node, time, track, broadcast, &name, info, far);
+            }
+            Op::Serve { requests, place, far } => {
+                let place = match place {
+                    Place::Broadcast(key) => self.writers.broadcast(key).map(Serve::Broadcast),
+                    Place::Below(path) => self.writers.check().map(|()| Serve::Below(path)),
+                };
+                self.requests.serve(node, time, requests, place, far);
+            }
+            Op::MoreWanted { requests } => self.requests.more(node, requests),
+            Op::Unserve { requests } => self.requests.unserve(node, time, requests),
+            Op::Accept { track, id, info, far } => {
+                self.writers.accept(node, time, track, id, info, far);
+            }
+            Op::Decline { id } => {
+                // Nobody may wait for it any more.
+                let _ = node.abort_track(time, id, StreamCode::NOT_FOUND);
             }
             Op::FinishTrack { track } => self.writers.finish_track(node, time, track),
             Op::DropTrack { track, abort } => self.writers.drop_track(node, time, track, abort),
@@ -230,6 +254,9 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 Event::Core(smoq_core::Event::Readable { reader }) => {
                     self.readable.push_back(reader);
                 }
+                Event::Core(smoq_core::Event::Wanted { requests }) => {
+                    self.requests.wanted(self.endpoint.node_mut(), requests);
+                }
                 Event::Core(smoq_core::Event::Demand { track, wanted }) => {
                     self.writers.demand(track, wanted);
                 }
@@ -283,6 +310,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
             Change::Over(closed) => {
                 let lost = Reason(closed.clone());
                 self.writers.lose(&lost);
+                self.requests.lose(&lost);
                 self.readers.lose(node, &lost);
                 self.probes.end();
                 self.role.over(closed);

@@ -196,6 +196,7 @@ fn server(
         Core::Announced { .. }
         | Core::Readable { .. }
         | Core::Demand { .. }
+        | Core::Wanted { .. }
         | Core::Probed { .. } => return None,
     })
 }

@@ -19,6 +19,8 @@ use crate::{
 struct TrackEntry {
     id: Id<Track>,
     far: Far<TrackState>,
+    /// It takes no more groups: once it is gone, all who read it have everything.
+    finished: bool,
     /// What its handle waits for: the number of the question, and the question.
     drain: Option<(u64, Backlog)>,
     /// Somebody subscribes.
@@ -47,8 +49,15 @@ pub(super) struct Writers {
 }
 
 impl Writers {
-    fn check(&self) -> Result<(), Error> {
+    /// Whether something can come of what handles write.
+    pub(super) fn check(&self) -> Result<(), Error> {
         self.lost.clone().map_or(Ok(()), |reason| Err(Error::Disconnected(reason)))
+    }
+
+    /// The broadcast of a handle, while something can come of it.
+    pub(super) fn broadcast(&self, key: Key) -> Result<Id<Broadcast>, Error> {
+        self.check()?;
+        Ok(*self.broadcasts.get(&key).ok_or(Misuse::Stale)?)
     }
 
     pub(super) fn create(
@@ -67,8 +76,7 @@ impl Writers {
     }
 
     pub(super) fn announce(&self, node: &mut Recorder, now: Time, key: Key, far: &Far<Answer<()>>) {
-        let broadcast = self.broadcasts.get(&key).ok_or(Misuse::Stale);
-        let result = self.check().and_then(|()| Ok(node.announce(now, *broadcast?)?));
+        let result = self.broadcast(key).and_then(|id| Ok(node.announce(now, id)?));
         far.update(|answer| *answer = Some(result));
     }
 
@@ -89,23 +97,43 @@ impl Writers {
         info: TrackInfo,
         far: Far<TrackState>,
     ) {
-        let broadcast = self.broadcasts.get(&broadcast).ok_or(Misuse::Stale);
-        let result =
-            self.check().and_then(|()| Ok(node.create_track(now, *broadcast?, name, info)?));
+        let broadcast = self.broadcast(broadcast);
+        let result = broadcast.and_then(|id| Ok(node.create_track(now, id, name, info)?));
+        self.made(key, result, far);
+    }
+
+    /// Makes a track that somebody asks for.
+    pub(super) fn accept(
+        &mut self,
+        node: &mut Recorder,
+        now: Time,
+        key: Key,
+        id: Id<Track>,
+        info: TrackInfo,
+        far: Far<TrackState>,
+    ) {
+        let result = self.check().and_then(|()| Ok(node.accept(now, id, info)?));
+        self.made(key, result.map(|()| id), far);
+    }
+
+    fn made(&mut self, key: Key, result: Result<Id<Track>, Error>, far: Far<TrackState>) {
         far.update(|state| state.created = Some(result.clone().map(|_| ())));
         if let Ok(id) = result {
             self.track_keys.insert(id, key);
-            self.tracks
-                .insert(key, TrackEntry { id, far, drain: None, wanted: false, missed: false });
+            self.tracks.insert(
+                key,
+                TrackEntry { id, far, finished: false, drain: None, wanted: false, missed: false },
+            );
         }
     }
 
     pub(super) fn finish_track(&mut self, node: &mut Recorder, now: Time, key: Key) {
-        let Some(track) = self.tracks.get(&key) else {
+        let Some(track) = self.tracks.get_mut(&key) else {
             return;
         };
-        if let Err(error) = node.finish_track(now, track.id) {
-            track.far.update(|state| state.error = Some(error.into()));
+        match node.finish_track(now, track.id) {
+            Ok(()) => track.finished = true,
+            Err(error) => track.far.update(|state| state.error = Some(error.into())),
         }
     }
 
@@ -264,6 +292,7 @@ impl Writers {
             });
             match reached {
                 Ok(false) => return true,
+                Err(_) if track.finished => track.far.update(|state| state.drained = ticket),
                 Ok(true) => track.far.update(|state| state.drained = ticket),
                 Err(error) => track.far.update(|state| state.error = Some(error.into())),
             }

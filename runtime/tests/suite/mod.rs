@@ -11,6 +11,7 @@ mod flow;
 mod hardship;
 mod media;
 mod reconnecting;
+mod requests;
 mod same_bytes;
 mod shards;
 pub(crate) mod tools;
@@ -22,6 +23,7 @@ pub(crate) use flow::*;
 pub(crate) use hardship::*;
 pub(crate) use media::*;
 pub(crate) use reconnecting::*;
+pub(crate) use requests::*;
 pub(crate) use same_bytes::*;
 pub(crate) use shards::*;
 pub(crate) use tools::{Raw, Web, within};
@@ -66,6 +68,9 @@ macro_rules! suite {
             who_sees_a_subscription_fail_is_told_why
             groups_outlive_their_subscription
             dropped_writers_abort
+            a_track_is_made_when_somebody_asks
+            a_mux_says_who_serves_what_is_asked_for
+            requests_end_with_their_handle
             shards_share_what_is_published
             the_server_decides_on_every_shard
             a_shutdown_ends_every_shard

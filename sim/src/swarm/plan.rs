@@ -44,6 +44,8 @@ impl Room {
                 violations: 4,
                 opening_timeout: Duration::from_secs(3),
                 request_timeout: Duration::from_secs(3),
+                wanted: 4,
+                wanted_timeout: Duration::from_secs(2),
                 stall_timeout: Duration::from_secs(4),
             },
         }

@@ -1,0 +1,228 @@
+//! Tracks that the application makes when somebody asks for them.
+
+use alloc::{
+    collections::VecDeque,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use super::{Broadcast, Node, Session, Track};
+use crate::{
+    Event, Id, Misuse, Path, Time,
+    store::{Ended, Source, TrackName},
+    wire::{StreamCode, TrackInfo},
+};
+
+/// Which tracks the application makes when somebody asks for them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Serve {
+    /// Those that this broadcast does not have.
+    Broadcast(Id<Broadcast>),
+    /// All that are at this path and below it, of broadcasts that no peer has announced. Of several such
+    /// paths the longest one counts.
+    Below(Path),
+}
+
+/// A track that somebody asks for and that nobody has made yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// What it will be: for [`Node::accept`], or for [`Node::abort_track`] to decline it. Stale when
+    /// nobody waits for it any more.
+    pub track: Id<Track>,
+    /// The full path of its broadcast.
+    pub broadcast: Path,
+    /// Its name. The peer chose it: at most [`MAX_TRACK_NAME`](crate::wire::MAX_TRACK_NAME) bytes.
+    pub name: String,
+}
+
+/// Somebody who makes tracks on demand. Outside, only its id is seen.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    place: Serve,
+    /// In the order in which they were asked for.
+    waiting: VecDeque<Waiting>,
+    signalled: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    track: Id<Track>,
+    since: Time,
+    /// Who asked first.
+    from: Option<Id<Session>>,
+    /// The application knows.
+    told: bool,
+}
+
+impl Node {
+    /// Makes tracks on demand from now on: what is asked for (SUBSCRIBE, TRACK and FETCH of peers, and
+    /// [`subscribe`](Self::subscribe) and [`fetch`](Self::fetch) of this application) and is not there
+    /// waits, and comes out of [`poll_wanted`](Self::poll_wanted). Who asks for it meanwhile waits too.
+    ///
+    /// A peer finds nothing below a path by itself: it, or the relay that it asks, has to be told of that path
+    /// or of one above it by [`announce`](Self::announce). Only the peers of a server can ask it for what
+    /// it has not announced.
+    ///
+    /// A track that was made on demand is there until it has ended and nobody reads it any more; then it is
+    /// asked for anew.
+    ///
+    /// Fails with [`Misuse::Stale`] without such a broadcast, and with [`Misuse::DuplicateRequests`] if
+    /// somebody serves that place already.
+    pub fn serve(&mut self, now: Time, place: Serve) -> Result<Id<Requests>, Misuse> {
+        self.advance(now);
+        if let Serve::Broadcast(broadcast) = place {
+            self.broadcasts.get(broadcast).ok_or(Misuse::Stale)?;
+        }
+        if self.requests_at(&place).is_some() {
+            return Err(Misuse::DuplicateRequests);
+        }
+        let waiting = VecDeque::new();
+        Ok(self.requests.insert(Requests { place, waiting, signalled: false }))
+    }
+
+    /// Makes no more tracks on demand, and declines those that wait. Those that were made stay. Fails with
+    /// [`Misuse::Stale`].
+    pub fn unserve(&mut self, now: Time, requests: Id<Requests>) -> Result<(), Misuse> {
+        self.advance(now);
+        let Requests { waiting, .. } = self.requests.remove(requests).ok_or(Misuse::Stale)?;
+        for waiting in waiting {
+            self.end_track(waiting.track, Ended::Failed(StreamCode::NOT_FOUND));
+        }
+        Ok(())
+    }
+
+    /// The next track that is wanted; `None` until the next [`Event::Wanted`]. It waits for
+    /// [`accept`](Self::accept), for [`create_track`](Self::create_track) with its names, or for
+    /// [`abort_track`](Self::abort_track) with a code for who asked, for
+    /// [`Limits::wanted_timeout`](crate::Limits::wanted_timeout); then it is declined with
+    /// [`StreamCode::NOT_FOUND`].
+    ///
+    /// Fails with [`Misuse::Stale`], also when the broadcast is withdrawn.
+    pub fn poll_wanted(&mut self, requests: Id<Requests>) -> Result<Option<Wanted>, Misuse> {
+        let state = self.requests.get_mut(requests).ok_or(Misuse::Stale)?;
+        state.signalled = false;
+        let Some(waiting) = state.waiting.iter_mut().find(|waiting| !waiting.told) else {
+            return Ok(None);
+        };
+        waiting.told = true;
+        let id = waiting.track;
+        let track = self.store.tracks.get(id).ok_or(Misuse::Stale)?;
+        let (broadcast, name) = (track.name.0.clone(), track.name.1.to_string());
+        Ok(Some(Wanted { track: id, broadcast, name }))
+    }
+
+    /// Makes a track that is wanted. It is like any other one from then on; who asked for it learns `info`. Who
+    /// fetches a group of it waits until the track has that, or a higher one, or has ended.
+    ///
+    /// Fails with [`Misuse::Timescale`], and with [`Misuse::Stale`] if nobody waits for it any more.
+    pub fn accept(&mut self, now: Time, track: Id<Track>, info: TrackInfo) -> Result<(), Misuse> {
+        self.advance(now);
+        if info.timescale == 0 {
+            return Err(Misuse::Timescale);
+        }
+        if !self.is_wanted(track) {
+            return Err(Misuse::Stale);
+        }
+        self.forget_request(track);
+        self.track_informed(track, info);
+        Ok(())
+    }
+
+    /// Whether a track waits for the application to make it.
+    pub(super) fn is_wanted(&self, track: Id<Track>) -> bool {
+        let track = self.store.tracks.get(track);
+        track.is_some_and(|track| {
+            track.is_local() && track.info.is_none() && track.ended == Ended::No
+        })
+    }
+
+    /// Who makes the tracks of this path for a session, or for the application.
+    pub(super) fn serving(&self, path: &Path, from: Option<Id<Session>>) -> Option<Id<Requests>> {
+        let own = self.broadcasts.iter().find(|(_, broadcast)| broadcast.path == *path);
+        let own = own.and_then(|(id, _)| self.requests_at(&Serve::Broadcast(id)));
+        own.or_else(|| {
+            let route = self.routes.covering(path, self.viewer(from));
+            if route.is_some_and(|route| route.session().is_some()) {
+                return None;
+            }
+            let mut above = Some(path.clone());
+            while let Some(path) = above {
+                above = path.parent();
+                if let Some(requests) = self.requests_at(&Serve::Below(path)) {
+                    return Some(requests);
+                }
+            }
+            None
+        })
+    }
+
+    fn requests_at(&self, place: &Serve) -> Option<Id<Requests>> {
+        self.requests.iter().find(|(_, requests)| requests.place == *place).map(|(id, _)| id)
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.requests.iter().flat_map(|(_, requests)| &requests.waiting)
+    }
+
+    /// Lets the application know that somebody wants a track, and who asked wait for it.
+    pub(super) fn request_track(
+        &mut self,
+        requests: Id<Requests>,
+        name: TrackName,
+        from: Option<Id<Session>>,
+    ) -> Result<Id<Track>, StreamCode> {
+        let bounded = from.and_then(|id| self.sessions.get(id)).is_some_and(|from| !from.is_link());
+        let own = self.waiting().filter(|waiting| waiting.from == from).count();
+        if bounded && own >= self.config.limits.wanted {
+            return Err(StreamCode::NO_CAPACITY);
+        }
+        let state = self.requests.get_mut(requests).ok_or(StreamCode::NOT_FOUND)?;
+        let source = Source::Local { wanted: false, on_demand: true };
+        let track = self.store.tracks.insert(Track::new(name.clone(), source));
+        state.waiting.push_back(Waiting { track, since: self.now, from, told: false });
+        if !core::mem::replace(&mut state.signalled, true) {
+            self.events.push_back(Event::Wanted { requests });
+        }
+        if let Serve::Broadcast(broadcast) = state.place
+            && let Some(broadcast) = self.broadcasts.get_mut(broadcast)
+        {
+            broadcast.tracks.insert(name.1.clone(), track);
+        }
+        // One of that name may have failed.
+        if let Some(before) = self.names.insert(name, track) {
+            self.refresh_track(before);
+        }
+        self.arm();
+        Ok(track)
+    }
+
+    /// A track is not waited for any more.
+    pub(super) fn forget_request(&mut self, track: Id<Track>) {
+        for id in self.requests.ids() {
+            if let Some(requests) = self.requests.get_mut(id) {
+                requests.waiting.retain(|waiting| waiting.track != track);
+            }
+        }
+    }
+
+    /// A broadcast is withdrawn: nobody asks for its tracks any more.
+    pub(super) fn end_requests(&mut self, broadcast: Id<Broadcast>) {
+        if let Some(id) = self.requests_at(&Serve::Broadcast(broadcast)) {
+            self.requests.remove(id);
+            self.events.push_back(Event::Wanted { requests: id });
+        }
+    }
+
+    /// The application has to say in time whether it makes a track.
+    pub(super) fn check_requests(&mut self) {
+        let (now, limit) = (self.now, self.config.limits.wanted_timeout);
+        let late = self.waiting().filter(|waiting| now.since(waiting.since) >= limit);
+        let late: Vec<_> = late.map(|waiting| waiting.track).collect();
+        if self.waiting().count() > late.len() {
+            self.arm();
+        }
+        for track in late {
+            self.end_track(track, Ended::Failed(StreamCode::NOT_FOUND));
+        }
+    }
+}
