@@ -35,6 +35,7 @@ mod sync;
 #[cfg(any(test, feature = "fuzz"))]
 mod test;
 mod udp;
+mod upstream;
 mod url;
 
 /// What an application names whatever it runs on: the crate of an executor exports it again.
@@ -43,7 +44,8 @@ pub mod exports {
         Announcements, Broadcast, ClientOptions, ConnectError, Connection, Error, Estimates,
         Follow, Frame, GroupError, GroupReader, GroupWriter, ListenError, Origin, Reason,
         Reconnect, Recordings, Runtime, Server, ServerEvent, ServerOptions, SessionId, Status,
-        Statuses, SubscribeError, Subscription, TrackWriter, TryError, Url, UrlError, core, quic,
+        Statuses, SubscribeError, Subscription, TrackWriter, TryError, Upstream, Url, UrlError,
+        core, quic,
     };
 }
 
@@ -62,4 +64,5 @@ pub use smoq_quic as quic;
 pub use status::{Status, Statuses};
 pub use subscribe::{Frame, GroupReader, Subscription};
 pub use udp::{Report, Udp};
+pub use upstream::Upstream;
 pub use url::{Url, UrlError};

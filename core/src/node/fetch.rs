@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::{Node, Reader, Sub, Target, Track};
+use super::{Node, Reader, Sub, Target, Track, tracks::Way};
 use crate::{
     Id, Misuse, Path, Time,
     session::{Request, Session},
@@ -58,7 +58,7 @@ impl Node {
             let found = self.has_group(id, group, frame) || self.awaits_group(id, group);
             return if found { Ok(id) } else { Err(StreamCode::NOT_FOUND) };
         }
-        let (session, origin) = self.source_of(path, from)?;
+        let Way { session, origin, .. } = self.source_of(path, from)?;
         if self.is_peer(session, from) {
             return Err(StreamCode::UNROUTABLE);
         }

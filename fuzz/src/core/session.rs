@@ -107,7 +107,8 @@ const PEERS: usize = 2;
 pub fn core_session(data: &[u8]) {
     let mut input = Input(data);
     let (Some(one), Some(other)) = (input.version(), input.version()) else { return };
-    let config = Config { hop: Hop::new(100).unwrap(), seed: 1, limits: small() };
+    let config =
+        Config { hop: Hop::new(100).unwrap(), seed: 1, limits: small(), ..Config::default() };
     let mut bench = Bench::new(config);
     let peers = [one, other].map(|version| bench.client(version));
     for peer in peers {
