@@ -24,9 +24,9 @@ pub(crate) struct ClientArgs {
     pub(crate) options: ConnectArgs,
 }
 
-/// How to connect, wherever to.
+/// Whom to believe.
 #[derive(clap::Args)]
-pub(crate) struct ConnectArgs {
+pub(crate) struct TrustArgs {
     /// Trust servers whose certificate one of the roots in this PEM file has signed, instead of the
     /// roots of the system
     #[arg(long, help_heading = "Connection", value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "insecure"])]
@@ -37,6 +37,13 @@ pub(crate) struct ConnectArgs {
     /// Trust every server. Whoever is on the way can read and change everything
     #[arg(long, help_heading = "Connection")]
     insecure: bool,
+}
+
+/// How to connect, wherever to.
+#[derive(clap::Args)]
+pub(crate) struct ConnectArgs {
+    #[command(flatten)]
+    trust: TrustArgs,
     /// Speak this version only: moq-lite-06, moq-lite-05, moq-lite-04 or moq-lite-03
     #[arg(long, help_heading = "Connection", value_name = "VERSION")]
     moq_version: Option<Version>,
@@ -137,15 +144,15 @@ async fn connect(
 
 /// How to connect to this URL.
 pub(crate) fn options(url: &Url, args: &ConnectArgs) -> Result<ClientOptions, Failure> {
-    let mut options = ClientOptions::new(args.trust(url)?);
+    let mut options = ClientOptions::new(args.trust.trust(url)?);
     if let Some(version) = args.moq_version {
         options.versions = vec![version];
     }
     Ok(options)
 }
 
-impl ConnectArgs {
-    fn trust(&self, url: &Url) -> Result<Trust, Failure> {
+impl TrustArgs {
+    pub(crate) fn trust(&self, url: &Url) -> Result<Trust, Failure> {
         if self.insecure {
             tell(
                 "WARNING: --insecure trusts every server: whoever is on the way can read and change \
