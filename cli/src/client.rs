@@ -36,6 +36,16 @@ pub(crate) struct ConnectArgs {
 /// Whom to trust, and what to speak.
 #[derive(clap::Args)]
 pub(crate) struct DialArgs {
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// Speak this version only: moq-lite-06, moq-lite-05, moq-lite-04 or moq-lite-03
+    #[arg(long, help_heading = "Connection", value_name = "VERSION")]
+    moq_version: Option<Version>,
+}
+
+/// Whom to trust.
+#[derive(clap::Args)]
+pub(crate) struct TrustArgs {
     /// Trust servers whose certificate one of the roots in this PEM file has signed, instead of the
     /// roots of the system
     #[arg(long, help_heading = "Connection", value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "insecure"])]
@@ -47,9 +57,6 @@ pub(crate) struct DialArgs {
     /// Trust every server. Whoever is on the way can read and change everything
     #[arg(long, help_heading = "Connection")]
     insecure: bool,
-    /// Speak this version only: moq-lite-06, moq-lite-05, moq-lite-04 or moq-lite-03
-    #[arg(long, help_heading = "Connection", value_name = "VERSION")]
-    moq_version: Option<Version>,
 }
 
 /// What to do when the connection is lost.
@@ -154,6 +161,12 @@ impl DialArgs {
         self.moq_version.map_or_else(|| Version::ALL.to_vec(), |version| vec![version])
     }
 
+    pub(crate) fn trust(&self, url: &Url) -> Result<Trust, Failure> {
+        self.trust.trust(url)
+    }
+}
+
+impl TrustArgs {
     pub(crate) fn trust(&self, url: &Url) -> Result<Trust, Failure> {
         if self.insecure {
             tell(

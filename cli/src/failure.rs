@@ -44,6 +44,12 @@ pub(crate) enum Failure {
     BenchEnd,
     #[error("subscriber {0} got nothing")]
     DemoSilence(usize),
+    #[error("cannot find {host}: {error}")]
+    Host { host: String, error: io::Error },
+    #[error("{0} checks of rules that must hold failed")]
+    Conformance(usize),
+    #[error("nothing was checked: the relay speaks none of the versions, or no check fits")]
+    NothingChecked,
     #[error("{broken}; {replay}")]
     Broken { broken: smoq_sim::Broken, replay: String },
     #[error("cannot write {path}: {source}; choose another file with --output")]

@@ -4,6 +4,7 @@
 mod announced;
 mod bench;
 mod client;
+mod conformance;
 mod demo;
 mod echo;
 mod explore;
@@ -78,6 +79,7 @@ enum Command {
     Demo(demo::Args),
     Echo(echo::Args),
     Bench(bench::Args),
+    Conformance(conformance::Args),
     Signal(signal::Args),
     #[cfg(feature = "p2p")]
     P2p(p2p::Args),
@@ -115,6 +117,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Demo(args) => demo::run(args).await,
             Command::Echo(args) => echo::run(args).await,
             Command::Bench(args) => bench::run(args).await,
+            Command::Conformance(args) => conformance::run(args).await,
             Command::Signal(args) => signal::run(args).await,
             #[cfg(feature = "p2p")]
             Command::P2p(args) => p2p::run(args).await,
