@@ -10,6 +10,7 @@ mod explore;
 mod failure;
 mod generate;
 mod input;
+mod interop;
 mod interrupt;
 mod listen;
 mod log;
@@ -77,6 +78,7 @@ enum Command {
     Announced(announced::Args),
     Demo(demo::Args),
     Echo(echo::Args),
+    Interop(interop::Args),
     Bench(bench::Args),
     Signal(signal::Args),
     #[cfg(feature = "p2p")]
@@ -114,6 +116,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Announced(args) => announced::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Echo(args) => echo::run(args).await,
+            Command::Interop(args) => interop::run(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::Signal(args) => signal::run(args).await,
             #[cfg(feature = "p2p")]
