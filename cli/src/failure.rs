@@ -38,6 +38,8 @@ pub(crate) enum Failure {
         "{count} groups are missing in the output: the server no longer had them, or they were cut off"
     )]
     Gap { count: u64 },
+    #[error("{count} steps failed, see above")]
+    Interop { count: u32 },
     #[error("the server's process cannot be watched: {0}; give its PID, as `pgrep` tells it")]
     NoProcess(io::Error),
     #[error("the broadcast has ended while it was measured")]

@@ -11,6 +11,7 @@ mod explore;
 mod failure;
 mod generate;
 mod input;
+mod interop;
 mod interrupt;
 mod listen;
 mod log;
@@ -78,6 +79,7 @@ enum Command {
     Announced(announced::Args),
     Demo(demo::Args),
     Echo(echo::Args),
+    Interop(interop::Args),
     Bench(bench::Args),
     Conformance(conformance::Args),
     Signal(signal::Args),
@@ -116,6 +118,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Announced(args) => announced::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Echo(args) => echo::run(args).await,
+            Command::Interop(args) => interop::run(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::Conformance(args) => conformance::run(args).await,
             Command::Signal(args) => signal::run(args).await,
