@@ -468,3 +468,25 @@ fn a_group_that_an_inclusive_end_names_is_no_offence() {
     let stream = bench.open_with(publisher, Dir::Uni, &group_header(0, 2, version));
     assert_eq!(violations(&mut bench), [(Some(stream), Violation::GroupAfterEnd(2))]);
 }
+
+#[test]
+fn track_information_goes_with_its_connection() {
+    for version in WITH_SETUP {
+        let (mut bench, publisher, _) = relay(version);
+        let viewer = bench.client(version);
+        let (mut publishers, mut told) = (vec![publisher], Vec::new());
+        for timescale in [90_000, 48_000] {
+            let publisher = *publishers.last().unwrap();
+            let asked = ask_track(&mut bench, viewer, "cam");
+            let [upstream] = bench.requests(publisher, 6)[..] else { panic!("{version}") };
+            let info = TrackInfo { timescale, ..TrackInfo::default() };
+            subscribe(&mut bench, viewer, timescale, "cam", everything(version));
+            bench.finish(publisher, upstream, &message(&info, version));
+            told.push(bench.sent(viewer, asked).bytes == message(&info, version));
+            bench.lose(publisher);
+            publishers.push(bench.client(version));
+            announce(&mut bench, publishers[publishers.len() - 1], "cam");
+        }
+        assert_eq!(told, [true, true], "{version}");
+    }
+}

@@ -320,10 +320,11 @@ fn a_viewer_that_stops_a_group_gets_the_next() {
 
 #[test]
 fn a_path_is_sent_in_setup_by_clients_only() {
-    use smoq_core::{Carrier, SessionConfig};
+    use smoq_core::{Carrier, Discover, SessionConfig};
     for version in [Version::Lite05, Version::Lite06] {
         let mut bench = Bench::new(relay_config(9));
-        let client = bench.peer(SessionConfig::client(version, Carrier::Raw, "room?jwt=x"));
+        let config = SessionConfig::client(version, Carrier::Raw, "room?jwt=x");
+        let client = bench.peer(SessionConfig { discover: Discover::Everything, ..config });
         let server = bench.peer(SessionConfig::server(version, Carrier::Raw, ""));
         let uni = |bench: &Bench, peer: PeerId| -> (Vec<u8>, bool) {
             let first = bench[peer].opened.iter().find(|stream| stream.0 & 2 != 0).unwrap();
@@ -333,6 +334,7 @@ fn a_path_is_sent_in_setup_by_clients_only() {
         let path = b"\x01\x14\x03\x01\x01\x01\x02\x0b/room?jwt=x\x05\x01\x09".to_vec();
         assert_eq!(uni(&bench, client), (path, true), "{version}");
         assert_eq!(uni(&bench, server), (b"\x01\x07\x02\x01\x01\x01\x05\x01\x09".to_vec(), true));
+        assert_eq!(bench.requests(client, 1).len(), 1, "a client asks at once");
         assert!(bench.requests(server, 1).is_empty(), "a server asks for nothing before SETUP");
         bench.events();
         bench.greet(server);
@@ -415,5 +417,22 @@ fn a_description_that_comes_last_is_waited_for() {
         let next = bench.node.next_group(now, reader).unwrap();
         assert!(matches!(next, NextGroup::Group { sequence: 0, .. }), "{version}: {next:?}");
         assert_eq!(bench.node.next_group(now, reader).unwrap(), NextGroup::End, "{version}");
+    }
+}
+
+#[test]
+fn what_a_track_is_like_goes_before_its_groups() {
+    for version in [Version::Lite05, Version::Lite06] {
+        let (mut bench, peer) = origin(version, 1);
+        bench.grant(peer, |peer| peer.room = 0);
+        subscribe(&mut bench, peer, 0, "cam", params(255, 0));
+        let asked = ask_track(&mut bench, peer, "cam");
+        bench.grant(peer, |peer| {
+            peer.order.clear();
+            peer.room = usize::MAX;
+        });
+        let order = &bench[peer].order;
+        let group = order.iter().position(|stream| stream.0 & 2 != 0).unwrap();
+        assert!(order[..group].contains(&asked), "{version}: {order:?}");
     }
 }

@@ -12,6 +12,8 @@ mod run;
 mod scan;
 mod server;
 mod soak;
+#[cfg(test)]
+mod status;
 
 use std::env;
 use std::path::PathBuf;
