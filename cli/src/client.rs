@@ -27,21 +27,36 @@ pub(crate) struct ClientArgs {
 /// How to connect, wherever to.
 #[derive(clap::Args)]
 pub(crate) struct ConnectArgs {
+    #[command(flatten)]
+    pub(crate) dial: DialArgs,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
+}
+
+/// Whom to trust, and what to speak.
+#[derive(clap::Args)]
+pub(crate) struct DialArgs {
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// Speak this version only: moq-lite-06, moq-lite-05, moq-lite-04 or moq-lite-03
+    #[arg(long, help_heading = "Connection", value_name = "VERSION")]
+    moq_version: Option<Version>,
+}
+
+/// Whom to trust.
+#[derive(clap::Args)]
+pub(crate) struct TrustArgs {
     /// Trust servers whose certificate one of the roots in this PEM file has signed, instead of the
     /// roots of the system
     #[arg(long, help_heading = "Connection", value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "insecure"])]
     tls_root: Option<PathBuf>,
-    /// Trust the server whose certificate has this SHA-256 fingerprint, and no other one
+    /// Trust the server whose certificate has this SHA-256 fingerprint, and no other one; may be given
+    /// several times, for several certificates
     #[arg(long, help_heading = "Connection", value_name = "HEX", value_parser = parse_fingerprint, conflicts_with = "insecure")]
-    tls_fingerprint: Option<[u8; 32]>,
+    tls_fingerprint: Vec<[u8; 32]>,
     /// Trust every server. Whoever is on the way can read and change everything
     #[arg(long, help_heading = "Connection")]
     insecure: bool,
-    /// Speak this version only: moq-lite-06, moq-lite-05, moq-lite-04 or moq-lite-03
-    #[arg(long, help_heading = "Connection", value_name = "VERSION")]
-    moq_version: Option<Version>,
-    #[command(flatten)]
-    pub(crate) runtime: RuntimeArgs,
 }
 
 /// What to do when the connection is lost.
@@ -137,15 +152,22 @@ async fn connect(
 
 /// How to connect to this URL.
 pub(crate) fn options(url: &Url, args: &ConnectArgs) -> Result<ClientOptions, Failure> {
-    let mut options = ClientOptions::new(args.trust(url)?);
-    if let Some(version) = args.moq_version {
-        options.versions = vec![version];
-    }
-    Ok(options)
+    let versions = args.dial.versions();
+    Ok(ClientOptions { versions, ..ClientOptions::new(args.dial.trust(url)?) })
 }
 
-impl ConnectArgs {
-    fn trust(&self, url: &Url) -> Result<Trust, Failure> {
+impl DialArgs {
+    pub(crate) fn versions(&self) -> Vec<Version> {
+        self.moq_version.map_or_else(|| Version::ALL.to_vec(), |version| vec![version])
+    }
+
+    pub(crate) fn trust(&self, url: &Url) -> Result<Trust, Failure> {
+        self.trust.trust(url)
+    }
+}
+
+impl TrustArgs {
+    pub(crate) fn trust(&self, url: &Url) -> Result<Trust, Failure> {
         if self.insecure {
             tell(
                 "WARNING: --insecure trusts every server: whoever is on the way can read and change \
@@ -153,8 +175,8 @@ impl ConnectArgs {
             );
             return Ok(Trust::Insecure);
         }
-        if let Some(fingerprint) = self.tls_fingerprint {
-            return Ok(Trust::Fingerprints(vec![fingerprint]));
+        if !self.tls_fingerprint.is_empty() {
+            return Ok(Trust::Fingerprints(self.tls_fingerprint.clone()));
         }
         if let Some(file) = &self.tls_root {
             return Ok(Trust::Roots(roots_in(file)?));

@@ -38,12 +38,20 @@ pub(crate) enum Failure {
         "{count} groups are missing in the output: the server no longer had them, or they were cut off"
     )]
     Gap { count: u64 },
+    #[error("{count} steps failed, see above")]
+    Interop { count: u32 },
     #[error("the server's process cannot be watched: {0}; give its PID, as `pgrep` tells it")]
     NoProcess(io::Error),
     #[error("the broadcast has ended while it was measured")]
     BenchEnd,
     #[error("subscriber {0} got nothing")]
     DemoSilence(usize),
+    #[error("cannot find {host}: {error}")]
+    Host { host: String, error: io::Error },
+    #[error("{0} checks of rules that must hold failed")]
+    Conformance(usize),
+    #[error("nothing was checked: the relay speaks none of the versions, or no check fits")]
+    NothingChecked,
     #[error("{broken}; {replay}")]
     Broken { broken: smoq_sim::Broken, replay: String },
     #[error("cannot write {path}: {source}; choose another file with --output")]

@@ -4,12 +4,14 @@
 mod announced;
 mod bench;
 mod client;
+mod conformance;
 mod demo;
 mod echo;
 mod explore;
 mod failure;
 mod generate;
 mod input;
+mod interop;
 mod interrupt;
 mod listen;
 mod log;
@@ -77,7 +79,9 @@ enum Command {
     Announced(announced::Args),
     Demo(demo::Args),
     Echo(echo::Args),
+    Interop(interop::Args),
     Bench(bench::Args),
+    Conformance(conformance::Args),
     Signal(signal::Args),
     #[cfg(feature = "p2p")]
     P2p(p2p::Args),
@@ -114,7 +118,9 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Announced(args) => announced::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Echo(args) => echo::run(args).await,
+            Command::Interop(args) => interop::run(args).await,
             Command::Bench(args) => bench::run(args).await,
+            Command::Conformance(args) => conformance::run(args).await,
             Command::Signal(args) => signal::run(args).await,
             #[cfg(feature = "p2p")]
             Command::P2p(args) => p2p::run(args).await,

@@ -3,9 +3,12 @@
 use std::{num::NonZeroU8, path::PathBuf, time::Duration};
 
 use smoq_core::Limits;
+use smoq_quic::{ClientTls, TlsError};
 use smoq_relay::{Config, Record, Relay};
+use smoq_tokio::{Upstream, Url};
 
 use crate::{
+    client::{DialArgs, without_query},
     failure::Failure,
     interrupt::interrupted,
     listen::{ListenArgs, announce},
@@ -17,6 +20,8 @@ Examples:
       For this machine, with a development certificate that clients of the same user on it trust
   smoq relay --listen '[::]:443' --tls-cert fullchain.pem --tls-key privkey.pem
       For everybody
+  smoq relay --listen '[::]:443' --tls-cert a.pem --tls-key a-key.pem --connect https://b.example
+      Together with the relay on b.example: what is published on one can be watched on both
 
 When it accepts sessions it prints one line: its URL and the SHA-256 fingerprint of its certificate.";
 
@@ -46,6 +51,20 @@ pub(crate) struct Args {
     /// MiB at which the recording of a shard ends; the relay goes on
     #[arg(long, value_name = "MIB", default_value_t = 256, requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
     record_limit: u32,
+    /// Another relay to be a cluster with, for ever: each has what the other one has, below the path of the
+    /// URL. May be given several times, for a ring too: each broadcast is pulled once, by the shortest way, and
+    /// by another one when that is lost. Only one of two relays needs to connect to the other. In the
+    /// environment with spaces between
+    #[arg(
+        long,
+        help_heading = "Cluster",
+        value_name = "URL",
+        env = "SMOQ_CONNECT",
+        value_delimiter = ' '
+    )]
+    connect: Vec<Url>,
+    #[command(flatten)]
+    dial: DialArgs,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -62,9 +81,19 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let drain = Duration::from_secs(args.drain.into());
     let limit = u64::from(args.record_limit) << 20;
     let record = args.record.map(|file| Record { file, limit });
-    let config = Config { shards: args.shards, drain, record, ..args.listen.config(limits) };
+    let connect = args.connect.iter().map(|url| upstream(url, &args.dial));
+    let connect = connect.collect::<Result<_, _>>()?;
+    let config =
+        Config { shards: args.shards, drain, record, connect, ..args.listen.config(limits) };
     let certificate = config.certificate.clone();
     let relay = Relay::bind(config)?;
     announce(&relay, "", &certificate);
     Ok(relay.run(stop).await?)
+}
+
+fn upstream(url: &Url, dial: &DialArgs) -> Result<Upstream, Failure> {
+    let failed =
+        |error: TlsError| Failure::Connect { url: without_query(url), error: error.into() };
+    let tls = ClientTls::new(dial.trust(url)?).map_err(failed)?;
+    Ok(Upstream { versions: dial.versions(), ..Upstream::new(url.clone(), tls) })
 }

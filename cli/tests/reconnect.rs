@@ -2,73 +2,7 @@
 
 mod support;
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use support::{PATIENCE, Running, User, noise};
-
-/// A user, and a certificate that every relay of theirs has.
-struct Host {
-    user: User,
-    chain: String,
-    key: String,
-}
-
-impl Host {
-    fn new() -> Self {
-        let user = User::new();
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        let chain = user.write("chain.pem", &cert.pem());
-        let key = user.write("key.pem", &signing_key.serialize_pem());
-        Self { user, chain, key }
-    }
-
-    /// A relay on any port, and its URL.
-    fn relay(&self, options: &[&str]) -> (Running, String) {
-        let mut running = self.start("127.0.0.1:0", options);
-        let url = url(&running.line());
-        (running, url)
-    }
-
-    /// Another one on the port of the one before, which a stranger may have meanwhile.
-    #[expect(clippy::disallowed_methods, reason = "a port does not tell when it is free")]
-    fn again(&self, before: &str) -> Running {
-        let give_up = Instant::now() + PATIENCE;
-        while Instant::now() < give_up {
-            let mut running = self.start(before.trim_start_matches("moqt://"), &[]);
-            if let Some(line) = running.next_line() {
-                assert_eq!(url(&line), before);
-                return running;
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-        panic!("the port of {before} is not free")
-    }
-
-    fn start(&self, listen: &str, options: &[&str]) -> Running {
-        let args = ["relay", "--listen", listen, "--tls-cert", &self.chain, "--tls-key", &self.key];
-        self.user.start(&[&args, options].concat())
-    }
-
-    fn publish(&self, url: &str, frame_size: &str, group_frames: &str) -> Running {
-        let sizes = ["--frame-size", frame_size, "--group-frames", group_frames];
-        let args = ["publish", "--wait", "--tls-root", &self.chain, url, "a"];
-        self.user.start(&[&args[..], &sizes].concat())
-    }
-
-    fn subscribe(&self, url: &str) -> Running {
-        self.user.start(&["subscribe", "--all", "--tls-root", &self.chain, url, "a"])
-    }
-}
-
-/// What a relay says first.
-fn url(line: &str) -> String {
-    line.split(' ').next().expect("a URL").to_owned()
-}
+use support::{host::Host, noise};
 
 #[test]
 fn a_relay_that_is_killed_and_started_again_is_found_again() {
@@ -83,7 +17,7 @@ fn a_relay_that_is_killed_and_started_again_is_found_again() {
     assert_eq!(subscriber.read(before.len()), before);
     relay.kill();
     publisher.write(meanwhile);
-    let relay = host.again(&url);
+    let relay = host.again(&url, &[]);
     for command in [&mut publisher, &mut subscriber] {
         command.told("the connection was lost");
         command.told("connected again");
@@ -108,7 +42,7 @@ fn what_was_on_its_way_is_lost_and_told() {
     publisher.write(b"half of a group,");
     assert_eq!(subscriber.read(16), b"half of a group,");
     relay.kill();
-    let _relay = host.again(&url);
+    let _relay = host.again(&url, &[]);
     publisher.told("connected again");
     subscriber.told("connected again");
     publisher.write(b" its other half.and a group more");
@@ -132,7 +66,7 @@ fn a_relay_that_goes_is_left_without_a_gap() {
     publisher.write(&input[10_000..]);
     assert_eq!(subscriber.read(10_000), &input[10_000..], "it goes on while it goes");
     relay.done().expect(0);
-    let _relay = host.again(&url);
+    let _relay = host.again(&url, &[]);
     publisher.told("connected again");
     subscriber.told("connected again");
     publisher.write(b"the end");

@@ -19,11 +19,17 @@ pub struct Config {
     pub seed: u64,
     /// Bounds on what peers can make the node keep.
     pub limits: Limits,
+    /// How long a track whose source was lost with a relay on the way, and to which somebody subscribes, may
+    /// lack another source, which is taken as soon as there is one: what is held stays, and what was on its way is
+    /// lost. Then its subscriptions fail. Zero, the default: at once, as suits a node with one
+    /// session. A relay in a cluster had better wait for half a minute.
+    pub rejoin: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { hop: Hop::UNKNOWN, seed: 0, limits: Limits::default() }
+        let (limits, rejoin) = (Limits::default(), Duration::ZERO);
+        Self { hop: Hop::UNKNOWN, seed: 0, limits, rejoin }
     }
 }
 

@@ -79,7 +79,7 @@ impl Viewer {
     /// The application of this node.
     pub(crate) const LOCAL: Self = Self { session: None, hops: [Hop::UNKNOWN; 2], link: false };
 
-    fn sees(&self, route: &Route) -> bool {
+    pub(crate) fn sees(&self, route: &Route) -> bool {
         let own = self.session.is_some() && route.session() == self.session;
         let linked = self.link && matches!(route.via, Via::Link(..));
         let passed = self.hops.iter().any(|hop| route.hops.contains(*hop));
@@ -161,6 +161,27 @@ impl Routes {
         loop {
             if let Some(route) = self.best(&path, viewer) {
                 return Some(route);
+            }
+            path = path.parent()?;
+        }
+    }
+
+    /// The best usable route for a path, if possible a preferred one: of those announced for it, or else for the
+    /// closest path above it that has any.
+    pub(crate) fn other(
+        &self,
+        path: &Path,
+        usable: impl Fn(&Route) -> bool,
+        prefers: impl Fn(&Route) -> bool,
+    ) -> Option<&Route> {
+        let mut path = path.clone();
+        loop {
+            let routes = self.by_path.get(&path).into_iter().flatten();
+            let best = routes
+                .filter(|route| usable(route))
+                .max_by(|a, b| (prefers(a), a.rank()).cmp(&(prefers(b), b.rank())));
+            if best.is_some() {
+                return best;
             }
             path = path.parent()?;
         }

@@ -189,7 +189,12 @@ impl Shards {
         let mut nodes: Vec<_> = (1..=count as u64)
             .map(|hop| {
                 let limits = limits.clone();
-                Node::new(Config { hop: Hop::new(hop).unwrap(), seed: hop, limits })
+                Node::new(Config {
+                    hop: Hop::new(hop).unwrap(),
+                    seed: hop,
+                    limits,
+                    ..Config::default()
+                })
             })
             .collect();
         let mut links = BTreeMap::new();

@@ -57,8 +57,9 @@ impl ServerTls {
         Self(Arc::new(server().with_cert_resolver(resolver)))
     }
 
-    /// The first of `alpn` that the client offers too is chosen.
-    pub(crate) fn accepting(&self, alpn: Vec<Vec<u8>>) -> Arc<QuicServerConfig> {
+    /// For whoever drives quinn-proto without an [`Endpoint`](crate::Endpoint). The first of `alpn` that the
+    /// client offers too is chosen.
+    pub fn accepting(&self, alpn: Vec<Vec<u8>>) -> Arc<QuicServerConfig> {
         let mut config = rustls::ServerConfig::clone(&self.0);
         config.alpn_protocols = alpn;
         Arc::new(config.try_into().expect("the ring provider has the initial cipher suite"))
@@ -139,7 +140,9 @@ impl ClientTls {
         Ok(Self(Arc::new(config)))
     }
 
-    pub(crate) fn offering(&self, alpn: Vec<Vec<u8>>) -> Arc<QuicClientConfig> {
+    /// For whoever drives quinn-proto without an [`Endpoint`](crate::Endpoint): a client that offers `alpn`,
+    /// most wanted first.
+    pub fn offering(&self, alpn: Vec<Vec<u8>>) -> Arc<QuicClientConfig> {
         let mut config = rustls::ClientConfig::clone(&self.0);
         config.alpn_protocols = alpn;
         Arc::new(config.try_into().expect("the ring provider has the initial cipher suite"))

@@ -23,8 +23,9 @@ use smoq_core::{
     wire::{Hop, SessionCode},
 };
 use smoq_quic::{ServerTls, TlsError, TransportOptions, fingerprint};
-use smoq_tokio::{ListenError, Server, ServerOptions, Url};
+use smoq_tokio::{ListenError, Server, ServerOptions, Upstream, Url};
 use thiserror::Error;
+use tokio::task::JoinSet;
 
 use record::{Places, Writers};
 
@@ -76,6 +77,8 @@ pub struct Config {
     pub drain: Duration,
     /// Whether to record what goes into its nodes, to replay it.
     pub record: Option<Record>,
+    /// Other relays to connect to, to be a cluster with them.
+    pub connect: Vec<Upstream>,
 }
 
 /// Why a relay does not start.
@@ -114,7 +117,7 @@ pub struct Relay {
 /// Tells browsers the fingerprint of the certificate, until it is dropped.
 pub struct SideDoor {
     #[cfg(feature = "h3")]
-    _task: tokio::task::JoinSet<()>,
+    _task: JoinSet<()>,
 }
 
 /// How often to look for a port that is free for UDP and for TCP.
@@ -140,7 +143,7 @@ fn bind_both(
             Err(_) if listen.port() == 0 && left > 0 => {}
             server => {
                 let server = server?;
-                let mut task = tokio::task::JoinSet::new();
+                let mut task = JoinSet::new();
                 match door {
                     Ok(door) => _ = task.spawn(http::serve(door, fingerprint)),
                     // Sessions do without.
@@ -177,8 +180,8 @@ impl Relay {
         config: Config,
         change: impl FnOnce(&mut ServerOptions),
     ) -> Result<Self, BindError> {
-        let Config { listen, certificate, limits, transport, shards, executor, drain, record } =
-            config;
+        let Config { listen, certificate, limits, transport, .. } = config;
+        let Config { shards, executor, drain, record, connect, .. } = config;
         let shards = shards.unwrap_or_else(|| executor.default_shards());
         let identity = match &certificate {
             CertificateSource::Development => Identity::development()?,
@@ -197,10 +200,12 @@ impl Relay {
         };
         let fingerprint = fingerprint(&identity.chain[0]);
         let tls = ServerTls::new(identity.chain, identity.key)?;
-        let node = smoq_core::Config { hop: random_hop(), seed: random(), limits };
         let mut options =
-            ServerOptions { transport, node, ..ServerOptions::new(addresses[0], tls) };
-        let record = record.map(|record| Places::new(&record, shards.get()));
+            ServerOptions { transport, connect, ..ServerOptions::new(addresses[0], tls) };
+        (options.node.hop, options.node.limits) = (random_hop(), limits);
+        let apart = shards.get() > 1 && !options.connect.is_empty();
+        let recorded = shards.get().saturating_add(apart.into());
+        let record = record.map(|record| Places::new(&record, recorded));
         let places = record.map(|(recordings, places)| {
             options.record = Some(recordings);
             places
@@ -253,6 +258,10 @@ impl Relay {
 
     async fn serve(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
         let mut log = Log::default();
+        let mut links = JoinSet::new();
+        for (url, statuses) in self.server.take_statuses() {
+            links.spawn(log::link(url, statuses));
+        }
         let mut shutdown = pin!(shutdown);
         while self.log_next(&mut log, shutdown.as_mut()).await? {}
         if !self.drain.is_zero() {

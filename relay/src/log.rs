@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use smoq_core::{ClosedBy, Grant, Path, Version};
-use smoq_tokio::{ServerEvent, SessionId};
+use smoq_tokio::{ServerEvent, SessionId, Status, Statuses, Url};
 use tracing::{debug, info, warn};
 
 /// What is known of a session when it is up.
@@ -76,6 +76,36 @@ impl Log {
         };
         let (publish, subscribe) = places(&peer.grant);
         (peer.version.to_string(), publish, subscribe)
+    }
+}
+
+/// Logs what becomes of the connection to another relay, until it is over.
+pub(crate) async fn link(url: Url, mut statuses: Statuses) {
+    let mut told = String::new();
+    while let Some(status) = statuses.next().await {
+        match status {
+            Status::Connected { remote, version, attempt } => {
+                info!(%url, %remote, %version, attempt, "joined another relay");
+            }
+            Status::Lost { reason, .. } => {
+                warn!(%url, "the way to another relay is lost: {reason}")
+            }
+            Status::Leaving { place, .. } => {
+                info!(%url, %place, "another relay is about to go: connecting anew");
+            }
+            Status::Failed { attempt, error, after } => {
+                let (error, again) = (error.to_string(), after.unwrap_or_default());
+                // Attempts fail alike as a rule.
+                if error == told {
+                    debug!(%url, attempt, ?again, "cannot join another relay: {error}");
+                } else {
+                    warn!(%url, attempt, ?again, "cannot join another relay: {error}");
+                }
+                told = error;
+                continue;
+            }
+        }
+        told.clear();
     }
 }
 

@@ -152,7 +152,7 @@ fn poll_connected(state: &mut ConnectionState, gone: bool) -> Poll<Result<(), Co
 }
 
 /// Finds the addresses of a URL again and again.
-fn resolver<R: Runtime>(runtime: R) -> Box<dyn Fn(&Url) -> Resolving + Send> {
+pub(crate) fn resolver<R: Runtime>(runtime: R) -> Box<dyn Fn(&Url) -> Resolving + Send> {
     Box::new(move |url| {
         let (runtime, url) = (runtime.clone(), url.clone());
         Box::pin(async move { resolve(&runtime, &url).await })

@@ -37,6 +37,7 @@ mod sync;
 #[cfg(any(test, feature = "fuzz"))]
 mod test;
 mod udp;
+mod upstream;
 mod url;
 
 /// What an application names whatever it runs on: the crate of an executor exports it again.
@@ -46,7 +47,7 @@ pub mod exports {
         Follow, Frame, GroupError, GroupReader, GroupWriter, ListenError, Mux, Origin, Reason,
         Reconnect, Recordings, Requests, Route, Runtime, Server, ServerEvent, ServerOptions,
         SessionId, Status, Statuses, SubscribeError, Subscription, TrackRequest, TrackWriter,
-        TryError, Url, UrlError, core, quic,
+        TryError, Upstream, Url, UrlError, core, quic,
     };
 }
 
@@ -67,4 +68,5 @@ pub use smoq_quic as quic;
 pub use status::{Status, Statuses};
 pub use subscribe::{Frame, GroupReader, Subscription};
 pub use udp::{Report, Udp};
+pub use upstream::Upstream;
 pub use url::{Url, UrlError};

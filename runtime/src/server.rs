@@ -2,10 +2,10 @@
 
 use std::{
     future::poll_fn,
-    io,
+    io, mem,
     net::SocketAddr,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use smoq_core::{
@@ -28,8 +28,14 @@ use crate::{
     record::{Recordings, Sink},
     runtime::{Runtime, Timer},
     slot::{Near, slot},
+    status::Statuses,
     udp,
+    upstream::Upstream,
+    url::Url,
 };
+
+/// How long a track may lack a source in a cluster: another relay takes no longer to start again.
+const REJOIN: Duration = Duration::from_secs(30);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -42,6 +48,8 @@ pub struct ServerOptions {
     pub admission: Admission,
     /// What to ask peers to announce.
     pub discover: Discover,
+    /// Other servers to connect to, to be a cluster with them.
+    pub connect: Vec<Upstream>,
     /// QUIC parameters.
     pub transport: TransportOptions,
     /// The server's node. Its seed and its hop have to differ from those of other nodes; a relay that
@@ -52,7 +60,8 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// Open to everybody, asking for all announcements, a random hop, defaults for the rest.
+    /// Open to everybody, asking for all announcements, connecting to no other server, a random hop, half a
+    /// minute for a source that was lost, defaults for the rest.
     pub fn new(listen: SocketAddr, tls: ServerTls) -> Self {
         let hop = Hop::new(random() >> 2).unwrap_or_default();
         Self {
@@ -60,8 +69,14 @@ impl ServerOptions {
             tls,
             admission: Admission::Open,
             discover: Discover::Everything,
+            connect: Vec::new(),
             transport: TransportOptions::default(),
-            node: smoq_core::Config { hop, seed: random(), ..smoq_core::Config::default() },
+            node: smoq_core::Config {
+                hop,
+                seed: random(),
+                limits: Limits::default(),
+                rejoin: REJOIN,
+            },
             record: None,
         }
     }
@@ -79,6 +94,7 @@ pub struct Server {
     /// The one whose events come first next time.
     turn: usize,
     local_addr: SocketAddr,
+    statuses: Vec<(Url, Statuses)>,
 }
 
 /// A shard as its server sees it.
@@ -103,27 +119,42 @@ impl Server {
     /// [`group_bytes`](smoq_core::Limits::group_bytes): with more than `store_bytes / group_bytes` shards
     /// all together may store more than `store_bytes`.
     ///
+    /// [Other servers](ServerOptions::connect) are dialed from the server's own socket. Where shards share
+    /// the address, answers would come to any of them: so one shard more, on the first of the runtimes, has
+    /// a socket for nothing else.
+    ///
     /// # Errors
-    /// What the system says of the address; [`io::ErrorKind::InvalidInput`] for no runtime or more than
-    /// 255; [`io::ErrorKind::Unsupported`] where sockets cannot share an address.
+    /// What the system says of the address; [`io::ErrorKind::InvalidInput`] for no runtime, or for more than
+    /// 255 shards; [`io::ErrorKind::Unsupported`] where sockets cannot share an address.
     pub fn bind_shards<R: Runtime>(
         runtimes: &[R],
-        options: ServerOptions,
+        mut options: ServerOptions,
     ) -> Result<Self, ListenError> {
         let address = options.listen;
         let failed = |error| ListenError { address, error };
+        let connect = mem::take(&mut options.connect);
+        let listening = runtimes.len();
+        let dials_apart = listening > 1 && !connect.is_empty();
+        let runtimes = runtimes.iter().chain(runtimes.first().filter(|_| dials_apart));
+        let runtimes: Vec<_> = runtimes.collect();
         let count = u8::try_from(runtimes.len()).ok().filter(|count| *count > 0);
         let count = count.ok_or_else(|| {
             failed(io::Error::new(io::ErrorKind::InvalidInput, "a server has 1 to 255 shards"))
         })?;
-        let timers: Vec<_> = runtimes.iter().map(Runtime::timer).collect();
+        let timers: Vec<_> = runtimes.iter().map(|runtime| runtime.timer()).collect();
         let now = timers[0].now();
         let senders = options.record.as_ref().map_or_else(Vec::new, |record| record.to.clone());
         let mut sinks = senders.into_iter();
-        let sockets = udp::bind_shared(address, runtimes.len()).map_err(failed)?;
+        let mut sockets = udp::bind_shared(address, listening).map_err(failed)?;
         let local_addr = sockets[0].local_addr().map_err(failed)?;
+        if dials_apart {
+            sockets.push(udp::bind(None).map_err(failed)?);
+        }
+        let from = sockets[sockets.len() - 1].local_addr().map_err(failed)?;
+        let keep = |upstream: Upstream| upstream.keep(runtimes[0], from, now);
+        let (mut keepers, statuses): (Vec<_>, Vec<_>) = connect.into_iter().map(keep).unzip();
         let mut endpoints: Vec<_> =
-            configs(options, count).map(|config| Endpoint::new(config, now)).collect();
+            configs(options, listening, count).map(|config| Endpoint::new(config, now)).collect();
         let (mailboxes, receivers): (Vec<_>, Vec<_>) =
             endpoints.iter().map(|_| mailbox::<Op>(CAPACITY)).unzip();
         let peers = link(&mut endpoints, &mailboxes, now);
@@ -139,11 +170,20 @@ impl Server {
             shards.push(Handle { ops: mailboxes[usize::from(index)].clone(), near });
             let keep = if index == 0 { mailboxes[1..].to_vec() } else { Vec::new() };
             let others = Shards::new(index, peers, keep);
-            let role = Role::server(far, index);
+            let last = usize::from(index) + 1 == mailboxes.len();
+            let keepers = if last { mem::take(&mut keepers) } else { Vec::new() };
+            let role = Role::server(far, index, keepers);
             let sink = Sink::new(sinks.next());
             runtime.spawn(Driver::new(endpoint, socket, timer, receiver, role, others, sink));
         }
-        Ok(Self { shards, turn: 0, local_addr })
+        Ok(Self { shards, turn: 0, local_addr, statuses })
+    }
+
+    /// What tells of the connections to [other servers](ServerOptions::connect), each with its URL, without the
+    /// query, which may hold a secret. The first call gives them. Their sessions are among the
+    /// [events](Self::next) too.
+    pub fn take_statuses(&mut self) -> Vec<(Url, Statuses)> {
+        mem::take(&mut self.statuses)
     }
 
     /// Where to publish and subscribe in the server's own node, which is that of the first shard.
@@ -285,10 +325,14 @@ impl Server {
     }
 }
 
-/// How the endpoint of each shard is made. Hops and seeds differ, secrets that peers meet are the same.
-fn configs(options: ServerOptions, count: u8) -> impl Iterator<Item = EndpointConfig> {
-    let ServerOptions { listen: _, tls, admission, mut discover, transport, mut node, record } =
-        options;
+/// How the endpoint of each shard is made, of which the first `listening` ones take connections. Hops and seeds
+/// differ, secrets that peers meet are the same.
+fn configs(
+    options: ServerOptions,
+    listening: usize,
+    count: u8,
+) -> impl Iterator<Item = EndpointConfig> {
+    let ServerOptions { tls, admission, mut discover, transport, mut node, record, .. } = options;
     let seed = Some(random_seed());
     if count > 1 {
         discover = Discover::Everything;
@@ -306,7 +350,8 @@ fn configs(options: ServerOptions, count: u8) -> impl Iterator<Item = EndpointCo
         let shard = (count > 1).then_some(Shard { index, count });
         let wanted = record.as_ref().filter(|record| usize::from(index) < record.to.len());
         let record = wanted.map(|record| record.limit);
-        let (server, transport) = (Some(server), transport.clone());
+        let server = Some(server).filter(|_| usize::from(index) < listening);
+        let transport = transport.clone();
         EndpointConfig { node, server, transport, seed, shard, record }
     })
 }
@@ -342,7 +387,12 @@ mod tests {
         let (ops, _receiver) = mailbox(CAPACITY);
         let (near, far) = slot(EventQueue::default());
         let local_addr = ([127, 0, 0, 1], 1).into();
-        let mut server = Server { shards: vec![Handle { ops, near }], turn: 0, local_addr };
+        let mut server = Server {
+            shards: vec![Handle { ops, near }],
+            turn: 0,
+            local_addr,
+            statuses: Vec::new(),
+        };
         let count = Count::new();
         let waker = count.waker();
         assert!(server.poll_next(&mut Context::from_waker(&waker)).is_pending());

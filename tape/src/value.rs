@@ -331,7 +331,7 @@ macro_rules! structs {
 
 structs! {
     Closed { by code reason }
-    Config { hop seed limits }
+    Config { hop seed limits rejoin }
     Estimate { bitrate rtt app_limited }
     Grant { publish subscribe }
     Limits {

@@ -1,6 +1,8 @@
 //! Runs the binary, and ends a test that hangs.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod host;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     path::Path,

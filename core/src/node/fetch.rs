@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::{Node, Reader, Sub, Target, Track};
+use super::{Node, Reader, Sub, Target, Track, tracks::Way};
 use crate::{
     Id, Misuse, Path, Time,
     session::{Request, Session},
@@ -63,7 +63,7 @@ impl Node {
         if let Some(requests) = self.serving(path, from) {
             return self.request_track(requests, key(Supplier::Application), from);
         }
-        let (session, origin) = self.source_of(path, from)?;
+        let Way { session, origin, .. } = self.source_of(path, from)?;
         if self.is_peer(session, from) {
             return Err(StreamCode::UNROUTABLE);
         }

@@ -3,6 +3,7 @@
 mod changes;
 mod discover;
 mod fetch;
+mod outlive;
 mod probe;
 mod publish;
 mod requests;
@@ -19,6 +20,7 @@ use alloc::{
 
 pub(crate) use self::{
     changes::Changes,
+    outlive::{Lost, same_scale},
     subs::{Sub, Target},
     timers::TAIL,
 };
@@ -112,6 +114,8 @@ pub struct Node {
     pub(crate) dirty: VecDeque<Id<Session>>,
     /// When limits of time are looked at next.
     pub(crate) sweep: Option<Time>,
+    /// Tracks that have lost their source and go on.
+    pub(crate) lost: BTreeSet<Id<Track>>,
     /// Sessions whose peers want to know how fast they are, and perhaps some of which they did.
     pub(crate) probed: BTreeSet<Id<Session>>,
     /// When their transports are asked next; `None` while nobody wants to know.
@@ -141,6 +145,7 @@ impl Node {
             events: VecDeque::new(),
             dirty: VecDeque::new(),
             sweep: None,
+            lost: BTreeSet::new(),
             probed: BTreeSet::new(),
             sample_at: None,
             violations: 0,

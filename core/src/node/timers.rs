@@ -153,6 +153,9 @@ impl Node {
         }
         let Some(track) = self.store.tracks.get(track_id) else { return };
         let Some(feed) = track.feed().filter(|_| track.ended == Ended::No) else { return };
+        if track.lost.is_some() {
+            return self.check_lost(track_id);
+        }
         if track.info.is_none() {
             if self.now.since(feed.since) >= limit {
                 return self.lose_feed(track_id, StreamCode::CONTROL_TIMEOUT);

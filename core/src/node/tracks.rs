@@ -16,6 +16,16 @@ use crate::{
 /// still listens to the one before.
 const FEEDS: usize = 4;
 
+/// Where a broadcast comes from.
+pub(super) struct Way {
+    /// The session to ask.
+    pub(super) session: Id<Session>,
+    /// Who has published it, if that is known.
+    pub(super) origin: Hop,
+    /// There is a relay on the way.
+    pub(super) relayed: bool,
+}
+
 impl Node {
     /// The track of this name, found or asked for. `from` is the session that wants it: it is not
     /// asked itself.
@@ -35,7 +45,7 @@ impl Node {
         if let Some(requests) = self.serving(path, from) {
             return self.request_track(requests, key(Supplier::Application), from);
         }
-        let (session, origin) = self.source_of(path, from)?;
+        let Way { session, origin, relayed } = self.source_of(path, from)?;
         if self.is_peer(session, from) {
             return Err(StreamCode::UNROUTABLE);
         }
@@ -49,7 +59,8 @@ impl Node {
         let reached = known.filter(|session| session.source_path(path).is_some());
         let version = reached.ok_or(StreamCode::UNROUTABLE)?.version();
         let key = key(Supplier::Peer(session, origin));
-        let mut track = Track::new(key.clone(), Source::Peer(Feed::new(session, self.now)));
+        let feed = Feed { relayed, ..Feed::new(session, self.now) };
+        let mut track = Track::new(key.clone(), Source::Peer(feed));
         track.says_start = version.has_end();
         if !version.has_track() {
             // Nobody can be asked: frames are stamped here, in the default scale.
@@ -73,7 +84,7 @@ impl Node {
 
     /// The feed that a session is asked for already. While there are as many as there may be, the
     /// newest has to do for all.
-    fn feed_from(
+    pub(super) fn feed_from(
         &self,
         session: Id<Session>,
         origin: Hop,
@@ -123,10 +134,11 @@ impl Node {
         &self,
         path: &Path,
         from: Option<Id<Session>>,
-    ) -> Result<(Id<Session>, Hop), StreamCode> {
+    ) -> Result<Way, StreamCode> {
         if let Some(route) = self.routes.covering(path, self.viewer(from)) {
             let session = route.session().ok_or(StreamCode::NOT_FOUND)?;
-            return Ok((session, route.hops.origin()));
+            let (origin, relayed) = (route.hops.origin(), route.hops.len() > 1);
+            return Ok(Way { session, origin, relayed });
         }
         let dialed = self.sessions.iter().filter(|(_, session)| {
             session.config.side == Side::Client
@@ -135,7 +147,8 @@ impl Node {
                 && session.source_path(path).is_some()
         });
         let dialed = dialed.min_by_key(|(_, session)| session.leaving);
-        dialed.map(|(id, _)| (id, Hop::UNKNOWN)).ok_or(StreamCode::UNROUTABLE)
+        let way = |(session, _)| Way { session, origin: Hop::UNKNOWN, relayed: true };
+        dialed.map(way).ok_or(StreamCode::UNROUTABLE)
     }
 
     pub(super) fn request(&mut self, session_id: Id<Session>, request: Request) {
@@ -173,7 +186,11 @@ impl Node {
                 },
             });
         }
-        params(&wanted.unwrap_or_default(), version)
+        let mut wanted = wanted.unwrap_or_default();
+        if let Some(group) = track.and_then(Track::feed).and_then(|feed| feed.resumes) {
+            wanted.start = Start::From(group);
+        }
+        params(&wanted, version)
     }
 
     /// Whether all that is left of those who listen are fetches to which the source has nothing to add.
@@ -293,8 +310,23 @@ impl Node {
             && track.from(0).all(|(_, id)| {
                 self.store.groups.get(id).is_some_and(|group| group.end == Some(GroupEnd::Complete))
             });
-        // A publisher that leaves after it has said everything takes nothing away.
-        track.ended = if complete { Ended::Finished } else { Ended::Failed(code) };
+        if complete {
+            // A publisher that leaves after it has said everything takes nothing away.
+            self.close_track(track_id, Ended::Finished, code);
+        } else if over || !self.outlives(track_id, code) {
+            self.fail_track(track_id, code);
+        }
+    }
+
+    /// Nothing more comes of a track.
+    pub(super) fn fail_track(&mut self, track_id: Id<Track>, code: StreamCode) {
+        self.close_track(track_id, Ended::Failed(code), code);
+    }
+
+    fn close_track(&mut self, track_id: Id<Track>, ended: Ended, code: StreamCode) {
+        self.found(track_id);
+        let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+        track.ended = ended;
         self.forget_name(track_id);
         self.refuse_askers(track_id, code);
         self.advance_track(track_id);
@@ -323,6 +355,7 @@ impl Node {
     /// Forgets a track and its groups.
     pub(crate) fn remove_track(&mut self, track_id: Id<Track>) {
         self.forget_name(track_id);
+        self.found(track_id);
         let Some(track) = self.store.tracks.get(track_id) else { return };
         let groups: Vec<_> = track.from(0).map(|(_, id)| id).collect();
         for group in groups {

@@ -214,6 +214,9 @@ impl Node {
             None => _ = self.routes.remove(path, via),
         }
         self.route_changed(path);
+        if let Some(session) = via.session() {
+            self.seek_at(session, path);
+        }
     }
 
     fn route_withdrawn(&mut self, path: &Path, via: Via) {

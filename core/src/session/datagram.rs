@@ -35,9 +35,11 @@ impl Node {
         let Some(track_id) = state.feeds.get(&subscribe).copied() else { return };
         let Some(track) = self.store.tracks.get(track_id) else { return };
         let is_over = track.end.is_some_and(|end| sequence >= end) || sequence >= varint::MAX;
-        if is_over || track.holds(sequence) || timestamp > MAX_TIMESTAMP {
+        let is_early = track.feed().is_some_and(|feed| feed.resumes > Some(sequence));
+        if is_over || is_early || track.holds(sequence) || timestamp > MAX_TIMESTAMP {
             return;
         }
+        self.found(track_id);
         let Some(group) = self.store.add_group(track_id, sequence, 0) else { return };
         let now = self.now;
         if let Some(track) = self.store.tracks.get_mut(track_id) {

@@ -50,8 +50,14 @@ impl Node {
             }
             return Err(Offence::Stream(Violation::GroupAfterEnd(sequence)));
         }
+        if track.feed().is_some_and(|feed| feed.resumes > Some(sequence)) {
+            // Nobody has asked for it.
+            self.refuse(session_id, id, StreamCode::CANCEL);
+            return Ok(());
+        }
         if track.holds(sequence) || sequence >= varint::MAX {
-            // The same group by another route, or again: the first one counts.
+            // The same group by another route, or again: the first one counts. Who has it goes on from there.
+            self.found(track_id);
             self.refuse(session_id, id, StreamCode::INTERNAL);
             return Ok(());
         }
@@ -72,6 +78,7 @@ impl Node {
         if let Some(feed) = self.store.tracks.get_mut(track_id).and_then(|track| track.feed_mut()) {
             feed.receiving += 1;
         }
+        self.found(track_id);
         let state = GroupIn { track: track_id, group, header: SmallVec::new(), timestamp: 0 };
         self.set_kind(session_id, id, Kind::GroupIn(state));
         let Some(session) = self.sessions.get_mut(session_id) else { return Ok(()) };

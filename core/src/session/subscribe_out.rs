@@ -174,6 +174,7 @@ impl Node {
             return;
         }
         self.detach_feed(track_id);
+        self.found(track_id);
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
         // Without END the last group there was is the last one there is.
         track.end = track.end.max(Some(track.next_sequence()));

@@ -3,9 +3,9 @@
 use super::{Half, Kind, Priority};
 use crate::{
     Dir, Id, Node, Session, StreamId, Violation,
-    node::{Offence, Track},
+    node::{Offence, Track, same_scale},
     session::Stream,
-    wire::{self, BidiType, Message, TrackInfo, varint},
+    wire::{self, BidiType, Message, StreamCode, TrackInfo, varint},
 };
 
 impl Node {
@@ -74,6 +74,11 @@ impl Node {
     /// What a track is like is known. The first answer holds for the life of the track.
     pub(crate) fn track_informed(&mut self, track_id: Id<Track>, info: TrackInfo) {
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+        if track.info.is_some_and(|known| !same_scale(known, info)) {
+            // Another source, which counts time in another way than the one before.
+            self.found(track_id);
+            return self.lose_feed(track_id, StreamCode::TIMESTAMP_MISMATCH);
+        }
         track.accepted = true;
         track.info.get_or_insert(info);
         self.answer_askers(track_id);

@@ -53,7 +53,7 @@ mod tests {
     fn store(info: TrackInfo, groups: &[Vec<u64>]) -> (Store, Id<Track>) {
         let mut store = Store::new();
         let name = (Path::root(), Arc::from("video"), Supplier::Application);
-        let mut track = Track::new(name, Source::Local { wanted: false });
+        let mut track = Track::new(name, Source::Local { wanted: false, on_demand: false });
         track.info = Some(info);
         let track = store.tracks.insert(track);
         for (sequence, frames) in groups.iter().enumerate() {

@@ -5,7 +5,7 @@ use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 use super::Group;
 use crate::{
     Id, Path, Time,
-    node::{Session, Sub},
+    node::{Lost, Session, Sub},
     session::Stream,
     wire::{Hop, StreamCode, SubscribeParams, TrackInfo},
 };
@@ -28,6 +28,10 @@ pub(crate) enum Supplier {
 #[derive(Clone, Debug)]
 pub(crate) struct Feed {
     pub(crate) session: Id<Session>,
+    /// The session is not with the publisher itself, but with a relay before it.
+    pub(crate) relayed: bool,
+    /// It goes on from here, for a track that has had another feed before.
+    pub(crate) resumes: Option<u64>,
     /// The one group that is asked for, instead of a subscription.
     pub(crate) fetches: Option<u64>,
     /// Our subscribe id, once SUBSCRIBE is on its way.
@@ -53,6 +57,8 @@ impl Feed {
         Self {
             session,
             since,
+            relayed: false,
+            resumes: None,
             fetches: None,
             subscribe: None,
             stream: None,
@@ -107,6 +113,8 @@ pub struct Track {
     pub(crate) ended: Ended,
     /// Some of its groups are, or were, datagrams.
     pub(crate) has_datagrams: bool,
+    /// Its source is lost, and nothing has come from another one so far.
+    pub(crate) lost: Option<Lost>,
     /// When the first group came.
     pub(crate) begun: Option<Time>,
     /// Highest sequence there has been.
@@ -136,6 +144,7 @@ impl Track {
             end: None,
             ended: Ended::No,
             has_datagrams: false,
+            lost: None,
             begun: None,
             latest: None,
             dropped: None,

@@ -111,7 +111,8 @@ const PEERS: usize = 2;
 pub fn core_session(data: &[u8]) {
     let mut input = Input(data);
     let (Some(one), Some(other)) = (input.version(), input.version()) else { return };
-    let config = Config { hop: Hop::new(100).unwrap(), seed: 1, limits: small() };
+    let config =
+        Config { hop: Hop::new(100).unwrap(), seed: 1, limits: small(), ..Config::default() };
     let mut bench = Bench::new(config);
     let peers = [one, other].map(|version| {
         let config = SessionConfig::server(version, Carrier::Raw, "");

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use smoq_core::{
-    Config, Dir, Event, Id, Limits, NextGroup, Path, Read, Reader, Start, StreamId,
-    SubscribeOptions, Version,
+    Config, Dir, Event, Id, NextGroup, Path, Read, Reader, Start, StreamId, SubscribeOptions,
+    Version,
     wire::{BidiType, Hop, SessionCode, StreamCode, TrackInfo, varint},
 };
 use smoq_sim::{Bench, PeerId, Sent};
@@ -47,7 +47,7 @@ struct Outcome {
 fn outcome(mut input: Input<'_>, piece: usize) -> Outcome {
     let version = input.version().unwrap_or(Version::Lite06);
     let hop = Hop::new(100).unwrap();
-    let mut bench = Bench::new(Config { hop, seed: 1, limits: Limits::default() });
+    let mut bench = Bench::new(Config { hop, seed: 1, ..Config::default() });
     let peer = bench.client(version);
     // Else a peer that probes is refused, be that before or after what else it says there.
     bench.grant(peer, |peer| peer.estimate.bitrate = Some(1000));

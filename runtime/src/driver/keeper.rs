@@ -1,4 +1,4 @@
-//! Keeps a client connected: dials again, in the same endpoint and for the same node.
+//! Keeps a connection that we dialed: dials again, in the same endpoint and for the same node.
 
 use std::{
     mem,
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) type Resolving =
     Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, ConnectError>> + Send>>;
 
-/// What a client dials with, every time.
+/// What is dialed with, every time.
 pub(crate) struct Dial {
     pub(crate) home: Url,
     pub(crate) resolve: Box<dyn Fn(&Url) -> Resolving + Send>,
@@ -103,6 +103,8 @@ pub(crate) struct Keeper {
     settle: Option<Instant>,
     /// Our side wants no connection any more.
     stopped: bool,
+    /// No end is the last one.
+    forever: bool,
 }
 
 impl Keeper {
@@ -122,6 +124,40 @@ impl Keeper {
             lost: None,
             settle: None,
             stopped: false,
+            forever: false,
+        }
+    }
+
+    /// One that dials from now on, and never gives up: what a server is refused today somebody may put right
+    /// tomorrow.
+    pub(crate) fn forever(
+        dial: Dial,
+        options: Reconnect,
+        seed: u64,
+        news: Far<StatusQueue>,
+        now: Instant,
+    ) -> Self {
+        let options = Reconnect { give_up: None, ..options };
+        let next = Next::At(now);
+        Self { next, began: true, forever: true, ..Self::new(dial, options, seed, news) }
+    }
+
+    /// Whether an event is of a connection that it has made, or tried to.
+    pub(super) fn knows(&self, event: &Event) -> bool {
+        let dials = |connect| matches!(self.next, Next::Racing(racing) if Some(racing) == connect);
+        let has = |session| {
+            let left = self.left.iter().map(|left| left.up);
+            self.session.into_iter().chain(left).any(|up| up.session == session)
+        };
+        match event {
+            Event::Connected { connect, .. } => dials(*connect),
+            Event::ConnectFailed { connect, .. } => dials(Some(*connect)),
+            Event::Core(
+                Core::Ready { session, .. }
+                | Core::Goaway { session, .. }
+                | Core::Closed { session, .. },
+            ) => has(*session),
+            Event::Core(_) | Event::Link(_) => false,
         }
     }
 
@@ -219,7 +255,7 @@ impl Keeper {
             return self.moved.then_some(Change::Back);
         }
         let up = self.session.take_if(|current| current.session == session)?;
-        let passes = may_pass(&closed);
+        let passes = self.forever || may_pass(&closed);
         // That another place wants nothing of us any more says nothing of the first one.
         if self.stopped || !(passes || up.elsewhere) {
             return Some(Change::Over(closed));
@@ -264,7 +300,7 @@ impl Keeper {
         let elsewhere = self.place != self.dial.home;
         self.place = self.dial.home.clone();
         // That the place where the server sent us is of no use says nothing of the first one.
-        let again = elsewhere || may_succeed(&error);
+        let again = elsewhere || self.forever || may_succeed(&error);
         let at = if again { self.redial.failed(now) } else { None };
         self.next = at.map_or(Next::None, Next::At);
         let words = error.to_string();

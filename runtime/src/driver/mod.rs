@@ -506,7 +506,7 @@ mod tests {
             Fake::default(),
             FakeTimer::default(),
             receiver,
-            Role::server(far, 0),
+            Role::server(far, 0, Vec::new()),
             Shards::new(0, vec![peer], Vec::new()),
             Sink::default(),
         );

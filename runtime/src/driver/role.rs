@@ -1,6 +1,6 @@
 //! What a client's driver tells its connection, and a server's driver its server.
 
-use std::{collections::HashMap, net::SocketAddr, task::Context, time::Instant};
+use std::{collections::HashMap, net::SocketAddr, slice, task::Context, time::Instant};
 
 use smoq_core::{Carrier, Closed, Event as Core, Id, Session};
 use smoq_quic::{Endpoint, Event};
@@ -32,6 +32,8 @@ pub(crate) enum Role {
         sessions: HashMap<Id<Session>, Link>,
         /// The index of the shard.
         shard: u8,
+        /// Keep up the connections that it makes itself.
+        keepers: Vec<Keeper>,
     },
 }
 
@@ -43,8 +45,8 @@ pub(crate) struct Link {
 }
 
 impl Role {
-    pub(crate) fn server(far: Far<EventQueue>, shard: u8) -> Self {
-        Self::Server { far, sessions: HashMap::new(), shard }
+    pub(crate) fn server(far: Far<EventQueue>, shard: u8, keepers: Vec<Keeper>) -> Self {
+        Self::Server { far, sessions: HashMap::new(), shard, keepers }
     }
 
     /// The server's port: ICMP reports come without.
@@ -62,6 +64,13 @@ impl Role {
             (Self::Client { keeper: Some(keeper), .. }, event) => keeper.hear(now, event),
             (Self::Client { .. }, Event::Core(Core::Closed { closed, .. })) => {
                 (Some(Change::Over(closed)), None)
+            }
+            (Self::Server { keepers, .. }, event) => {
+                // Who reads and writes at a server does so whatever becomes of one of its connections.
+                if let Some(keeper) = keepers.iter_mut().find(|keeper| keeper.knows(&event)) {
+                    keeper.hear(now, event.clone());
+                }
+                (None, Some(event))
             }
             (_, event) => (None, Some(event)),
         }
@@ -81,30 +90,43 @@ impl Role {
     ) -> Option<Change> {
         match self {
             Self::Client { keeper: Some(keeper), .. } => keeper.poll(cx, now, endpoint),
-            _ => None,
+            Self::Client { keeper: None, .. } => None,
+            Self::Server { keepers, .. } => {
+                for keeper in keepers {
+                    while keeper.poll(cx, now, endpoint).is_some() {}
+                }
+                None
+            }
         }
     }
 
     /// Tells what has become of the connection.
     pub(super) fn tell(&mut self) {
-        if let Self::Client { keeper: Some(keeper), .. } = self {
-            keeper.tell();
-        }
+        self.keepers_mut().for_each(Keeper::tell);
     }
 
     /// When [`poll`](Self::poll) has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match self {
-            Self::Client { keeper: Some(keeper), .. } => keeper.deadline(),
-            _ => None,
-        }
+        let keepers = match self {
+            Self::Client { keeper, .. } => keeper.as_deref().map_or(&[][..], slice::from_ref),
+            Self::Server { keepers, .. } => keepers,
+        };
+        keepers.iter().filter_map(Keeper::deadline).min()
     }
 
     /// No connection is wanted any more.
     pub(super) fn stop(&mut self) {
-        if let Self::Client { keeper: Some(keeper), .. } = self {
-            keeper.stop();
-        }
+        self.keepers_mut().for_each(Keeper::stop);
+    }
+
+    fn keepers_mut(&mut self) -> slice::IterMut<'_, Keeper> {
+        let keepers = match self {
+            Self::Client { keeper, .. } => {
+                keeper.as_deref_mut().map_or(&mut [][..], slice::from_mut)
+            }
+            Self::Server { keepers, .. } => keepers,
+        };
+        keepers.iter_mut()
     }
 
     /// The only connection is over for good.
@@ -124,7 +146,7 @@ impl Role {
             Self::Client { far, home, keeper } => {
                 client(far, place(home, keeper.as_deref()), event)
             }
-            Self::Server { far, sessions, shard } => {
+            Self::Server { far, sessions, shard, .. } => {
                 if let Some(event) = server(sessions, *shard, event) {
                     far.update(|queue| queue.push(event));
                 }

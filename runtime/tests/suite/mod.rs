@@ -4,6 +4,7 @@
 //! the runtime, and what runs a future on it to the end. Each test is an `async fn` over what it runs on,
 //! and becomes two: over raw QUIC and over WebTransport.
 
+mod cluster;
 mod connecting;
 mod dropping;
 mod faulty;
@@ -16,6 +17,7 @@ mod same_bytes;
 mod shards;
 pub(crate) mod tools;
 
+pub(crate) use cluster::*;
 pub(crate) use connecting::*;
 pub(crate) use dropping::*;
 pub(crate) use faulty::*;
@@ -71,6 +73,9 @@ macro_rules! suite {
             a_track_is_made_when_somebody_asks
             a_mux_says_who_serves_what_is_asked_for
             requests_end_with_their_handle
+            servers_that_dial_each_other_are_one
+            a_server_goes_on_dialing
+            shards_dial_together
             shards_share_what_is_published
             the_server_decides_on_every_shard
             a_shutdown_ends_every_shard

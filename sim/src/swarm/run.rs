@@ -172,7 +172,12 @@ impl<'a, D: Depth> Run<'a, D> {
         let relay = host < self.plan.relays;
         let hop = if relay { Hop::new(100 + host as u64) } else { None };
         let seed = self.plan.seed ^ (host as u64) << 40 ^ self.restarts << 48;
-        Config { hop: hop.unwrap_or_default(), seed, limits: self.plan.room.limits() }
+        Config {
+            hop: hop.unwrap_or_default(),
+            seed,
+            limits: self.plan.room.limits(),
+            ..Config::default()
+        }
     }
 
     fn link(&mut self, client: usize, server: usize, version: Version) {

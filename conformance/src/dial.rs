@@ -1,0 +1,154 @@
+//! How a session begins.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use quinn::{ClientConfig, Endpoint, TransportConfig, VarInt};
+use smoq_core::{
+    Carrier, Version,
+    wire::{Message, Setup, UniType, varint},
+};
+use smoq_quic::ClientTls;
+
+use crate::{
+    peer::Peer,
+    stream::within,
+    verdict::{Result, Unmet, same},
+    web,
+};
+
+/// The relay under test.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The name in its certificate: a DNS name, or an address without brackets.
+    pub host: String,
+    /// What lies between streams and UDP.
+    pub carrier: Carrier,
+    /// Path and query of the URL. Names of broadcasts are relative to it.
+    pub path: String,
+    /// Whom to believe.
+    pub tls: ClientTls,
+}
+
+/// What a client says first.
+#[derive(Clone, Debug)]
+pub(crate) enum Opening {
+    /// SETUP as it should be, where the version has it.
+    Legal,
+    /// Nothing.
+    Silent,
+    /// These bytes on a unidirectional stream, ended by FIN.
+    Bytes(Bytes),
+}
+
+/// How to connect.
+#[derive(Clone, Debug)]
+pub(crate) struct Dial {
+    pub(crate) opening: Opening,
+    /// Path and query, instead of those of the URL.
+    pub(crate) path: Option<String>,
+    /// Bytes that this end takes on all streams before it reads; `None` for plenty.
+    pub(crate) window: Option<u32>,
+    /// Streams of one direction that the relay may have open.
+    pub(crate) uni_streams: u32,
+}
+
+impl Default for Dial {
+    fn default() -> Self {
+        Self { opening: Opening::Legal, path: None, window: None, uni_streams: 1024 }
+    }
+}
+
+/// A stream of SETUP with these parameters.
+pub(crate) fn setup_stream(setup: &Setup, version: Version) -> Bytes {
+    let mut out = bytes::BytesMut::new();
+    varint::encode(UniType::Setup.to_varint(), &mut out);
+    setup.encode(&mut out, version);
+    out.freeze()
+}
+
+impl Target {
+    /// A path below that of the URL.
+    pub(crate) fn below(&self, name: &str) -> String {
+        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}/{name}{mark}{query}", path.trim_end_matches('/'))
+    }
+
+    /// Connects, and says what there is to say first.
+    pub(crate) async fn dial(
+        &self,
+        version: Version,
+        dial: &Dial,
+        patience: Duration,
+    ) -> Result<Peer> {
+        within(patience, "a session", self.dial_now(version, dial, patience)).await?
+    }
+
+    /// The handshake of QUIC alone.
+    pub(crate) async fn dial_alpn(&self, alpn: &str) -> Result<quinn::Connection> {
+        self.handshake(alpn, &Dial::default()).await
+    }
+
+    async fn handshake(&self, alpn: &str, dial: &Dial) -> Result<quinn::Connection> {
+        let local = match self.address {
+            SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
+            SocketAddr::V6(_) => SocketAddr::from(([0u16; 8], 0)),
+        };
+        let mut transport = TransportConfig::default();
+        transport.max_concurrent_uni_streams(dial.uni_streams.into());
+        transport.max_concurrent_bidi_streams(VarInt::from_u32(256));
+        transport.max_idle_timeout(None);
+        if let Some(window) = dial.window {
+            transport.receive_window(window.into());
+        }
+        let mut config = ClientConfig::new(self.tls.offering(vec![alpn.into()]));
+        config.transport_config(Arc::new(transport));
+        let endpoint = Endpoint::client(local).map_err(|error| Unmet::failed("a socket", error))?;
+        let connecting = endpoint
+            .connect_with(config, self.address, &self.host)
+            .map_err(|error| Unmet::failed("a connection", error))?;
+        connecting.await.map_err(|error| Unmet::failed("a connection", error))
+    }
+
+    async fn dial_now(&self, version: Version, dial: &Dial, patience: Duration) -> Result<Peer> {
+        let path = dial.path.as_deref().unwrap_or(&self.path);
+        let (connection, web) = match self.carrier {
+            Carrier::Raw | Carrier::Link => (self.handshake(version.alpn(), dial).await?, None),
+            Carrier::WebTransport => {
+                let connection = self.handshake("h3", dial).await?;
+                let host = match self.host.contains(':') {
+                    true => format!("[{}]", self.host),
+                    false => self.host.clone(),
+                };
+                let slash = if path.starts_with('/') { "" } else { "/" };
+                let url = format!("https://{host}:{}{slash}{path}", self.address.port());
+                let protocols = [version.alpn().to_owned()];
+                let (web, protocol) = web::connect(&connection, &url, &protocols).await?;
+                same("the protocol of the session", protocol.as_str(), version.alpn())?;
+                (connection, Some(web))
+            }
+        };
+        let peer = Peer::new(connection, web, version, patience);
+        let opening = match &dial.opening {
+            Opening::Legal if version.has_setup() => {
+                let told = self.carrier == Carrier::Raw && !path.is_empty();
+                let path = told.then(|| match path.starts_with('/') {
+                    true => path.to_owned(),
+                    false => format!("/{path}"),
+                });
+                Some(setup_stream(&Setup { path, ..Setup::default() }, version))
+            }
+            Opening::Legal | Opening::Silent => None,
+            Opening::Bytes(bytes) => Some(bytes.clone()),
+        };
+        if let Some(bytes) = opening {
+            let mut stream = peer.open_uni().await?;
+            stream.bytes(&bytes).await?;
+            stream.fin();
+        }
+        Ok(peer)
+    }
+}

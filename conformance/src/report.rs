@@ -1,0 +1,162 @@
+//! A report in words, for people and for machines.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use smoq_core::Carrier;
+
+use crate::{
+    areas::checks,
+    check::Level,
+    run::{Outcome, Report},
+    verdict::Unmet,
+};
+
+/// What a verdict is called.
+fn word(outcome: &Outcome) -> &'static str {
+    match (&outcome.verdict, outcome.check.level) {
+        (Ok(()), _) => "pass",
+        (Err(Unmet::Skipped(_)), _) => "skip",
+        (Err(Unmet::Failed { .. }), Level::Must) => "FAIL",
+        (Err(Unmet::Failed { .. }), Level::Should) => "warn",
+    }
+}
+
+/// `03`, not `moq-lite-03`.
+fn short(version: smoq_core::Version) -> &'static str {
+    version.alpn().trim_start_matches("moq-lite-")
+}
+
+fn carrier(report: &Report) -> &'static str {
+    match report.carrier {
+        Carrier::Raw | Carrier::Link => "raw QUIC",
+        Carrier::WebTransport => "WebTransport",
+    }
+}
+
+/// For people: a line for each area, and a paragraph for whatever did not pass.
+pub fn table(report: &Report) -> String {
+    let words = ["pass", "warn", "skip", "FAIL"];
+    let mut areas: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+    let mut total = [0; 4];
+    for outcome in &report.outcomes {
+        let at = words.iter().position(|known| *known == word(outcome)).unwrap_or(0);
+        areas.entry(outcome.check.area()).or_default()[at] += 1;
+        total[at] += 1;
+    }
+    let mut text = String::new();
+    let line = |text: &mut String, name: &str, counts: &[usize; 4]| {
+        _ = write!(text, "{name:<12}");
+        words.iter().zip(counts).for_each(|(word, count)| _ = write!(text, "{count:>6} {word}"));
+        text.push('\n');
+    };
+    for (area, counts) in &areas {
+        line(&mut text, area, counts);
+    }
+    line(&mut text, carrier(report), &total);
+    for (version, unmet) in &report.unspoken {
+        _ = writeln!(text, "\n{version} is not spoken: {unmet}");
+    }
+    for outcome in report.outcomes.iter().filter(|outcome| outcome.verdict.is_err()) {
+        let (check, version) = (outcome.check, short(outcome.version));
+        _ = writeln!(text, "\n{} {} ({version})", word(outcome), check.name);
+        _ = writeln!(text, "  rule      {} [{}]", check.rule, check.section);
+        match &outcome.verdict {
+            Ok(()) => {}
+            Err(Unmet::Skipped(reason)) => _ = writeln!(text, "  because   {reason}"),
+            Err(Unmet::Failed { expected, came }) => {
+                _ = writeln!(text, "  expected  {expected}\n  came      {came}");
+            }
+        }
+    }
+    text
+}
+
+/// The Test Anything Protocol, version 14. Warnings are marked as TODO, as that protocol wants it.
+pub fn tap(report: &Report) -> String {
+    let mut text = format!("TAP version 14\n1..{}\n", report.outcomes.len());
+    for (number, outcome) in (1..).zip(&report.outcomes) {
+        let (check, version) = (outcome.check, short(outcome.version));
+        let title = format!("{number} - {} {version} {}", check.name, carrier(report));
+        _ = match &outcome.verdict {
+            Ok(()) => writeln!(text, "ok {title}"),
+            Err(Unmet::Skipped(reason)) => writeln!(text, "ok {title} # SKIP {reason}"),
+            Err(failed @ Unmet::Failed { .. }) => {
+                let todo = if outcome.is_fault() { "" } else { " # TODO" };
+                writeln!(
+                    text,
+                    "not ok {title}{todo}\n  ---\n  rule: {:?}\n  section: {:?}\n  message: {:?}\n  ...",
+                    check.rule,
+                    check.section,
+                    failed.to_string(),
+                )
+            }
+        };
+    }
+    text
+}
+
+fn escape(text: &str) -> String {
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+    escaped.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// The XML that came with JUnit, which many CI systems read. Warnings are skipped tests there.
+pub fn junit(report: &Report) -> String {
+    let count =
+        |wanted: &str| report.outcomes.iter().filter(|outcome| word(outcome) == wanted).count();
+    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    _ = writeln!(
+        text,
+        "<testsuite name=\"moq-lite conformance, {}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">",
+        carrier(report),
+        report.outcomes.len(),
+        count("FAIL"),
+        count("skip") + count("warn"),
+    );
+    for outcome in &report.outcomes {
+        _ = write!(
+            text,
+            "  <testcase classname=\"{}.{}\" name=\"{}\" time=\"{:.3}\"",
+            short(outcome.version),
+            outcome.check.area(),
+            outcome.check.name,
+            outcome.took.as_secs_f64(),
+        );
+        _ = match &outcome.verdict {
+            Ok(()) => writeln!(text, "/>"),
+            Err(unmet) => {
+                let tag = if outcome.is_fault() { "failure" } else { "skipped" };
+                let message = escape(&format!("{}: {unmet}", outcome.check.rule));
+                writeln!(text, "><{tag} message=\"{message}\"/></testcase>")
+            }
+        };
+    }
+    text.push_str("</testsuite>\n");
+    text
+}
+
+/// Every check as a table in Markdown.
+pub fn list() -> String {
+    let mut text = String::from(
+        "| Check | Versions | Level | What must hold | Section |\n|---|---|---|---|---|\n",
+    );
+    for check in checks() {
+        let (first, last) = (short(*check.versions.start()), short(*check.versions.end()));
+        let versions = if first == last { first.to_owned() } else { format!("{first} to {last}") };
+        let level = match check.level {
+            Level::Must => "must",
+            Level::Should => "should",
+        };
+        let only = match check.carrier {
+            None => "",
+            Some(Carrier::Raw | Carrier::Link) => ", raw QUIC",
+            Some(Carrier::WebTransport) => ", WebTransport",
+        };
+        _ = writeln!(
+            text,
+            "| `{}` | {versions}{only} | {level} | {} | {} |",
+            check.name, check.rule, check.section,
+        );
+    }
+    text
+}

@@ -1,0 +1,54 @@
+//! What came of a check.
+
+use std::fmt;
+
+/// What a check did not get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmet {
+    /// A rule does not hold.
+    Failed {
+        /// What should have come.
+        expected: String,
+        /// What came.
+        came: String,
+    },
+    /// The relay does not offer what the rule is about.
+    Skipped(String),
+}
+
+impl Unmet {
+    /// Something else came than was expected.
+    pub(crate) fn failed(expected: impl fmt::Display, came: impl fmt::Display) -> Self {
+        Self::Failed { expected: expected.to_string(), came: came.to_string() }
+    }
+
+    /// The relay does not offer it.
+    pub(crate) fn skipped<T>(reason: impl fmt::Display) -> Result<T> {
+        Err(Self::Skipped(reason.to_string()))
+    }
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { expected, came } => write!(f, "expected {expected}; came {came}"),
+            Self::Skipped(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// What a check, or a step of it, comes to.
+pub(crate) type Result<T = ()> = std::result::Result<T, Unmet>;
+
+/// Holds, or fails with both.
+pub(crate) fn same<T: PartialEq + fmt::Debug>(what: &str, came: T, expected: T) -> Result {
+    if came == expected {
+        return Ok(());
+    }
+    Err(Unmet::failed(format_args!("{what}: {expected:?}"), format_args!("{came:?}")))
+}
+
+/// Holds, or fails with what came.
+pub(crate) fn holds(what: &str, holds: bool, came: impl fmt::Debug) -> Result {
+    if holds { Ok(()) } else { Err(Unmet::failed(what, format_args!("{came:?}"))) }
+}

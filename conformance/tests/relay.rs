@@ -1,0 +1,68 @@
+//! Our relay keeps every rule: on both carriers, in each version.
+
+mod support;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use smoq_conformance::{Options, Unmet, checks, run, table};
+use smoq_core::{Carrier, Version};
+
+/// What it does not offer, and where it only should do otherwise. docs/status.md has the reasons.
+const UNMET: [&str; 8] = [
+    "datagrams/empty",
+    "datagrams/large",
+    "datagrams/once",
+    "datagrams/passed-on",
+    "expiry/code",
+    "expiry/old-is-reset",
+    "expiry/publisher-age",
+    "expiry/update",
+];
+
+async fn green(carrier: Carrier) {
+    // What is slow here is the machine.
+    let patience = Duration::from_secs(30);
+    let report = run(support::relay(carrier), &Options { patience, ..Options::default() }).await;
+    let text = table(&report);
+    assert!(report.is_good() && report.unspoken.is_empty(), "{text}");
+    let unmet = report.outcomes.iter().filter(|outcome| outcome.verdict.is_err());
+    let unmet: BTreeSet<_> = unmet.map(|outcome| outcome.check.name).collect();
+    assert_eq!(Vec::from_iter(unmet), UNMET, "{text}");
+    for version in Version::ALL {
+        let ran = report.outcomes.iter().filter(|outcome| outcome.version == version).count();
+        let wanted = checks().iter().filter(|check| check.applies(version, carrier)).count();
+        assert_eq!(ran, wanted, "{version}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn raw_quic() {
+    green(Carrier::Raw).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn web_transport() {
+    green(Carrier::WebTransport).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_is_not_there_is_no_good_one() {
+    let mut target = support::relay(Carrier::Raw);
+    target.address = ([127, 0, 0, 1], 9).into();
+    let patience = Duration::from_millis(100);
+    let report = run(target, &Options { patience, ..Options::default() }).await;
+    assert!(!report.is_good());
+    assert_eq!(report.unspoken.len(), Version::ALL.len());
+    let came = |unmet: &Unmet| matches!(unmet, Unmet::Failed { came, .. } if !came.is_empty());
+    assert!(report.unspoken.iter().all(|(_, unmet)| came(unmet)));
+}
+
+#[test]
+fn names_are_unique_and_areas_stand_together() {
+    let names: Vec<_> = checks().iter().map(|check| check.name).collect();
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    assert!(names.len() >= 120);
+    let mut areas: Vec<_> = checks().iter().map(|check| check.area()).collect();
+    areas.dedup();
+    assert_eq!(areas.iter().collect::<BTreeSet<_>>().len(), areas.len());
+}

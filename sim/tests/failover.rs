@@ -1,0 +1,249 @@
+//! Subscriptions go on when a relay above is lost: another way is taken, or the same one when it is back.
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use smoq_core::{Carrier, Config, Discover, SessionConfig, Version, wire::StreamCode};
+use smoq_sim::{Connection, LinkConfig, NodeId, Viewer, World};
+
+const REJOIN: Duration = Duration::from_secs(30);
+
+fn relay(world: &mut World, id: u64) -> NodeId {
+    world.node(Config { rejoin: REJOIN, ..relay_config(id) })
+}
+
+/// One relay dials another.
+fn dial(world: &mut World, client: NodeId, server: NodeId, version: Version) -> Connection {
+    let config = SessionConfig {
+        discover: Discover::Everything,
+        ..SessionConfig::client(version, Carrier::Raw, "")
+    };
+    let configs = [config, SessionConfig::server(version, Carrier::Raw, "")];
+    world.connect_with(client, server, configs, LinkConfig::default())
+}
+
+/// Who publishes at a relay, or watches there.
+fn client(world: &mut World, relay: NodeId, version: Version) -> (NodeId, Connection) {
+    let node = world.node(Config::default());
+    let connection = world.connect(node, relay, version, "");
+    (node, connection)
+}
+
+fn viewer(world: &mut World, relay: NodeId, version: Version) -> Viewer {
+    let (node, _) = client(world, relay, version);
+    world.run_until_idle();
+    let viewer = Viewer::new(world, node, "cam", "video", live());
+    world.run_until_idle();
+    viewer
+}
+
+/// Publishes a group, which everybody gets, and which the publisher sends once.
+fn arrives(world: &mut World, source: &mut Source, viewers: &mut [Viewer], context: &str) {
+    let number = source.published.len() as u64;
+    let sequence = source.group(world, &frames(number, 3, 2000));
+    world.run_until_idle();
+    let sent = source.payloads(sequence..sequence + 1);
+    for (index, viewer) in viewers.iter_mut().enumerate() {
+        viewer.read(world);
+        assert_eq!(viewer.end, None, "{context}: viewer {index}, group {sequence}");
+        let got = viewer.complete();
+        assert_eq!(got.get(&sequence), sent.get(&sequence), "{context}: viewer {index}");
+    }
+    let listeners = world[source.node].backlog(source.track).unwrap().subscribers;
+    assert_eq!(listeners, 1, "{context}: of group {sequence} there is one copy");
+}
+
+/// Nothing of a track is left when nobody listens any more.
+fn clean(world: &mut World, viewers: Vec<Viewer>, relays: &[NodeId], context: &str) {
+    for viewer in viewers {
+        let now = world.now();
+        world[viewer.node].unsubscribe(now, viewer.reader).unwrap();
+    }
+    world.run_for(2 * REJOIN);
+    for relay in relays {
+        let stats = world[*relay].stats();
+        let left = (stats.tracks, stats.store_bytes, stats.subscriptions, stats.violations);
+        assert_eq!(left, (0, 0, 0, 0), "{context}");
+    }
+}
+
+#[test]
+fn a_relay_above_may_be_started_again() {
+    for version in Version::ALL {
+        let context = version.to_string();
+        let world = &mut world(31);
+        let [mut above, below] = [1, 2].map(|id| relay(world, id));
+        let mut link = dial(world, below, above, version);
+        let (publisher, mut home) = client(world, above, version);
+        let mut source = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        let mut viewers = [viewer(world, below, version), viewer(world, below, version)];
+        for life in 1..4 {
+            for _ in 0..3 {
+                arrives(world, &mut source, &mut viewers, &context);
+            }
+            world.cut(link);
+            world.cut(home);
+            world.run_for(REJOIN / 3);
+            above = relay(world, 10 + life);
+            // Either may be back first.
+            if life % 2 == 0 {
+                home = world.connect(publisher, above, version, "");
+                world.run_until_idle();
+                link = dial(world, below, above, version);
+            } else {
+                link = dial(world, below, above, version);
+                world.run_until_idle();
+                home = world.connect(publisher, above, version, "");
+            }
+            world.run_until_idle();
+            if life == 3 {
+                // A publisher may have nothing new to say for a while.
+                world.run_for(2 * REJOIN);
+            }
+        }
+        arrives(world, &mut source, &mut viewers, &context);
+        source.finish(world);
+        world.run_for(REJOIN / 2);
+        for viewer in &mut viewers {
+            viewer.read(world);
+            assert_eq!(viewer.end, Some(Ok(())), "{version}");
+            assert_eq!(viewer.complete(), source.payloads(0..100), "{version}");
+        }
+        clean(world, viewers.into(), &[above, below], &context);
+    }
+}
+
+#[test]
+fn who_waits_does_so_for_a_while() {
+    for version in Version::ALL {
+        let world = &mut world(32);
+        let [above, below] = [1, 2].map(|id| relay(world, id));
+        let link = dial(world, below, above, version);
+        let (publisher, _) = client(world, above, version);
+        let mut source = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        let mut viewers = vec![viewer(world, below, version)];
+        arrives(world, &mut source, &mut viewers, "before");
+        world.cut(link);
+        world.run_for(REJOIN - Duration::from_secs(1));
+        viewers[0].read(world);
+        assert_eq!(viewers[0].end, None, "{version}");
+        world.run_for(Duration::from_secs(2));
+        viewers[0].read(world);
+        assert_eq!(viewers[0].end, Some(Err(StreamCode::SESSION_CLOSED)), "{version}");
+        clean(world, viewers, &[below], &version.to_string());
+    }
+}
+
+#[test]
+fn a_publisher_that_is_lost_is_not_waited_for() {
+    for version in Version::ALL {
+        let world = &mut world(33);
+        let [above, below] = [1, 2].map(|id| relay(world, id));
+        dial(world, below, above, version);
+        let (publisher, home) = client(world, above, version);
+        let mut source = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        let mut viewers = vec![viewer(world, above, version), viewer(world, below, version)];
+        arrives(world, &mut source, &mut viewers, "before");
+        world.cut(home);
+        world.run_for(Duration::from_secs(1));
+        for viewer in &mut viewers {
+            viewer.read(world);
+            assert_eq!(viewer.end, Some(Err(StreamCode::SESSION_CLOSED)), "{version}");
+        }
+        clean(world, viewers, &[above, below], &version.to_string());
+    }
+}
+
+#[test]
+fn who_counts_anew_is_another_publisher() {
+    for version in Version::ALL {
+        let world = &mut world(34);
+        let [above, below] = [1, 2].map(|id| relay(world, id));
+        let link = dial(world, below, above, version);
+        let (publisher, _) = client(world, above, version);
+        let mut source = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        let mut viewers = vec![viewer(world, below, version)];
+        for _ in 0..5 {
+            arrives(world, &mut source, &mut viewers, "before");
+        }
+        world.cut(link);
+        let other = relay(world, 3);
+        dial(world, below, other, version);
+        let (publisher, _) = client(world, other, version);
+        let mut another = Source::new(world, publisher, "cam", "video");
+        another.group(world, &frames(100, 3, 2000));
+        world.run_for(REJOIN + Duration::from_secs(2));
+        viewers[0].read(world);
+        assert_eq!(viewers[0].end, Some(Err(StreamCode::SESSION_CLOSED)), "{version}");
+        assert_eq!(viewers[0].complete(), source.payloads(0..5), "{version}");
+        clean(world, viewers, &[below], &version.to_string());
+    }
+}
+
+#[test]
+fn what_was_on_its_way_is_told_as_lost() {
+    for version in Version::ALL {
+        let world = &mut world(35);
+        let [a, b, c] = [1, 2, 3].map(|id| relay(world, id));
+        let mut link = dial(world, c, a, version);
+        dial(world, b, a, version);
+        let (publisher, _) = client(world, a, version);
+        let mut source = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        let mut viewers = vec![viewer(world, c, version)];
+        arrives(world, &mut source, &mut viewers, "before");
+        let (group, cut) = source.open_group(world, None, &frames(7, 2, 2000));
+        world.run_until_idle();
+        world.cut(link);
+        link = dial(world, c, b, version);
+        world.run_until_idle();
+        let now = world.now();
+        world[publisher].finish_group(now, group).unwrap();
+        arrives(world, &mut source, &mut viewers, "after");
+        assert!(!viewers[0].complete().contains_key(&cut), "{version}");
+        assert!(matches!(viewers[0].groups[&cut].end, Some(Err(_))), "{version}: it is told");
+        world.cut(link);
+        clean(world, viewers, &[a, b, c], &version.to_string());
+    }
+}
+
+/// Rings of relays, the publisher at the first one, a viewer at each. One link after the other dies and comes
+/// back, and so does one relay.
+#[test]
+fn a_ring_survives_each_of_its_links() {
+    for version in Version::ALL.into_iter().filter(|version| version.has_hop_ids()) {
+        for size in [3, 4, 5] {
+            let world = &mut world(36);
+            let relays: Vec<_> = (1..=size).map(|id| relay(world, id)).collect();
+            let mut links: Vec<_> = (0..relays.len())
+                .map(|at| dial(world, relays[at], relays[(at + 1) % relays.len()], version))
+                .collect();
+            let (publisher, _) = client(world, relays[0], version);
+            let mut source = Source::new(world, publisher, "cam", "video");
+            world.run_until_idle();
+            let mut viewers: Vec<_> = relays.iter().map(|at| viewer(world, *at, version)).collect();
+            for broken in 0..relays.len() {
+                let context = format!("{version}, {size} relays, link {broken}");
+                arrives(world, &mut source, &mut viewers, &context);
+                let pulled: Vec<_> = relays.iter().map(|at| world[*at].stats().tracks).collect();
+                assert_eq!(pulled, vec![1; relays.len()], "{context}: one copy on each relay");
+                world.cut(links[broken]);
+                arrives(world, &mut source, &mut viewers, &format!("{context} is cut"));
+                let next = relays[(broken + 1) % relays.len()];
+                links[broken] = dial(world, relays[broken], next, version);
+                world.run_until_idle();
+            }
+            // What the viewers have had is all of it.
+            for viewer in &viewers {
+                assert_eq!(viewer.complete().len(), source.published.len(), "{version} {size}");
+            }
+            clean(world, viewers, &relays, &version.to_string());
+        }
+    }
+}
