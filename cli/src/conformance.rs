@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use smoq_conformance::{Options, Outcome, Target, junit, list, run as check, table, tap};
+use smoq_conformance::{
+    FAULTS, Fault, Options, Outcome, Target, junit, list, plant, run as check, table, tap,
+};
 use smoq_core::Version;
 use smoq_quic::ClientTls;
 use smoq_tokio::Url;
@@ -24,6 +26,8 @@ Examples:
       For a CI system
   smoq conformance --list
       What is checked, as a table in Markdown
+  smoq conformance moqt://localhost:4443 --break lost-reset
+      Whether the checks would notice
 
 The relay has to let everybody publish and subscribe below the path of the URL. Others may use it meanwhile.";
 
@@ -55,6 +59,10 @@ pub(crate) struct Args {
     /// List the checks instead
     #[arg(long, conflicts_with = "url")]
     list: bool,
+    /// Put a faulty server in front of the relay, to see what is noticed; --list tells which faults there
+    /// are. Checks of priorities may fail beside it
+    #[arg(long = "break", value_name = "NAME", value_parser = fault)]
+    fault: Option<Fault>,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -64,9 +72,17 @@ fn version(text: &str) -> Result<Version, String> {
     name.parse().map_err(|error: smoq_core::UnknownVersion| error.to_string())
 }
 
+fn fault(name: &str) -> Result<Fault, String> {
+    let fault = FAULTS.iter().find(|fault| fault.name == name);
+    fault.copied().ok_or_else(|| "there is no such fault; --list tells which there are".into())
+}
+
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let Some(url) = args.url else { return Ok(io::stdout().write_all(list().as_bytes())?) };
-    let target = target(&url, &args.trust).await?;
+    let mut target = target(&url, &args.trust).await?;
+    if let Some(fault) = args.fault {
+        target = plant(target, Some(&fault)).map_err(|error| Failure::Usage(error.to_string()))?;
+    }
     let options = Options {
         versions: args.version.map_or(Version::ALL.to_vec(), |version| vec![version]),
         only: args.only,

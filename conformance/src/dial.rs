@@ -88,11 +88,7 @@ impl Target {
     }
 
     /// The handshake of QUIC alone.
-    pub(crate) async fn dial_alpn(&self, alpn: &str) -> Result<quinn::Connection> {
-        self.handshake(alpn, &Dial::default()).await
-    }
-
-    async fn handshake(&self, alpn: &str, dial: &Dial) -> Result<quinn::Connection> {
+    pub(crate) async fn handshake(&self, alpn: &str, dial: &Dial) -> Result<quinn::Connection> {
         let local = match self.address {
             SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
             SocketAddr::V6(_) => SocketAddr::from(([0u16; 8], 0)),

@@ -11,7 +11,9 @@
 mod areas;
 mod check;
 mod dial;
+mod faults;
 mod peer;
+mod proxy;
 mod report;
 mod run;
 mod stage;
@@ -22,6 +24,8 @@ mod web;
 pub use areas::checks;
 pub use check::{Check, Level};
 pub use dial::Target;
+pub use faults::{FAULTS, Fault};
+pub use proxy::{ProxyError, plant};
 pub use report::{junit, list, table, tap};
 pub use run::{Options, Outcome, Report, run};
 pub use verdict::Unmet;

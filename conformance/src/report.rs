@@ -7,6 +7,7 @@ use smoq_core::Carrier;
 use crate::{
     areas::checks,
     check::Level,
+    faults::FAULTS,
     run::{Outcome, Report},
     verdict::Unmet,
 };
@@ -135,7 +136,7 @@ pub fn junit(report: &Report) -> String {
     text
 }
 
-/// Every check as a table in Markdown.
+/// Every check and every fault, as tables in Markdown.
 pub fn list() -> String {
     let mut text = String::from(
         "| Check | Versions | Level | What must hold | Section |\n|---|---|---|---|---|\n",
@@ -157,6 +158,10 @@ pub fn list() -> String {
             "| `{}` | {versions}{only} | {level} | {} | {} |",
             check.name, check.rule, check.section,
         );
+    }
+    text.push_str("\n| Fault | What is wrong | Noticed by, among others |\n|---|---|---|\n");
+    for fault in FAULTS {
+        _ = writeln!(text, "| `{}` | {} | `{}` |", fault.name, fault.what.trim(), fault.noticed_by);
     }
     text
 }

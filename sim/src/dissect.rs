@@ -15,20 +15,32 @@ const LIMIT: usize = 1 << 20;
 
 /// A part of what is said on a stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Item {
+pub enum Item {
     /// The number that a stream begins with.
     Opens(u64),
+    /// SETUP.
     Setup(Setup),
+    /// ANNOUNCE_REQUEST.
     Ask(AnnounceRequest),
+    /// ANNOUNCE_OK.
     Greeting(AnnounceOk),
+    /// An announcement.
     Announce(Announce),
+    /// SUBSCRIBE.
     Subscribe(Subscribe),
+    /// SUBSCRIBE_UPDATE.
     Update(SubscribeParams),
+    /// An answer to SUBSCRIBE.
     Answer(SubscribeResponse),
+    /// TRACK.
     Track(Track),
+    /// TRACK_INFO.
     TrackInfo(TrackInfo),
+    /// The header of a group.
     Group(GroupHeader),
+    /// The header of a frame.
     Frame(FrameHeader),
+    /// Bytes of a frame, as many as came at a time.
     Payload(Bytes),
     /// What nobody understands.
     Raw(Bytes),
@@ -55,19 +67,19 @@ enum Expect {
 
 /// One direction of a stream, read as it goes.
 #[derive(Clone, Debug)]
-pub(crate) struct Half {
+pub struct Half {
     expect: Expect,
     buffer: BytesMut,
 }
 
 impl Half {
     /// What its opener says.
-    pub(crate) fn opener(dir: Dir) -> Self {
+    pub fn opener(dir: Dir) -> Self {
         Self { expect: Expect::Type(dir), buffer: BytesMut::new() }
     }
 
     /// What is answered on a stream that began with this number.
-    pub(crate) fn answer(kind: u64, version: Version) -> Self {
+    pub fn answer(kind: u64, version: Version) -> Self {
         let expect = match BidiType::from_varint(kind, version) {
             Some(BidiType::Announce) if version.has_announce_ok() => Expect::Greeting,
             Some(BidiType::Announce) => Expect::Announce,
@@ -78,20 +90,21 @@ impl Half {
         Self { expect, buffer: BytesMut::new() }
     }
 
-    /// Reads on.
-    pub(crate) fn push(&mut self, data: &[u8], version: Version) -> Result<Vec<Item>, DecodeError> {
+    /// Takes what has come, for [`next`](Self::next).
+    pub fn push(&mut self, data: &[u8]) {
         self.buffer.extend_from_slice(data);
-        let mut items = Vec::new();
-        while let Some((item, used, next)) = self.take(version)? {
-            _ = self.buffer.split_to(used);
-            self.expect = next;
-            items.push(item);
-        }
-        Ok(items)
+    }
+
+    /// The next item, and the bytes that it was; `None` while some are missing. After an error there is only
+    /// the [`rest`](Self::rest).
+    pub fn next(&mut self, version: Version) -> Result<Option<(Item, Bytes)>, DecodeError> {
+        let Some((item, used, next)) = self.take(version)? else { return Ok(None) };
+        self.expect = next;
+        Ok(Some((item, self.buffer.split_to(used).freeze())))
     }
 
     /// What has come and is not understood yet.
-    pub(crate) fn rest(&mut self) -> Bytes {
+    pub fn rest(&mut self) -> Bytes {
         self.buffer.split().freeze()
     }
 
@@ -164,7 +177,7 @@ fn one<M: Message>(
 
 impl Item {
     /// Writes it as it was read.
-    pub(crate) fn encode(&self, out: &mut BytesMut, version: Version) {
+    pub fn encode(&self, out: &mut BytesMut, version: Version) {
         match self {
             Self::Opens(kind) => varint::encode(*kind, out),
             Self::Setup(message) => message.encode(out, version),

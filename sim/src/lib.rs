@@ -10,7 +10,7 @@
 mod actors;
 mod bench;
 mod big;
-mod dissect;
+pub mod dissect;
 pub mod explore;
 mod fnv;
 mod invariants;
@@ -28,7 +28,7 @@ pub use bench::{Bench, Peer, PeerId, Sent};
 pub use big::{Big, big};
 pub use invariants::{Broken, Invariant};
 pub use link::LinkConfig;
-pub use meddle::Bug;
+pub use meddle::{Bug, Place, Saboteur};
 pub use rng::Rng;
 pub use scripted::Scripted;
 pub use smoq_tape::Recorder;

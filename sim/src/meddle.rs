@@ -8,7 +8,7 @@ use smoq_core::{
     wire::{Announce, BidiType, FrameHeader, Hop, Hops, StreamCode, SubscribeResponse, UniType},
 };
 
-use crate::{dissect::Item, link::Signal};
+use crate::dissect::Item;
 
 macro_rules! bugs {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)*) => {
@@ -82,14 +82,19 @@ bugs! {
 
 /// Where something is said.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) link: usize,
-    pub(crate) side: usize,
-    pub(crate) stream: StreamId,
-    pub(crate) version: Version,
-    /// The number that the stream begins with.
-    pub(crate) kind: Option<u64>,
-    pub(crate) hop: Hop,
+pub struct Place {
+    /// On which connection.
+    pub link: usize,
+    /// By which end: 0 is the client, which opened the connection.
+    pub side: usize,
+    /// On which stream.
+    pub stream: StreamId,
+    /// What is spoken.
+    pub version: Version,
+    /// The number that the stream begins with, if it is known.
+    pub kind: Option<u64>,
+    /// What that end calls itself.
+    pub hop: Hop,
 }
 
 impl Place {
@@ -108,7 +113,7 @@ impl Place {
 
 /// Plants one bug wherever it fits.
 #[derive(Clone, Debug)]
-pub(crate) struct Saboteur {
+pub struct Saboteur {
     bug: Bug,
     /// The payload said last on any group stream.
     last: Option<Bytes>,
@@ -117,12 +122,13 @@ pub(crate) struct Saboteur {
 }
 
 impl Saboteur {
-    pub(crate) fn new(bug: Bug) -> Self {
+    /// Plants this one.
+    pub fn new(bug: Bug) -> Self {
         Self { bug, last: None, frames: Default::default() }
     }
 
-    /// What is said instead.
-    pub(crate) fn items(&mut self, at: &Place, items: Vec<Item>, fin: &mut bool) -> Vec<Item> {
+    /// What is said instead of the next items of a stream, and whether FIN follows them.
+    pub fn items(&mut self, at: &Place, items: Vec<Item>, fin: &mut bool) -> Vec<Item> {
         let mut said = Vec::new();
         for item in items {
             let frame = self.frames.entry((at.link, at.side, at.stream)).or_default();
@@ -199,20 +205,18 @@ impl Saboteur {
         said.push(item);
     }
 
-    /// What is sent instead of anything but bytes; `None` for nothing.
-    pub(crate) fn signal(&self, at: &Place, signal: Signal) -> Option<Signal> {
-        match (self.bug, signal) {
-            (Bug::LostReset, Signal::Reset { .. }) if at.is_group() => None,
-            (Bug::WrongCode, Signal::Reset { stream, code }) if at.is_group() => {
-                Some(Signal::Reset { stream, code: StreamCode(code.0 + 1) })
-            }
-            (Bug::LeakedSubscription, Signal::Reset { .. } | Signal::Stop { .. })
-                if at.is(BidiType::Subscribe) && at.opened_here() =>
-            {
-                None
-            }
-            (_, signal) => Some(signal),
+    /// The code with which a stream is reset instead; `None` if it is not.
+    pub fn reset(&self, at: &Place, code: StreamCode) -> Option<StreamCode> {
+        match self.bug {
+            Bug::LostReset if at.is_group() => None,
+            Bug::WrongCode if at.is_group() => Some(StreamCode(code.0 + 1)),
+            _ => self.stops(at).then_some(code),
         }
+    }
+
+    /// Whether it is told that a stream is unwanted.
+    pub fn stops(&self, at: &Place) -> bool {
+        !(self.bug == Bug::LeakedSubscription && at.is(BidiType::Subscribe) && at.opened_here())
     }
 
     /// Whether the end of a stream gives credit for another one.
@@ -221,7 +225,7 @@ impl Saboteur {
     }
 
     /// Whether a group is given up instead of ended.
-    pub(crate) fn evicts(&self, at: &Place, fin: bool) -> bool {
+    pub fn evicts(&self, at: &Place, fin: bool) -> bool {
         self.bug == Bug::EarlyEviction && at.is_group() && fin
     }
 }

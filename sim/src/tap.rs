@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
-use smoq_core::{Dir, StreamId, Time, Version, wire::StreamCode};
+use smoq_core::{
+    Dir, StreamId, Time, Version,
+    wire::{DecodeError, StreamCode},
+};
 
 use crate::{
     NodeId, Rng,
@@ -223,13 +226,16 @@ impl Tap {
             Signal::Credit(_) if self.saboteur.as_ref().is_some_and(|s| !s.gives_credit()) => {
                 return None;
             }
-            Signal::Reset { stream, .. } | Signal::Stop { stream, .. } => {
-                let at = place(stream);
-                match &self.saboteur {
-                    Some(saboteur) => saboteur.signal(&at, signal)?,
-                    None => signal,
+            Signal::Reset { stream, code } => match &self.saboteur {
+                Some(saboteur) => {
+                    Signal::Reset { stream, code: saboteur.reset(&place(stream), code)? }
                 }
-            }
+                None => signal,
+            },
+            Signal::Stop { stream, .. } => match &self.saboteur {
+                Some(saboteur) if !saboteur.stops(&place(stream)) => return None,
+                _ => signal,
+            },
             other => other,
         };
         self.note(now, link, side, &signal);
@@ -244,7 +250,9 @@ impl Tap {
             Some(kind) => Half::answer(kind, at.version),
             None => Half::opener(dir),
         });
-        let items = match half.push(&data, at.version) {
+        half.push(&data);
+        let items = std::iter::from_fn(|| half.next(at.version).transpose());
+        let items = match items.map(|item| Ok(item?.0)).collect::<Result<Vec<_>, DecodeError>>() {
             Ok(items) => items,
             Err(error) => {
                 let what = format!("what it said cannot be read: {error}");

@@ -65,11 +65,12 @@ pub(super) fn checks() -> Vec<Check> {
             "the header of a group names the viewer's subscription, and the number that the publisher gave",
             |cx| async move {
                 let stage = cx.stage().await?;
-                // The ids of both ends differ.
-                let _other = stage.watch("other", everything()).await?;
-                let (sub, mut feed) = stage.subscribe_to("other", everything()).await?;
-                feed.send(3, &[b"a"]).await?;
-                sub.expect(3, &[b"a"]).await
+                let (other, mut first) = stage.subscribe_to("other", everything()).await?;
+                let (sub, mut feed) = stage.subscribe().await?;
+                first.send(3, &[b"other"]).await?;
+                feed.send(3, &[b"this"]).await?;
+                other.expect(3, &[b"other"]).await?;
+                sub.expect(3, &[b"this"]).await
             },
         ),
         must(

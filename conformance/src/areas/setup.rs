@@ -93,7 +93,7 @@ pub(super) fn checks() -> Vec<Check> {
     vec![
         must("setup/versions-mix", ALL, "Session", "publishers and viewers of every two versions understand each other through a relay", mixed),
         must("setup/unknown-alpn", ALL, "Session", "a client that offers no version which the relay speaks gets no connection", |cx| async move {
-            match cx.target().dial_alpn("moq-lite-99").await {
+            match cx.target().handshake("moq-lite-99", &Dial::default()).await {
                 Ok(_) => Err(Unmet::failed("no connection", "one without a common version")),
                 Err(_) => Ok(()),
             }
