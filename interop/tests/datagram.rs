@@ -1,94 +1,90 @@
-//! Datagrams with moq-tokio, both ways: its `recv_datagram` gives nothing that came on a stream.
+//! Datagrams with moq-tokio, in both directions. What its `recv_datagram` gives did not come on a stream.
 
-#[path = "support/pair.rs"]
-mod pair;
+mod direct;
+mod support;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use moq_peer::{Role, Server, Sink, Source};
-use pair::{dial, ours, step, versions};
+use moq_peer::{Role, Sink, Source};
 use smoq_tokio::core::{Path, Start, SubscribeOptions, wire::TrackInfo};
+use support::{BROADCAST, Case, Deadline, TRACK, matrix};
 
-/// What is written until one of them has arrived: each may be lost.
+/// Each may be lost, so they are written until one has arrived.
 const PAUSE: Duration = Duration::from_millis(10);
 
 fn payload(sequence: u64) -> Bytes {
     vec![sequence as u8; 500].into()
 }
 
-#[tokio::test]
-async fn the_peer_receives_those_of_smoq() {
-    for (version, theirs) in versions().filter(|(version, _)| version.has_datagrams()) {
-        for scheme in ["moqt", "https"] {
-            let (server, dial) = ours(scheme, theirs);
-            let cam = Path::new("room/cam").expect("a path");
-            let broadcast = step("the broadcast", server.origin().publish(&cam)).await;
-            let mut track = step("the track", broadcast.track("video", TrackInfo::default())).await;
-            let sink = Sink::new();
-            let link = step("the peer to connect", dial.connect(Role::Subscribe(&sink))).await;
-            let mut datagrams =
-                step("the peer to subscribe", sink.datagrams("room/cam", "video")).await;
-            let write = async {
-                for sequence in 0.. {
-                    track.datagram(sequence * 7, payload(sequence)).await.expect("the track lives");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            };
-            let (sequence, millis, data) = tokio::select! {
-                datagram = step("a datagram of smoq's", datagrams.next()) => datagram,
-                () = write => unreachable!("it writes for ever"),
-            };
-            assert_eq!(
-                (millis, data),
-                (sequence * 7, payload(sequence)),
-                "{version} over {scheme}"
-            );
-            drop(link);
-        }
-    }
+fn timestamp(sequence: u64) -> u64 {
+    sequence * 7
 }
 
-#[tokio::test]
-async fn smoq_receives_those_of_the_peer() {
-    for (version, theirs) in versions().filter(|(version, _)| version.has_datagrams()) {
-        for scheme in ["moqt", "https"] {
-            let source = Source::new("room/cam", "video").expect("announce the broadcast");
-            let start = Server::start(Some(theirs), Role::Publish(&source));
-            let server = step("the peer to listen", start).await;
-            let client = dial(scheme, &server, version).await;
-            let cam = Path::new("room/cam").expect("a path");
-            let options = SubscribeOptions {
-                start: Start::From(0),
-                max_age: Duration::MAX,
-                ..SubscribeOptions::default()
-            };
-            let origin = client.origin();
-            let subscribe = origin.subscribe(&cam, "video", options);
-            let mut subscription = step("smoq to subscribe", subscribe).await;
-            let write = async {
-                step("somebody to subscribe", source.wanted()).await;
-                for sequence in 0.. {
-                    source.datagram(sequence * 7, payload(sequence)).expect("the track lives");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            };
-            let read = async {
-                let group = step("a datagram of the peer's", subscription.next_group()).await;
-                let mut group = group.expect("the track goes on");
-                let frame = step("its frame", group.next_frame()).await.expect("it has one");
-                assert_eq!(step("its end", group.next_frame()).await, None);
-                (group.sequence(), frame.timestamp, frame.payload)
-            };
-            let (sequence, millis, data) = tokio::select! {
-                datagram = read => datagram,
-                () = write => unreachable!("it writes for ever"),
-            };
-            assert_eq!(
-                (millis, data),
-                (sequence * 7, payload(sequence)),
-                "{version} over {scheme}"
-            );
+async fn the_peer_receives_a_datagram_of_smoq(case: Case) {
+    let deadline = Deadline::without_binary();
+    let server = direct::listen();
+    let origin = server.0.origin();
+    let path = Path::new(BROADCAST).expect("a path");
+    let broadcast = deadline.step("smoq to publish", origin.publish(&path)).await;
+    let add = broadcast.track(TRACK, TrackInfo::default());
+    let mut track = deadline.step("smoq to add a track", add).await;
+    let sink = Sink::new();
+    let _link = direct::dial(&deadline, &server, case, Role::Subscribe(&sink)).await;
+    let subscribe = sink.datagrams(BROADCAST, TRACK);
+    let mut datagrams = deadline.step("the peer to subscribe", subscribe).await;
+    let write = async {
+        for sequence in 0.. {
+            let write = track.datagram(timestamp(sequence), payload(sequence));
+            deadline.step("smoq to write", write).await;
+            tokio::time::sleep(PAUSE).await;
         }
-    }
+    };
+    let (sequence, millis, data) = tokio::select! {
+        datagram = deadline.step("a datagram of smoq's", datagrams.next()) => datagram,
+        () = write => unreachable!("it writes for ever"),
+    };
+    assert_eq!((millis, data), (timestamp(sequence), payload(sequence)));
+}
+
+async fn smoq_receives_a_datagram_of_the_peer(case: Case) {
+    let deadline = Deadline::without_binary();
+    let source = Source::new(BROADCAST, TRACK).expect("announce the broadcast");
+    let (client, _server) = direct::connect(&deadline, case, Role::Publish(&source)).await;
+    let path = Path::new(BROADCAST).expect("a path");
+    let origin = client.origin();
+    let options = SubscribeOptions {
+        start: Start::From(0),
+        max_age: Duration::MAX,
+        ..SubscribeOptions::default()
+    };
+    let subscribe = origin.subscribe(&path, TRACK, options);
+    let mut subscription = deadline.step("smoq to subscribe", subscribe).await;
+    let write = async {
+        deadline.step("smoq's subscription", source.wanted()).await;
+        for sequence in 0.. {
+            source.datagram(timestamp(sequence), payload(sequence)).expect("the track lives");
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let read = async {
+        let group = deadline.step("a datagram of the peer's", subscription.next_group()).await;
+        let mut group = group.expect("the track goes on");
+        let frame = deadline.step("its frame", group.next_frame()).await.expect("it has one");
+        assert_eq!(deadline.step("its end", group.next_frame()).await, None);
+        Ok::<_, Infallible>((group.sequence(), frame.timestamp, frame.payload))
+    };
+    let (sequence, millis, data) = tokio::select! {
+        datagram = deadline.step("a datagram", read) => datagram,
+        () = write => unreachable!("it writes for ever"),
+    };
+    assert_eq!((millis, data), (timestamp(sequence), payload(sequence)));
+}
+
+matrix! {
+    [the_peer_receives_a_datagram_of_smoq, smoq_receives_a_datagram_of_the_peer]
+    lite_05 => "moq-lite-05" over "moqt",
+    lite_06 => "moq-lite-06" over "moqt",
+    lite_05_web => "moq-lite-05" over "https",
+    lite_06_web => "moq-lite-06" over "https",
 }

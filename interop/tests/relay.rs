@@ -6,18 +6,10 @@ mod support;
 use moq_peer::{
     Dial, Error, Groups, Link, Role, Server, Shape, Sink, Source, Trust, Version, concat,
 };
-use support::{BROADCAST, Deadline, Relay, Smoq, TRACK, Target};
+use support::{BROADCAST, Case, Deadline, Relay, Smoq, TRACK, Target, matrix};
 
 /// More than one packet per frame, and more groups than a few round trips.
 const SHAPE: Shape = Shape { groups: 25, frames: 6, frame_size: 4000 };
-
-/// What both ends speak, and over what.
-#[derive(Clone, Copy)]
-struct Case {
-    version: &'static str,
-    /// Of the URL: it chooses the carrier.
-    scheme: &'static str,
-}
 
 fn payload() -> Vec<u8> {
     concat(&SHAPE.groups())
@@ -178,50 +170,16 @@ async fn assert_refused(deadline: &Deadline, target: &Target, case: Case) {
     assert!(error.is_not_found(), "{error:?}");
 }
 
-macro_rules! matrix {
-    ($($name:ident => $version:literal over $scheme:literal),+ $(,)?) => {$(
-        mod $name {
-            const CASE: super::Case = super::Case { version: $version, scheme: $scheme };
-
-            #[tokio::test]
-            async fn peer_to_smoq() {
-                super::peer_to_smoq(CASE).await;
-            }
-
-            #[tokio::test]
-            async fn smoq_to_peer() {
-                super::smoq_to_peer(CASE).await;
-            }
-
-            #[tokio::test]
-            async fn peer_to_peer() {
-                super::peer_to_peer(CASE).await;
-            }
-
-            #[tokio::test]
-            async fn refusal_by_peer() {
-                super::refusal_by_peer(CASE).await;
-            }
-
-            #[tokio::test]
-            async fn refusal_by_smoq() {
-                super::refusal_by_smoq(CASE).await;
-            }
-
-            #[tokio::test]
-            async fn smoq_to_server() {
-                super::smoq_to_server(CASE).await;
-            }
-
-            #[tokio::test]
-            async fn server_to_smoq() {
-                super::server_to_smoq(CASE).await;
-            }
-        }
-    )+};
-}
-
 matrix! {
+    [
+        peer_to_smoq,
+        smoq_to_peer,
+        peer_to_peer,
+        refusal_by_peer,
+        refusal_by_smoq,
+        smoq_to_server,
+        server_to_smoq,
+    ]
     lite_03 => "moq-lite-03" over "moqt",
     lite_04 => "moq-lite-04" over "moqt",
     lite_05 => "moq-lite-05" over "moqt",

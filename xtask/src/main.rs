@@ -6,6 +6,7 @@ mod bench_table;
 mod coverage;
 mod fuzz;
 mod instructions;
+mod interop;
 mod plot;
 mod purity;
 mod run;
@@ -16,7 +17,7 @@ mod soak;
 mod status;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use run::{Outcome, cargo, command, probe, root, run};
@@ -84,7 +85,16 @@ const TASKS: &[Task] = &[
         help: "the runtime's locks and wakers in every order, and planted bugs",
         run: loom,
     },
-    Task { name: "interop", help: "tests against foreign implementations", run: interop },
+    Task {
+        name: "interop",
+        help: "every foreign peer that is at hand, and the matrix (gomoqt needs go)",
+        run: interop::compare,
+    },
+    Task {
+        name: "interop --write",
+        help: "the same, and write docs/interop.md",
+        run: interop::write,
+    },
     Task {
         name: "browser",
         help: "tests in a real browser (needs node, npm and chromium)",
@@ -248,11 +258,12 @@ fn on_loom(name: &str, rest: &str) -> Command {
     command
 }
 
-fn interop() -> Outcome {
-    run(&mut foreign("test --workspace"))
+fn browser() -> Outcome {
+    browser_tests(None)
 }
 
-fn browser() -> Outcome {
+/// The tests in a browser, with their results as TAP in a file too.
+fn browser_tests(tap: Option<&Path>) -> Outcome {
     let chromium = env::var("CHROMIUM_BIN").unwrap_or_else(|_| "/usr/bin/chromium".into());
     for program in ["node", "npm", &chromium] {
         if !probe(program, "--version") {
@@ -265,7 +276,13 @@ fn browser() -> Outcome {
     }
     cargo("build --package smoq")?;
     run(&mut command("npm", "--prefix interop/browser ci --ignore-scripts --no-audit --no-fund"))?;
-    run(command("npm", "--prefix interop/browser test")
+    let mut tests = command("npm", "--prefix interop/browser test");
+    if let Some(tap) = tap {
+        tests.args(["--", "--test-reporter=spec", "--test-reporter-destination=stdout"]);
+        tests.arg("--test-reporter=tap");
+        tests.arg(format!("--test-reporter-destination={}", tap.display()));
+    }
+    run(tests
         .env("CHROMIUM_BIN", chromium)
         .env("SMOQ_BIN", root().join(target()).join("debug/smoq")))
 }

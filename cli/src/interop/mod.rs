@@ -77,8 +77,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
+/// moq-relay sends the newest of many groups first, so all of a track may come before its first one.
+const REORDER: usize = 512;
+
 fn limits() -> Limits {
-    Limits { store_age: STORE_AGE, ..Limits::default() }
+    Limits { store_age: STORE_AGE, reorder: REORDER, ..Limits::default() }
 }
 
 /// `name` at `place`.

@@ -98,6 +98,8 @@ async fn write_all(track: &mut TrackWriter, known: &Known) -> Result<(), Error> 
     track.wanted().await?;
     for group in 0..known.groups.unwrap_or(0) {
         write(track, known, group).await?;
+        // A relay that is made for live media leaves out what it has no time for.
+        track.drained(0).await?;
     }
     track.finish()
 }

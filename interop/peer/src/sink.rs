@@ -44,6 +44,22 @@ impl Sink {
         Ok(Datagrams(broadcast.track(track)?.subscribe(options).await?))
     }
 
+    /// Waits for `broadcast`, and fetches the frames of one group of `track` without a subscription.
+    pub async fn fetch(
+        &self,
+        broadcast: &str,
+        track: &str,
+        sequence: u64,
+    ) -> Result<Vec<Bytes>, Error> {
+        let broadcast = self.origin.consume().routed_broadcast(broadcast).await?;
+        let mut group = broadcast.track(track)?.fetch_group(sequence, None).await?;
+        let mut frames = Vec::new();
+        while let Some(frame) = group.read_frame().await? {
+            frames.push(frame.payload);
+        }
+        Ok(frames)
+    }
+
     /// Like [`collect`](Self::collect), and the groups that were read before an error are there.
     pub async fn read(
         &self,

@@ -1,4 +1,5 @@
-//! Running the `smoq` binary as other people do.
+//! Running the `smoq` binary as other people do, and each test for each version and carrier.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{path::PathBuf, process::Stdio, sync::OnceLock, time::Duration};
 
@@ -12,6 +13,33 @@ use tokio::{
 /// The time for one whole test. Nothing waits for a clock, so only a hang comes near it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What both ends speak, and over what.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    pub version: &'static str,
+    /// Of the URL: it chooses the carrier.
+    pub scheme: &'static str,
+}
+
+/// Makes of each function a test for each case. `cargo xtask interop` reads version and carrier from the names
+/// of the modules.
+macro_rules! matrix {
+    ($tests:tt $($name:ident => $version:literal over $scheme:literal),+ $(,)?) => {$(
+        mod $name {
+            const CASE: $crate::support::Case =
+                $crate::support::Case { version: $version, scheme: $scheme };
+            $crate::support::matrix!(@tests $tests);
+        }
+    )+};
+    (@tests [$($test:ident),+ $(,)?]) => {$(
+        #[tokio::test]
+        async fn $test() {
+            super::$test(CASE).await;
+        }
+    )+};
+}
+pub(crate) use matrix;
+
 /// The budget of one test.
 pub(crate) struct Deadline(Instant);
 
@@ -19,6 +47,11 @@ impl Deadline {
     /// Starts when there is a binary to test.
     pub(crate) fn start() -> Self {
         binary();
+        Self::without_binary()
+    }
+
+    /// Starts now.
+    pub(crate) fn without_binary() -> Self {
         Self(Instant::now() + TIMEOUT)
     }
 

@@ -57,7 +57,7 @@ fn lite_06_agrees() {
 /// Seeds, past crashes and their neighbours, as `fuzz/tests/replay.rs` does it for the other bodies.
 #[test]
 fn fuzz_inputs_agree() {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
     let folders = ["seeds", "crashes"].map(|folder| fuzz.join(folder).join("core_oracle"));
     let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
     let mut count = 0;

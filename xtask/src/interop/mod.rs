@@ -1,0 +1,79 @@
+//! `cargo xtask interop`: every peer in every role, and the matrix of what came out.
+
+mod cell;
+mod faults;
+mod programs;
+mod report;
+mod runners;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use cell::Cell;
+use programs::Programs;
+
+use crate::run::{Outcome, root};
+use crate::server::target;
+use crate::{browser_tests, foreign};
+
+/// Where the matrix is written to.
+const DOCUMENT: &str = "docs/interop.md";
+
+/// Runs everything that this machine has, and shows the matrix.
+pub(crate) fn compare() -> Outcome {
+    interop(false)
+}
+
+/// The same, and writes it down.
+pub(crate) fn write() -> Outcome {
+    interop(true)
+}
+
+fn interop(write: bool) -> Outcome {
+    let programs = Programs::new()?;
+    let mut cells = programs.gomoqt()?;
+    cells.extend(programs.moq_relay()?);
+    let mut tests = foreign("test --workspace");
+    let (tested, more) = lines(tests.env("SMOQ_BIN", programs.smoq()), runners::rust)?;
+    cells.extend(more);
+    let tap = root().join(target()).join("interop/browser.tap");
+    let _ = fs::remove_file(&tap);
+    let browsed = browser_tests(Some(&tap));
+    match fs::read_to_string(&tap) {
+        Ok(text) => cells.extend(text.lines().filter_map(runners::browser)),
+        Err(_) => cells.extend(runners::without_browser("node, npm or chromium was not at hand")),
+    }
+    print!("\n{}", report::summary(&cells));
+    if write {
+        let path = root().join(DOCUMENT);
+        fs::write(&path, report::document(&cells)?)
+            .map_err(|error| format!("{DOCUMENT}: {error}"))?;
+        println!("{DOCUMENT} is written");
+    }
+    let surprises = faults::surprises(&cells);
+    if !surprises.is_empty() {
+        return Err(format!("not as known:\n  {}", surprises.join("\n  ")));
+    }
+    tested?;
+    browsed
+}
+
+/// Runs a command, shows its lines as they come, and gives what `read` finds in them.
+fn lines(
+    command: &mut Command,
+    read: impl Fn(&str) -> Option<Cell>,
+) -> Result<(Outcome, Vec<Cell>), String> {
+    let failed = |error| format!("the tests cannot be run: {error}");
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let stdout = child.stdout.take().ok_or("the tests have no output")?;
+    let mut cells = Vec::new();
+    for line in BufReader::new(stdout).lines() {
+        let line = line.map_err(failed)?;
+        println!("{line}");
+        cells.extend(read(&line));
+    }
+    let status = child.wait().map_err(failed)?;
+    let outcome = if status.success() { Ok(()) } else { Err("tests failed, see above".into()) };
+    Ok((outcome, cells))
+}

@@ -1,0 +1,351 @@
+//! Programs against each other: ours, gomoqt's and the released moq-relay.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use super::cell::{Cell, Verdict, step, transport};
+use crate::run::{cargo, command, output, probe, root, run};
+use crate::server::{PORT, Server, target};
+
+pub(super) const GOMOQT: &str = "gomoqt 0.17.0";
+const MOQ_RELAY: &str = "moq-relay 0.17.10";
+
+/// How long programs may take: each of their steps has a limit of its own.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// How long a server may take to end after its client.
+const AFTERWARDS: Duration = Duration::from_secs(30);
+
+/// Where a server is, and the SHA-256 of its certificate.
+struct Place {
+    url: String,
+    fingerprint: String,
+}
+
+/// Who does the steps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Smoq,
+    Gomoqt,
+}
+
+impl Who {
+    /// As the peer's tables call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Smoq => "smoq",
+            Self::Gomoqt => "gomoqt",
+        }
+    }
+}
+
+/// The programs, and where they keep things.
+pub(super) struct Programs {
+    smoq: PathBuf,
+    gomoqt: PathBuf,
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// Builds ours.
+    pub(super) fn new() -> Result<Self, String> {
+        let folder = target().join("interop");
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let smoq = match env::var_os("SMOQ_BIN") {
+            Some(path) => path.into(),
+            None => {
+                cargo("build --package smoq")?;
+                target().join("debug/smoq")
+            }
+        };
+        Ok(Self { smoq, gomoqt: folder.join("gomoqt"), folder })
+    }
+
+    /// The binary that the tests use too.
+    pub(super) fn smoq(&self) -> &Path {
+        &self.smoq
+    }
+
+    /// gomoqt in each role.
+    pub(super) fn gomoqt(&self) -> Result<Vec<Cell>, String> {
+        let mut cells = vec![later_gomoqt()];
+        if !probe("go", "version") {
+            println!("SKIPPED: gomoqt was not tested, because go is not at hand; install Go 1.26");
+            let why = Verdict::NotRun("go was not at hand".into());
+            cells.push(whole(GOMOQT, "moq-lite-04", "all", why));
+            return Ok(cells);
+        }
+        let mut build = command("go", "build -o");
+        run(build.arg(&self.gomoqt).arg(".").current_dir(root().join("interop/go")))?;
+        for scheme in ["moqt", "https"] {
+            cells.extend(self.call(Who::Smoq, Who::Gomoqt, scheme)?);
+            cells.extend(self.call(Who::Gomoqt, Who::Smoq, scheme)?);
+        }
+        for (client, server) in
+            [(Who::Gomoqt, Who::Gomoqt), (Who::Smoq, Who::Gomoqt), (Who::Gomoqt, Who::Smoq)]
+        {
+            cells.extend(self.relayed(client, server)?);
+        }
+        Ok(cells)
+    }
+
+    /// One dials the other.
+    fn call(&self, client: Who, server: Who, scheme: &str) -> Result<Vec<Cell>, String> {
+        let mut listener = match server {
+            Who::Smoq => {
+                // What the peer closes a connection with before there is a session.
+                let args = "--log warn,quinn_proto::connection=trace interop server --once";
+                self.smoq_command(args, "--listen 127.0.0.1:0")
+            }
+            Who::Gomoqt => {
+                let mut gomoqt = Command::new(&self.gomoqt);
+                gomoqt.args(["-scheme", scheme]);
+                gomoqt
+            }
+        };
+        let log = self.folder.join("server.log");
+        let file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let (mut listener, mut lines) = Running::start(listener.stderr(file))?;
+        let place = lines.place(scheme)?;
+        let (mut called, told) = Running::start(&mut self.client(client, &place, "client", true))?;
+        called.wait(PATIENCE);
+        // Whoever could not connect left nothing for it to do.
+        let told = told.rest();
+        let connected = told.iter().any(|line| line == "connect: pass");
+        listener.wait(if connected { AFTERWARDS } else { Duration::ZERO });
+        let role = format!("{}'s client, {}'s server", client.name(), server.name());
+        let mut cells = cells(GOMOQT, "moq-lite-04", scheme, &role, client, &told);
+        cells.extend(self::cells(GOMOQT, "moq-lite-04", scheme, &role, server, &lines.rest()));
+        let wire = fs::read_to_string(&log).unwrap_or_default();
+        for cell in &mut cells {
+            if let (Verdict::Fail(why), Some(close)) = (&mut cell.verdict, closed_with(&wire))
+                && !connected
+            {
+                *why += &format!("; on the wire: {close}");
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Two clients meet at our relay.
+    fn relayed(&self, client: Who, server: Who) -> Result<Vec<Cell>, String> {
+        let mut relay = self.smoq_command("relay --listen 127.0.0.1:0", "");
+        let (_relay, mut lines) = Running::start(&mut relay)?;
+        let place = lines.place("moqt")?;
+        let role =
+            format!("{} as client, smoq's relay, {} as server", client.name(), server.name());
+        let both = self.meet(&place, (client, None), (server, None))?;
+        Ok(both
+            .into_iter()
+            .flat_map(|(who, lines)| cells(GOMOQT, "moq-lite-04", "moqt", &role, who, &lines))
+            .collect())
+    }
+
+    /// Two of our clients at the released moq-relay.
+    pub(super) fn moq_relay(&self) -> Result<Vec<Cell>, String> {
+        let old = "a 0.14 release cannot be built any more: of its dependencies http-cache-reqwest \
+                   1.0.0-alpha.10 does not compile, and its lock file names a release that was withdrawn";
+        let mut cells = vec![whole("moq-relay 0.14.12", "all", "all", Verdict::NotRun(old.into()))];
+        let binary = target().join("tools/bin/moq-relay");
+        let listed = output(&binary.display().to_string(), "--version").unwrap_or_default();
+        if listed.trim() != MOQ_RELAY {
+            println!("SKIPPED: {MOQ_RELAY} was not tested; `cargo xtask bench-relay` installs it");
+            let why = "it takes minutes to install; `cargo xtask bench-relay` does";
+            cells.push(whole(MOQ_RELAY, "all", "all", Verdict::NotRun(why.into())));
+            return Ok(cells);
+        }
+        let args =
+            format!("--listen 127.0.0.1:{PORT} --listen-tls-generate localhost --auth-public **");
+        let _relay = Server::start(command(&binary.display().to_string(), &args))?;
+        for version in ["moq-lite-03", "moq-lite-04", "moq-lite-05", "moq-lite-06"] {
+            for scheme in ["moqt", "https"] {
+                // Its announcements of one exchange are not to meet the next one.
+                let url = format!("{scheme}://127.0.0.1:{PORT}/{version}/{scheme}");
+                let place = Place { url, fingerprint: String::new() };
+                let role = "two of smoq's clients, its relay";
+                let one = (Who::Smoq, Some(version));
+                for (side, (_, lines)) in
+                    ["client", "server"].iter().zip(self.meet(&place, one, one)?)
+                {
+                    let role = format!("{role}; as {side}");
+                    let seen = self::cells(MOQ_RELAY, version, scheme, &role, Who::Smoq, &lines);
+                    cells.extend(seen);
+                }
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Two clients do their steps through a relay: as client, and as server.
+    fn meet(
+        &self,
+        place: &Place,
+        client: (Who, Option<&str>),
+        server: (Who, Option<&str>),
+    ) -> Result<[(Who, Vec<String>); 2], String> {
+        let start = |(who, version): (Who, Option<&str>), side| {
+            let mut command = self.client(who, place, side, false);
+            if let Some(version) = version {
+                command.args(["--moq-version", version]);
+            }
+            Running::start(&mut command)
+        };
+        let ((mut one, lines), (mut other, others)) =
+            (start(client, "client")?, start(server, "server")?);
+        one.wait(PATIENCE);
+        other.wait(AFTERWARDS);
+        Ok([(client.0, lines.rest()), (server.0, others.rest())])
+    }
+
+    fn client(&self, who: Who, place: &Place, side: &str, goaway: bool) -> Command {
+        match who {
+            Who::Smoq => {
+                let trust = match &*place.fingerprint {
+                    "" => "--insecure".into(),
+                    hash => format!("--tls-fingerprint {hash}"),
+                };
+                let goaway = if goaway { "--goaway" } else { "" };
+                self.smoq_command(
+                    &format!("--log off interop client --as {side} {goaway} {trust}"),
+                    &place.url,
+                )
+            }
+            Who::Gomoqt => {
+                let mut command = Command::new(&self.gomoqt);
+                command.args(["-dial", &place.url, "-as", side]);
+                if goaway {
+                    command.arg("-goaway");
+                }
+                command
+            }
+        }
+    }
+
+    fn smoq_command(&self, args: &str, more: &str) -> Command {
+        let mut smoq = command(&self.smoq.display().to_string(), args);
+        smoq.args(more.split_whitespace()).env("XDG_DATA_HOME", self.folder.join("home"));
+        smoq
+    }
+}
+
+/// A program that is stopped when it is dropped.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Result<(Self, Lines), String> {
+        let shown = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| format!("cannot start {shown}: {error}"))?;
+        let stdout = child.stdout.take().ok_or("it has no pipe")?;
+        Ok((Self(child), Lines(BufReader::new(stdout))))
+    }
+
+    /// Until it has ended, or is stopped since it does not.
+    fn wait(&mut self, patience: Duration) {
+        let begin = Instant::now();
+        while self.0.try_wait().is_ok_and(|ended| ended.is_none()) {
+            if begin.elapsed() >= patience {
+                let _ = self.0.kill();
+            }
+            thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a program prints.
+struct Lines(BufReader<ChildStdout>);
+
+impl Lines {
+    /// The first line of a server, with this scheme.
+    fn place(&mut self, scheme: &str) -> Result<Place, String> {
+        let mut line = String::new();
+        self.0.read_line(&mut line).map_err(|error| error.to_string())?;
+        let words: Vec<_> = line.split_whitespace().collect();
+        let &[url, fingerprint] = &words[..] else {
+            return Err(format!("a server says {line:?}, not its URL and its fingerprint"));
+        };
+        let (_, address) = url.split_once("://").ok_or_else(|| format!("{url} is no URL"))?;
+        Ok(Place { url: format!("{scheme}://{address}"), fingerprint: fingerprint.into() })
+    }
+
+    /// The other lines. It has ended.
+    fn rest(mut self) -> Vec<String> {
+        let mut text = String::new();
+        // What was printed before an error counts.
+        let _ = self.0.read_to_string(&mut text);
+        text.lines().map(String::from).collect()
+    }
+}
+
+/// What the lines of one program say.
+fn cells(
+    peer: &str,
+    version: &str,
+    scheme: &str,
+    role: &str,
+    who: Who,
+    lines: &[String],
+) -> Vec<Cell> {
+    let role = format!("{role}; {} checks", who.name());
+    let cell = |(step, verdict)| Cell {
+        peer: peer.into(),
+        version: version.into(),
+        transport: transport(scheme),
+        role: role.clone(),
+        step,
+        verdict,
+    };
+    lines.iter().filter_map(|line| step(line)).map(cell).collect()
+}
+
+/// A peer of which nothing is known.
+fn whole(peer: &str, version: &str, transport: &'static str, verdict: Verdict) -> Cell {
+    let (role, step) = ("all".into(), "all".into());
+    Cell { peer: peer.into(), version: version.into(), transport, role, step, verdict }
+}
+
+fn later_gomoqt() -> Cell {
+    let why = "no release after 0.17.0 can be had from the module proxy";
+    whole("gomoqt 0.18 and later", "moq-lite-05", "all", Verdict::NotRun(why.into()))
+}
+
+/// How the peer closed the connection, from quinn-proto's log.
+fn closed_with(log: &str) -> Option<String> {
+    let (_, close) = log.split_once("ApplicationClose { error_code: ")?;
+    let (code, rest) = close.split_once(", reason: b\"")?;
+    let (reason, _) = rest.split_once("\" }")?;
+    let code: u64 = code.parse().ok()?;
+    Some(format!("CONNECTION_CLOSE {code:#x}, {reason:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_is_found_in_the_log() {
+        let log = "TRACE got frame Close(Application(ApplicationClose { error_code: 556535112, reason: \
+                   b\"no\" }))";
+        assert_eq!(closed_with(log).as_deref(), Some("CONNECTION_CLOSE 0x212c0d48, \"no\""));
+        assert_eq!(closed_with("nothing"), None);
+    }
+
+    #[test]
+    fn gomoqt_is_the_one_that_is_pinned() {
+        let module = include_str!("../../../interop/go/go.mod");
+        let (_, version) = GOMOQT.split_once(' ').expect("a version");
+        assert!(module.contains(&format!("github.com/qumo-dev/gomoqt v{version}\n")));
+    }
+}

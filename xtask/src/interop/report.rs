@@ -1,0 +1,180 @@
+//! The matrix, for a terminal and as a document.
+
+use std::fmt::Write;
+
+use super::cell::{Cell, Verdict};
+use super::faults;
+use crate::run::output;
+
+const INTRODUCTION: &str = "\
+# Interop: who understands whom
+
+Written by `cargo xtask interop --write`; `.ci/run` runs the same and fails when something comes out that is not
+as known. All peers run on one machine over loopback. Payloads are compared byte for byte on both ends.
+
+Where a row says who checks, both ends run the steps of `smoq interop`, which anybody can point at a client, a
+server or a relay of their own:
+
+```sh
+smoq interop server                                     # dial it with your client
+smoq interop client --insecure moqt://localhost:4443    # with your server there
+smoq interop client --as server moqt://localhost:4443   # the other side, for a relay
+```
+
+Each side announces a broadcast with known tracks (`smoq interop --help` tells their bytes) and takes the other's:
+
+| Step | What passes |
+|---|---|
+| connect | there is a session |
+| probe | the server says how fast it could send |
+| announce, unannounce | the other broadcast is announced, and ended when both are done |
+| small, empty, big, many | all groups and frames of the track, byte for byte: small frames; groups and frames without bytes; frames of 2 MiB; 300 groups |
+| end | each of these tracks says that it has ended |
+| live | groups of a track that goes on, as they come |
+| unknown | a track that nobody has is refused |
+| fetch | one group by its number |
+| unsubscribe | who publishes sees that nobody listens to the live track any more |
+| served | the other side has checked everything |
+| goaway, leave | the server asks to leave, and the client goes |
+| close | the client can close its session after that |
+
+";
+
+/// A line for each peer, version, carrier and role, with what did not pass.
+pub(super) fn summary(cells: &[Cell]) -> String {
+    let mut text = String::new();
+    for (peer, cells) in by(cells, |cell| cell.peer.clone()) {
+        let _ = writeln!(text, "{peer}");
+        let key = |cell: &Cell| (cell.version.clone(), cell.transport, cell.role.clone());
+        for ((version, transport, role), cells) in by(&cells, key) {
+            let passed = cells.iter().filter(|cell| cell.verdict == Verdict::Pass).count();
+            let _ = writeln!(text, "  {version}, {transport}, {role}: {passed} pass");
+            for cell in &cells {
+                let known = if faults::reason(cell).is_some() { " (known)" } else { "" };
+                if let (word, Some(why)) = cell.verdict.parts() {
+                    let _ = writeln!(text, "    {}: {word}{known}: {why}", cell.step);
+                }
+            }
+        }
+    }
+    text
+}
+
+/// The whole document.
+pub(super) fn document(cells: &[Cell]) -> Result<String, String> {
+    let mut text = INTRODUCTION.to_owned();
+    let version = |program: &str, args| {
+        let found = output(program, args).unwrap_or_default();
+        found.lines().next().unwrap_or("not at hand").to_owned()
+    };
+    let chromium = std::env::var("CHROMIUM_BIN").unwrap_or_else(|_| "/usr/bin/chromium".into());
+    let _ = writeln!(text, "Date: {}. Versions:\n", output("date", "-u +%F")?.trim());
+    for line in [
+        format!("smoq {}", version("git", "describe --always --exclude=*")),
+        version("rustc", "--version"),
+        version("go", "version"),
+        format!("node {}", version("node", "--version")),
+        version(&chromium, "--version").trim().to_owned(),
+    ] {
+        let _ = writeln!(text, "- {line}");
+    }
+    for (peer, cells) in by(cells, |cell| cell.peer.clone()) {
+        let _ = write!(text, "\n## {peer}\n\n{}", table(&cells));
+    }
+    Ok(text)
+}
+
+/// Roles and steps of one peer by its versions and carriers, and what is to be said of some.
+fn table(cells: &[Cell]) -> String {
+    let column = |cell: &Cell| format!("{}, {}", cell.version, cell.transport);
+    let columns: Vec<_> = by(cells, column).into_iter().map(|(column, _)| column).collect();
+    let mut text = format!("| Role | Step | {} |\n", columns.join(" | "));
+    let _ = writeln!(text, "|---|---|{}", "---|".repeat(columns.len()));
+    let mut notes: Vec<String> = Vec::new();
+    for (role, cells) in by(cells, |cell| cell.role.clone()) {
+        for (step, cells) in by(&cells, |cell| cell.step.clone()) {
+            let _ = write!(text, "| {role} | {step} |");
+            for name in &columns {
+                let cell = cells.iter().find(|cell| column(cell) == *name);
+                let _ =
+                    write!(text, " {} |", cell.map_or("–".into(), |cell| mark(cell, &mut notes)));
+            }
+            text.push('\n');
+        }
+    }
+    for (number, note) in (1..).zip(&notes) {
+        let begin = if number == 1 { "\n" } else { "" };
+        let _ = writeln!(text, "{begin}{number}. {note}");
+    }
+    text
+}
+
+/// What stands in the table, with the number of its note.
+fn mark(cell: &Cell, notes: &mut Vec<String>) -> String {
+    let (word, why) = cell.verdict.parts();
+    let Some(why) = why else { return word.into() };
+    let note = match faults::reason(cell) {
+        Some(reason) => format!("{why}: {reason}."),
+        None => format!("{why}."),
+    };
+    let number = notes.iter().position(|known| *known == note).unwrap_or_else(|| {
+        notes.push(note);
+        notes.len() - 1
+    });
+    format!("{word} ({})", number + 1)
+}
+
+/// The cells that have the same key, in the order in which the keys come first.
+fn by<K: PartialEq>(cells: &[Cell], key: impl Fn(&Cell) -> K) -> Vec<(K, Vec<Cell>)> {
+    let mut groups: Vec<(K, Vec<Cell>)> = Vec::new();
+    for cell in cells {
+        let key = key(cell);
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, cells)) => cells.push(cell.clone()),
+            None => groups.push((key, vec![cell.clone()])),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::{QUIC, WEB};
+    use super::*;
+
+    fn cell(transport: &'static str, step: &str, verdict: Verdict) -> Cell {
+        Cell {
+            peer: "peer 1".into(),
+            version: "moq-lite-04".into(),
+            transport,
+            role: "client".into(),
+            step: step.into(),
+            verdict,
+        }
+    }
+
+    #[test]
+    fn a_table_has_a_place_for_each_cell() {
+        let why = || "it has none".to_owned();
+        let cells = [
+            cell(QUIC, "small", Verdict::Pass),
+            cell(WEB, "small", Verdict::Fail("cut off".into())),
+            cell(QUIC, "fetch", Verdict::NotOffered(why())),
+            cell(QUIC, "probe", Verdict::NotOffered(why())),
+        ];
+        let expected = "\
+| Role | Step | moq-lite-04, raw QUIC | moq-lite-04, WebTransport |
+|---|---|---|---|
+| client | small | pass | **fail** (1) |
+| client | fetch | not offered (2) | – |
+| client | probe | not offered (2) | – |
+
+1. cut off.
+2. it has none.
+";
+        assert_eq!(table(&cells), expected);
+        let summary = summary(&cells);
+        assert!(summary.contains("  moq-lite-04, raw QUIC, client: 1 pass\n"), "{summary}");
+        assert!(summary.contains("    small: **fail**: cut off\n"), "{summary}");
+    }
+}
