@@ -92,9 +92,13 @@ pub(crate) async fn run(
         never = tell_statuses(statuses) => match never {},
     };
     let result = result.map_err(|failure| match (failure, connection.try_closed()) {
-        (Failure::Handle(_) | Failure::Subscribe { .. }, Some(reason)) => {
-            Failure::Disconnected(reason)
-        }
+        (
+            Failure::Handle(_)
+            | Failure::Subscribe { .. }
+            | Failure::Fetch { .. }
+            | Failure::Cut { .. },
+            Some(reason),
+        ) => Failure::Disconnected(reason),
         (failure, _) => failure,
     });
     connection.close(SessionCode::NO_ERROR, "").await;

@@ -3,7 +3,10 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use smoq_quic::{CertificateProblem, ConnectError as QuicError, tape::ReplayError};
-use smoq_tokio::{ConnectError, Error, Reason, SubscribeError, core::PathError};
+use smoq_tokio::{
+    ConnectError, Error, GroupError, Reason, SubscribeError,
+    core::{PathError, Version, wire::StreamCode},
+};
 use thiserror::Error as ThisError;
 
 #[derive(Debug, ThisError)]
@@ -34,6 +37,14 @@ pub(crate) enum Failure {
     Handle(Error),
     #[error("cannot get track {track:?} of {broadcast:?}: {error}")]
     Subscribe { broadcast: String, track: String, error: SubscribeError },
+    #[error("cannot get group {group} of track {track:?} of {broadcast:?}: {error}{}", held(.error))]
+    Fetch { broadcast: String, track: String, group: u64, error: SubscribeError },
+    #[error("group {group} is not whole: {error}")]
+    Cut { group: u64, error: GroupError },
+    #[error(
+        "{0} has no FETCH: connect by moq-lite-05 or later, or take the group from `smoq subscribe --all`"
+    )]
+    NoFetch(Version),
     #[error(
         "{count} groups are missing in the output: the server no longer had them, or they were cut off"
     )]
@@ -114,6 +125,14 @@ impl Failure {
             Self::Gap { .. } => 3.into(),
             _ => ExitCode::FAILURE,
         }
+    }
+}
+
+/// What else there is to check.
+fn held(error: &SubscribeError) -> &'static str {
+    match error {
+        SubscribeError::Failed(StreamCode::NOT_FOUND) => ", and whether that group is still held",
+        _ => "",
     }
 }
 

@@ -9,6 +9,7 @@ mod demo;
 mod echo;
 mod explore;
 mod failure;
+mod fetch;
 mod generate;
 mod input;
 mod interop;
@@ -76,6 +77,7 @@ enum Command {
     Relay(relay::Args),
     Publish(publish::Args),
     Subscribe(subscribe::Args),
+    Fetch(fetch::Args),
     Announced(announced::Args),
     Demo(demo::Args),
     Echo(echo::Args),
@@ -115,6 +117,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Relay(args) => relay::run(args).await,
             Command::Publish(args) => publish::run(args).await,
             Command::Subscribe(args) => subscribe::run(args).await,
+            Command::Fetch(args) => fetch::run(args).await,
             Command::Announced(args) => announced::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Echo(args) => echo::run(args).await,

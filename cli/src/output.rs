@@ -1,4 +1,4 @@
-//! Standard output as something to wait for: a thread writes, and a full pipe holds up only its queue.
+//! Standard output, or a file, as something to wait for: a thread writes, and a full pipe holds up only its queue.
 
 use std::{
     io::{self, Write},
@@ -22,26 +22,30 @@ pub(crate) struct Output {
 impl Output {
     /// Begins to write to standard output.
     pub(crate) fn stdout() -> Self {
+        Self::to(io::stdout())
+    }
+
+    /// Begins to write to something else.
+    pub(crate) fn to(mut sink: impl Write + Send + 'static) -> Self {
         let (queue, mut chunks) = mpsc::channel::<Bytes>(QUEUE);
         let thread = thread::spawn(move || {
-            let mut stdout = io::stdout().lock();
             while let Some(chunk) = chunks.blocking_recv() {
-                stdout.write_all(&chunk)?;
+                sink.write_all(&chunk)?;
                 if chunks.is_empty() {
-                    stdout.flush()?;
+                    sink.flush()?;
                 }
             }
-            stdout.flush()
+            sink.flush()
         });
         Self { queue, thread }
     }
 
-    /// Waits for room for a chunk; `None` when standard output takes no more.
+    /// Waits for room for a chunk; `None` when it takes no more.
     pub(crate) async fn room(&self) -> Option<Permit<'_, Bytes>> {
         self.queue.reserve().await.ok()
     }
 
-    /// Waits until standard output takes no more.
+    /// Waits until it takes no more.
     pub(crate) async fn closed(&self) {
         self.queue.closed().await;
     }

@@ -109,6 +109,38 @@ fn all_begins_at_the_oldest_group_held() {
 }
 
 #[test]
+fn one_group_is_fetched() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let frames = ["--frame-size", "4", "--group-frames", "2"];
+    let mut watching = user.start(&["subscribe", "--all", &relay.url, "tv"]);
+    let mut publisher =
+        user.start(&[&["publish", "--wait"], &frames[..], &[&relay.url, "tv"]].concat());
+    publisher.write(b"aaaabbbbccccddddeeee");
+    watching.read(20);
+    let fetch = |args: &[&str]| user.run(&[&["fetch"], args].concat());
+    assert_eq!(fetch(&[&relay.url, "tv", "data", "1"]).expect(0).stdout, b"ccccdddd");
+    // Nobody watches: the publisher has it still.
+    watching.interrupt();
+    watching.done().expect(0);
+    let file = user.path("group");
+    let done = fetch(&["--output", &file, &relay.url, "tv", "data", "0"]).expect(0);
+    assert_eq!((done.stdout, std::fs::read(&file).unwrap()), (vec![], b"aaaabbbb".to_vec()));
+
+    let failed = |args: &[&str], code, words: &str| fetch(args).expect(code).says(words);
+    failed(&[&relay.url, "tv", "data", "9"], 1, "still held");
+    failed(&[&relay.url, "tv", "other", "0"], 1, "check the names");
+    failed(&[&relay.url, "nothing", "data", "0"], 1, "nobody publishes");
+    let old = ["--moq-version", "moq-lite-04", &relay.url, "tv", "data", "0"];
+    failed(&old, 1, "moq-lite-05 or later");
+    failed(&["--output", "/dev/null/x", &relay.url, "tv", "data", "0"], 1, "--output");
+    // A group that goes on, and no further.
+    let slow = ["--timeout", "1s", &relay.url, "tv", "data", "2"];
+    let done = failed(&slow, 1, "group 2");
+    assert_eq!(done.stdout, b"eeee");
+}
+
+#[test]
 fn a_gap_is_told_and_is_the_exit_status() {
     let user = User::new();
     let relay = user.relay(&["--store", "1"]);

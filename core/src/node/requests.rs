@@ -138,6 +138,9 @@ impl Node {
 
     /// Who makes the tracks of this path for a session, or for the application.
     pub(super) fn serving(&self, path: &Path, from: Option<Id<Session>>) -> Option<Id<Requests>> {
+        if self.requests.len() == 0 {
+            return None;
+        }
         let own = self.broadcasts.iter().find(|(_, broadcast)| broadcast.path == *path);
         let own = own.and_then(|(id, _)| self.requests_at(&Serve::Broadcast(id)));
         own.or_else(|| {

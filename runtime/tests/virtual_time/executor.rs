@@ -37,7 +37,7 @@ thread_local! {
 
 /// Tasks, time and network.
 pub(crate) struct World {
-    now: Instant,
+    pub(crate) now: Instant,
     ready: VecDeque<Arc<Task>>,
     agenda: BTreeMap<Entry, Event>,
     entries: u64,

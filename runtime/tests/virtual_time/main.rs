@@ -1,6 +1,7 @@
 //! The suite of every runtime, in virtual time and on a network in memory: one thread, tasks in the order
 //! in which they were woken, and a clock that jumps when all of them wait.
 
+mod adaptive;
 #[path = "../suite/mod.rs"]
 mod bodies;
 mod executor;

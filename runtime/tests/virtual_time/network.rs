@@ -11,7 +11,10 @@ use std::{
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit};
 use smoq_runtime::{Report, Socket};
 
-use crate::executor::{remaining, world};
+use crate::{
+    adaptive::bottleneck::Bottleneck,
+    executor::{World, remaining, world},
+};
 
 /// From one socket to any other.
 const DELAY: Duration = Duration::from_micros(500);
@@ -30,7 +33,15 @@ pub(crate) struct Datagram {
 #[derive(Default)]
 pub(crate) struct Ports {
     sockets: BTreeMap<u16, Vec<Port>>,
+    pub(crate) narrow: Option<Narrow>,
     made: u64,
+}
+
+/// A narrow way from one port to all others but one.
+pub(crate) struct Narrow {
+    pub(crate) from: u16,
+    pub(crate) except: u16,
+    pub(crate) line: Bottleneck,
 }
 
 #[derive(Default)]
@@ -56,6 +67,19 @@ impl Ports {
         let port = self.sockets.get_mut(&datagram.from)?.first_mut()?;
         port.refused += 1;
         port.waker.take()
+    }
+}
+
+impl World {
+    /// How long a datagram takes; `None` if it is lost.
+    fn delay(&mut self, datagram: &Datagram) -> Option<Duration> {
+        let now = self.now;
+        match &mut self.ports.narrow {
+            Some(way) if way.from == datagram.from && way.except != datagram.to => {
+                Some(way.line.carry(now, datagram.contents.len())? - now)
+            }
+            _ => Some(DELAY),
+        }
     }
 }
 
@@ -131,7 +155,11 @@ impl Socket for MemorySocket {
         for contents in transmit.contents.chunks(size) {
             let (from, to) = (self.local.port(), transmit.destination.port());
             let datagram = Datagram { from, to, ecn: transmit.ecn, contents: contents.to_vec() };
-            world(|world| world.deliver(DELAY, datagram));
+            world(|world| {
+                if let Some(delay) = world.delay(&datagram) {
+                    world.deliver(delay, datagram);
+                }
+            });
         }
         Ok(())
     }
