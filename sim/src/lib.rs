@@ -10,6 +10,7 @@
 mod actors;
 mod bench;
 mod big;
+pub mod bottleneck;
 mod dissect;
 pub mod explore;
 mod fnv;
