@@ -17,7 +17,10 @@ use smoq_tokio::{
     core::{Path, SubscribeOptions, wire::TrackInfo},
     quic::Trust,
 };
-use tokio::time::{Instant, interval, sleep, sleep_until};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, interval, sleep, sleep_until},
+};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn error::Error + Send + Sync>>;
 
@@ -27,6 +30,9 @@ const TRACKS: [(&str, u8, u64, u64, [usize; 2]); 2] =
     [("audio", 200, 20_000, 1, [160, 160]), ("video", 100, 33_333, 15, [30_000, 9000])];
 
 const MAX_AGE: Duration = Duration::from_millis(300);
+
+/// Frames read that may wait to be counted.
+const WAITING: usize = 100;
 
 #[tokio::main]
 async fn main() -> Result {
@@ -92,7 +98,7 @@ async fn watch(url: &Url, seconds: u64) -> Result {
 async fn read(origin: Origin, name: &str, priority: u8, end: Instant) -> Result<Vec<u64>> {
     let options = SubscribeOptions { priority, max_age: MAX_AGE, ..SubscribeOptions::default() };
     let mut subscription = origin.subscribe(&Path::new("show")?, name, options).await?;
-    let (sender, mut frames) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut frames) = mpsc::channel(WAITING);
     let mut late = Vec::new();
     loop {
         tokio::select! {
@@ -101,7 +107,7 @@ async fn read(origin: Origin, name: &str, priority: u8, end: Instant) -> Result<
                 let sender = sender.clone();
                 tokio::spawn(async move {
                     while let Ok(Some(frame)) = group.next_frame().await {
-                        _ = sender.send(now().saturating_sub(frame.timestamp));
+                        _ = sender.send(now().saturating_sub(frame.timestamp)).await;
                     }
                 });
             }
