@@ -10,6 +10,7 @@
 mod actors;
 mod bench;
 mod big;
+pub mod bottleneck;
 pub mod dissect;
 pub mod explore;
 mod fnv;

@@ -125,6 +125,8 @@ impl Air {
 /// One direction between two hosts.
 pub(super) struct Line {
     rng: Rng,
+    /// Bytes per second here, if it is narrower than the others, and how many may wait.
+    pub(super) narrow: Option<(u64, u64)>,
     /// When what waits has left.
     free: Time,
     in_burst: bool,
@@ -136,7 +138,8 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(rng: Rng) -> Self {
-        Self { rng, free: Time::ZERO, in_burst: false, cut: false, dark_until: Time::ZERO }
+        let (narrow, free, dark_until) = (None, Time::ZERO, Time::ZERO);
+        Self { rng, narrow, free, in_burst: false, cut: false, dark_until }
     }
 
     /// When a datagram arrives, each copy of it, and how; not at all if it is lost.
@@ -145,9 +148,9 @@ impl Line {
             return Vec::new();
         }
         let mut left = now;
-        if let Some(rate) = air.rate {
+        if let Some((rate, queue)) = self.narrow.or(air.rate.map(|rate| (rate, air.queue))) {
             let begins = self.free.max(now);
-            if begins.since(now).as_micros() as u64 * rate / 1_000_000 > air.queue {
+            if begins.since(now).as_micros() as u64 * rate / 1_000_000 > queue {
                 return Vec::new();
             }
             left = begins.after(Duration::from_micros(data.len() as u64 * 1_000_000 / rate));

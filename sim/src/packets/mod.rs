@@ -158,6 +158,11 @@ impl Net {
         self.lines.entry((from, to)).or_insert_with(|| Line::new(Rng::new(seed, concern)))
     }
 
+    /// What one host sends to another passes so many bytes a second from now on, and so many may wait.
+    pub(crate) fn narrow(&mut self, from: NodeId, to: NodeId, rate: u64, queue: u64) {
+        self.line_between(from.0, to.0).narrow = Some((rate, queue));
+    }
+
     /// The client of a connection has another address from now on.
     fn move_client(&mut self, dial: DialId, pick: u64) {
         let at = self.dials[dial.0].hosts[0];
