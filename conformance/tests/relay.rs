@@ -66,3 +66,12 @@ fn names_are_unique_and_areas_stand_together() {
     areas.dedup();
     assert_eq!(areas.iter().collect::<BTreeSet<_>>().len(), areas.len());
 }
+
+#[test]
+fn the_document_lists_what_is_checked() {
+    let text = include_str!("../../docs/conformance.md");
+    assert!(
+        text.contains(&smoq_conformance::list()),
+        "paste what `smoq conformance --list` writes"
+    );
+}

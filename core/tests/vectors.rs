@@ -173,3 +173,24 @@ fn every_kind_has_a_row_in_every_version_that_has_it() {
         }
     }
 }
+
+#[test]
+fn every_message_of_every_version_has_a_vector() {
+    let present: BTreeSet<_> = rows(CANONICAL)
+        .into_iter()
+        .flat_map(|row| row.kinds.into_iter().map(move |kind| (row.version, kind)))
+        .collect();
+    for version in Version::ALL {
+        for kind in KINDS {
+            let exists = match kind {
+                "setup" => version.has_setup(),
+                "announce_ok" => version.has_announce_ok(),
+                "track" | "track_info" => version.has_track(),
+                "goaway" => version.has_goaway(),
+                "datagram" => version.has_datagrams(),
+                _ => true,
+            };
+            assert_eq!(present.contains(&(version, kind)), exists, "{version} {kind}");
+        }
+    }
+}

@@ -31,7 +31,7 @@ async fn goes_on(stage: &Stage, sub: &crate::stage::Sub, feed: &mut Feed) -> Res
 
 pub(super) fn checks() -> Vec<Check> {
     vec![
-        must(
+        should(
             "goaway/read",
             FROM_04,
             GOAWAY,
@@ -130,7 +130,7 @@ pub(super) fn checks() -> Vec<Check> {
                 sub.expect(0, &[b"a"]).await
             },
         ),
-        must(
+        should(
             "goaway/twice",
             FROM_04,
             GOAWAY,

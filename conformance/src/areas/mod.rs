@@ -1,6 +1,7 @@
 //! The checks, a file for each area.
 
 mod announce;
+mod announce_broken;
 mod datagrams;
 mod expiry;
 mod fetch;
@@ -10,8 +11,10 @@ mod hostile;
 mod limits;
 mod priorities;
 mod probe;
+mod routing;
 mod setup;
 mod subscribe;
+mod subscribe_range;
 mod track;
 
 use std::sync::OnceLock;
@@ -25,7 +28,10 @@ pub fn checks() -> &'static [Check] {
         let areas = [
             setup::checks,
             announce::checks,
+            routing::checks,
+            announce_broken::checks,
             subscribe::checks,
+            subscribe_range::checks,
             groups::checks,
             fetch::checks,
             track::checks,
