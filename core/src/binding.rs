@@ -147,7 +147,7 @@ pub fn pump<T: Transport>(
             continue;
         }
         let room = transport.room();
-        let Some(send) = node.poll_send(session, room, scratch) else { break };
+        let Some(send) = node.poll_send(now, session, room, scratch) else { break };
         let taken = if send.bytes == 0 { 0 } else { transport.write(send.stream, scratch) };
         if taken == send.bytes && send.fin {
             transport.finish(send.stream);

@@ -206,8 +206,8 @@ impl Default for TransportOptions {
 const SEND_WINDOW: u64 = 32 << 20;
 
 /// Bytes of datagrams that may wait to be sent: more than [`Pace`](crate::pace::Pace) gives at a time, so that
-/// none is dropped there.
-const DATAGRAMS: usize = 256 << 10;
+/// none is dropped there. quinn-proto counts each with some 40 bytes more.
+const DATAGRAMS: usize = 1 << 20;
 
 /// Packets that a peer may receive without saying so at once, where it knows how to be asked
 /// (draft-ietf-quic-ack-frequency). By default every second one is acknowledged, and half of what a relay

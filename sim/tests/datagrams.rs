@@ -5,10 +5,10 @@ mod common;
 use bytes::{Bytes, BytesMut};
 use common::{script::*, *};
 use smoq_core::{
-    Broadcast, Carrier, Id, Misuse, SessionConfig, Track, Version,
+    Broadcast, Carrier, Dir, Id, Misuse, SessionConfig, Track, Version,
     wire::{
-        DatagramHeader, MAX_DATAGRAM, MAX_TIMESTAMP, StreamCode, SubscribeParams,
-        SubscribeResponse, TrackInfo,
+        BidiType, DatagramHeader, MAX_DATAGRAM, MAX_TIMESTAMP, SessionCode, StreamCode, Subscribe,
+        SubscribeParams, SubscribeResponse, TrackInfo,
     },
 };
 use smoq_sim::{Bench, LinkConfig, PeerId, Viewer};
@@ -117,15 +117,17 @@ fn they_wait_for_room_and_go_before_streams() {
         let (mut bench, _, track) = publisher();
         let viewer = peer(&mut bench, version, true);
         subscribe(&mut bench, viewer, 7, "cam", everything(version));
+        // START is said.
+        write(&mut bench, track, b"first");
         bench.grant(viewer, |peer| peer.room = 0);
         let now = bench.now();
         let (group, _) = bench.node.create_group(now, track, None).unwrap();
         bench.node.write_frame(now, group, 0, Bytes::from_static(&[1; 100])).unwrap();
         write(&mut bench, track, b"datagram");
-        assert_eq!(bench[viewer].datagrams.len(), 0, "{version}");
+        assert_eq!(bench[viewer].datagrams.len(), 1, "{version}");
         // Enough for the datagram alone.
         bench.grant(viewer, |peer| peer.room = 1);
-        assert_eq!(bench[viewer].datagrams, [encoded(7, 1, 500, b"datagram")], "{version}");
+        assert_eq!(bench[viewer].datagrams[1..], [encoded(7, 2, 500, b"datagram")], "{version}");
         bench.grant(viewer, |peer| peer.room = 1000);
         assert_eq!(bench.groups(viewer).len(), 1, "{version}");
     }
@@ -246,5 +248,69 @@ fn lost_ones_stop_nobody() {
         assert_eq!(got < count, lossy, "{up} {down}: {got}");
         assert!(got > count / 4, "{up} {down}: {got}");
         assert_eq!(viewer.end, Some(Ok(())), "{up} {down}");
+    }
+}
+
+#[test]
+fn what_control_streams_say_goes_first() {
+    for version in having() {
+        let (mut bench, _, track) = publisher();
+        let viewer = peer(&mut bench, version, true);
+        subscribe(&mut bench, viewer, 7, "cam", everything(version));
+        bench.grant(viewer, |peer| peer.room = 0);
+        write(&mut bench, track, b"datagram");
+        let asked = ask_track(&mut bench, viewer, "cam");
+        bench.grant(viewer, |peer| peer.room = 1);
+        assert_eq!(bench.sent(viewer, asked).bytes.len(), 1, "{version}");
+        assert_eq!(bench[viewer].datagrams.len(), 0, "{version}");
+        bench.grant(viewer, |peer| peer.room = 1000);
+        assert_eq!(bench[viewer].datagrams.len(), 1, "{version}");
+        assert!(bench.sent(viewer, asked).fin, "{version}");
+    }
+}
+
+#[test]
+fn they_do_not_wait_for_groups_that_have_no_stream() {
+    for version in having() {
+        let (mut bench, broadcast, track) = publisher();
+        let now = bench.now();
+        let other = bench.node.create_track(now, broadcast, "audio", TrackInfo::default()).unwrap();
+        let viewer = peer(&mut bench, version, true);
+        let urgent = SubscribeParams { priority: 255, ..everything(version) };
+        subscribe(&mut bench, viewer, 7, "cam", urgent);
+        let (broadcast, name) = (path("cam"), "audio".into());
+        let params = everything(version);
+        let request = Subscribe { id: 8, broadcast, track: name, params };
+        let bytes = typed(BidiType::Subscribe.to_varint(), &request, version);
+        bench.open_with(viewer, Dir::Bi, &bytes);
+        bench.grant(viewer, |peer| peer.credit[1] = 0);
+        let (group, _) = bench.node.create_group(now, track, None).unwrap();
+        bench.node.write_frame(now, group, 0, Bytes::from_static(b"video")).unwrap();
+        write(&mut bench, other, b"audio");
+        assert_eq!(bench[viewer].datagrams, [encoded(8, 0, 500, b"audio")], "{version}");
+        assert_eq!(bench.groups(viewer).len(), 0, "{version}");
+        bench.grant(viewer, |peer| peer.credit[1] = 1);
+        assert_eq!(bench.groups(viewer).len(), 1, "{version}");
+    }
+}
+
+/// A viewer that takes datagrams and nothing else is no viewer.
+#[test]
+fn they_hide_no_stream_that_is_stuck() {
+    for version in having() {
+        let (mut bench, _, track) = publisher();
+        let viewer = peer(&mut bench, version, true);
+        subscribe(&mut bench, viewer, 7, "cam", everything(version));
+        bench.grant(viewer, |peer| peer.stream_window = 10);
+        let now = bench.now();
+        let (group, _) = bench.node.create_group(now, track, None).unwrap();
+        bench.node.write_frame(now, group, 0, Bytes::from_static(&[1; 100])).unwrap();
+        bench.run();
+        for _ in 0..70 {
+            write(&mut bench, track, b"datagram");
+            bench.pass(std::time::Duration::from_secs(1));
+        }
+        let (code, _) = bench[viewer].closed.clone().expect("it was cut off");
+        assert_eq!(code, SessionCode::TIMEOUT, "{version}");
     }
 }

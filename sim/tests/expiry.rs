@@ -181,6 +181,27 @@ fn what_is_taken_at_once_is_never_too_old() {
     }
 }
 
+/// A burst that is more than fits at once, but not more than is sent at once.
+#[test]
+fn what_goes_in_the_same_instant_has_not_waited() {
+    for version in Version::ALL {
+        let mut blocked = Blocked::new(version, TrackInfo::default(), aged(0));
+        blocked.room(0);
+        let now = blocked.bench.now();
+        for timestamp in 0..10 {
+            let node = &mut blocked.bench.node;
+            let (group, _) = node.create_group(now, blocked.track, None).unwrap();
+            node.write_frame(now, group, timestamp, vec![7; 1000].into()).unwrap();
+            node.finish_group(now, group).unwrap();
+        }
+        blocked.bench.run();
+        for _ in 0..10 {
+            blocked.room(1500);
+        }
+        assert_eq!(blocked.ends(), [Some(Ok(())); 10], "{version}");
+    }
+}
+
 #[test]
 fn the_publisher_bounds_what_a_viewer_bears() {
     for version in Version::ALL {

@@ -174,7 +174,7 @@ fn a_stream_may_be_stopped_between_an_offer_and_its_answer() {
             node.handle_granted(Time::ZERO, session, StreamId(number * 4), Dir::Bi);
         }
         let (mut chunks, mut offers) = (Vec::new(), 0);
-        while let Some(offer) = node.poll_send(session, 1000, &mut chunks) {
+        while let Some(offer) = node.poll_send(Time::ZERO, session, 1000, &mut chunks) {
             offers += 1;
             assert!(offers < 10, "{version}");
             node.handle_stopped(Time::ZERO, session, offer.stream, StreamCode::CANCEL);

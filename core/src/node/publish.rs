@@ -198,10 +198,10 @@ impl Node {
             return Err(Misuse::Timestamp);
         }
         let (group, sequence) = self.add_own_group(track, sequence)?;
-        self.fill_datagram(group, track, timestamp, payload);
+        let written = self.fill_datagram(group, track, timestamp, payload);
         self.complete_track(track);
         self.advance_track(track);
-        Ok(sequence)
+        Ok(written.map(|()| sequence)?)
     }
 
     fn add_own_group(

@@ -175,10 +175,12 @@ impl Node {
                 let track = self.store.tracks.get(sub.track);
                 let next = track.and_then(|track| sub.selection.next(&self.store, track));
                 let session = self.sessions.get_mut(session_id);
-                if let (Some(_), Some(session)) = (next, session)
-                    && session.hungry.insert(sub.hungry(sub_id))
-                {
-                    self.touch(session_id);
+                if let (Some(_), Some(session)) = (next, session) {
+                    session.has_datagrams |=
+                        session.config.datagrams && track.is_some_and(|track| track.has_datagrams);
+                    if session.hungry.insert(sub.hungry(sub_id)) {
+                        self.touch(session_id);
+                    }
                 }
                 self.answer_sub(sub_id);
             }

@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 use super::{Node, Offence};
 use crate::{
     Closed, Command, Dir, Id, Send, StreamId, Time, Violation,
-    session::{Half, Kind, Offer, Request, Session, State, Stream, Way},
+    session::{Half, Kind, Offer, Priority, Request, Session, State, Stream, Way},
     store::GroupEnd,
     wire::{Goaway, StreamCode},
 };
@@ -270,9 +270,7 @@ impl Node {
     pub fn wants_open(&mut self, session: Id<Session>, dir: Dir) -> bool {
         let Some(state) = self.live(session) else { return false };
         match dir {
-            Dir::Uni => {
-                !state.setup_sent || matches!(self.most_hungry(session), Some((_, Way::Stream)))
-            }
+            Dir::Uni => !state.setup_sent || self.most_hungry(session, Way::Stream).is_some(),
             Dir::Bi => !state.requests.is_empty(),
         }
     }
@@ -280,18 +278,22 @@ impl Node {
     /// The most urgent stream that has something to send, and at most `max` bytes of it in `chunks`,
     /// which is cleared first. Nothing is taken until [`sent`](Self::sent) says how many were; asking again
     /// without it may give another answer, if something more urgent has come up. If there is nothing, or a
-    /// `max` of 0 leaves something behind, groups that wait may have become too old: they are reset.
+    /// `max` of 0 leaves something behind, groups that wait since an earlier time may have become too old: they
+    /// are reset.
     pub fn poll_send(
         &mut self,
+        now: Time,
         session: Id<Session>,
         max: usize,
         chunks: &mut Vec<Bytes>,
     ) -> Option<Send> {
+        self.advance(now);
+        let now = self.now;
         loop {
             chunks.clear();
             let state = self.live(session)?;
             let Some(id) = state.most_urgent() else {
-                if state.leaves_behind(false) {
+                if state.leaves_behind(now, false) {
                     self.expire(session);
                 }
                 return None;
@@ -300,7 +302,7 @@ impl Node {
             let state = self.live(session)?;
             if bytes == 0 && !fin {
                 if max == 0 {
-                    if state.leaves_behind(true) {
+                    if state.leaves_behind(now, true) {
                         self.expire(session);
                     }
                     return None;
@@ -311,6 +313,27 @@ impl Node {
             state.offer = Some(Offer { stream: id, bytes, fin });
             let stream = state.streams.get(id)?.id;
             return Some(Send { stream, bytes, fin });
+        }
+    }
+
+    /// Whether a control stream has something to send.
+    pub(crate) fn has_control(&mut self, session: Id<Session>) -> bool {
+        loop {
+            let Some(state) = self.live(session) else { return false };
+            let Some(id) = state.most_urgent() else { return false };
+            let stream = state.streams.get(id);
+            if stream.is_none_or(|stream| stream.priority != Priority::CONTROL) {
+                return false;
+            }
+            match self.peek(session, id, 1, &mut Vec::new()) {
+                Some((0, false)) => {
+                    if let Some(state) = self.live(session) {
+                        state.rest(id);
+                    }
+                }
+                Some(_) => return true,
+                None => {}
+            }
         }
     }
 

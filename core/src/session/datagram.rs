@@ -9,7 +9,7 @@ use super::Session;
 use crate::{
     Id, Node, Time,
     node::{Target, Track},
-    store::{Group, GroupEnd},
+    store::{Group, GroupEnd, GroupError},
     wire::{DatagramHeader, MAX_TIMESTAMP, StreamCode, varint},
 };
 
@@ -36,46 +36,64 @@ impl Node {
         let Some(track) = self.store.tracks.get(track_id) else { return };
         let is_over = track.end.is_some_and(|end| sequence >= end) || sequence >= varint::MAX;
         let is_early = track.feed().is_some_and(|feed| feed.resumes > Some(sequence));
-        if is_over || is_early || track.holds(sequence) || timestamp > MAX_TIMESTAMP {
+        if is_over || is_early || timestamp > MAX_TIMESTAMP {
             return;
         }
+        let is_held = track.holds(sequence);
+        // Who has it goes on from there.
         self.found(track_id);
+        if is_held {
+            return;
+        }
         let Some(group) = self.store.add_group(track_id, sequence, 0) else { return };
         let now = self.now;
         if let Some(track) = self.store.tracks.get_mut(track_id) {
             track.begun.get_or_insert(now);
         }
-        self.fill_datagram(group, track_id, timestamp, data.slice(payload..));
+        // One that is too large for us is no fault of the peer's; what is left of it says so.
+        let _ = self.fill_datagram(group, track_id, timestamp, data.slice(payload..));
         self.advance_track(track_id);
         self.settle_feed(track_id);
+        self.end_if_served(track_id);
     }
 
-    /// Gives a group that nobody has seen yet the one frame of a datagram.
+    /// Gives a group that nobody has seen yet the one frame of a datagram. If that cannot be, it is cut off.
     pub(crate) fn fill_datagram(
         &mut self,
         group_id: Id<Group>,
         track_id: Id<Track>,
         timestamp: u64,
         payload: Bytes,
-    ) {
+    ) -> Result<(), GroupError> {
         let (now, limits) = (self.now, &self.config.limits);
         if let Some(track) = self.store.tracks.get_mut(track_id) {
             track.has_datagrams = true;
         }
-        let Some(group) = self.store.groups.get_mut(group_id) else { return };
+        let Some(group) = self.store.groups.get_mut(group_id) else { return Ok(()) };
         group.is_datagram = true;
-        let end = match group.write_frame(now, timestamp, payload, limits) {
+        let written = group.write_frame(now, timestamp, payload, limits);
+        let end = match written {
             Ok(()) => GroupEnd::Complete,
             Err(_) => GroupEnd::Reset(StreamCode::GROUP_TOO_LARGE),
         };
         self.group_grew(group_id, track_id);
         self.end_group(group_id, end);
+        written
     }
 
-    /// Whether the most urgent group that waits is to go as a datagram.
+    /// Whether a group waits that is to go as a datagram. What is said on control streams goes first: it is
+    /// little, and datagrams may be as many as the transport takes.
     pub fn wants_datagram(&mut self, session: Id<Session>) -> bool {
-        self.live(session).is_some_and(|state| state.config.datagrams)
-            && matches!(self.most_hungry(session), Some((_, Way::Datagram)))
+        let may = self.live(session).is_some_and(|state| state.has_datagrams);
+        if !may || self.has_control(session) {
+            return false;
+        }
+        let wants = self.most_hungry(session, Way::Datagram).is_some();
+        if let Some(state) = self.sessions.get_mut(session) {
+            // One may come behind a group that waits for a stream.
+            state.has_datagrams = !state.hungry.is_empty();
+        }
+        wants
     }
 
     /// The datagram that [`wants_datagram`](Self::wants_datagram) told of. `None` if there is none, or if it
@@ -83,7 +101,7 @@ impl Node {
     pub fn poll_datagram(&mut self, now: Time, session: Id<Session>, max: usize) -> Option<Bytes> {
         self.advance(now);
         let reorder = self.config.limits.reorder;
-        let (sub_id, Way::Datagram) = self.most_hungry(session)? else { return None };
+        let sub_id = self.most_hungry(session, Way::Datagram)?;
         let sub = self.subs.get_mut(sub_id)?;
         let Target::Peer { subscribe, .. } = sub.target else { return None };
         let track = self.store.tracks.get(sub.track)?;
@@ -94,7 +112,6 @@ impl Node {
         // Who wants its frames from a later one on wants none of it.
         let frame = if first > 0 { None } else { group.only_frame() };
         let state = self.sessions.get_mut(session)?;
-        state.refusal.stream = false;
         let datagram = frame.and_then(|(timestamp, payload)| {
             // QUIC takes it in one piece, so here payload is copied.
             let mut out = BytesMut::new();
@@ -104,7 +121,10 @@ impl Node {
             (out.len() <= max).then(|| out.freeze())
         });
         if datagram.is_some() {
-            state.stalled = None;
+            // It says nothing of a peer that takes no streams.
+            if state.stalled.is_some() && state.blocked_groups().next().is_none() {
+                state.stalled = None;
+            }
         } else {
             self.drop_group(sub_id, sequence, sequence, StreamCode::FRAME_TOO_LARGE);
         }

@@ -1,7 +1,8 @@
 //! Groups that became too old while they waited: they go before they cost bandwidth.
 //!
 //! Only a transport that does not take what there is makes groups wait: one that has no room, has no
-//! stream to give, or takes no bytes of a stream. What it takes at once is sent, however old.
+//! stream to give, or takes no bytes of a stream. A transport that has not yet sent what it was given looks the
+//! same, so what was left behind counts from the next instant on. What is taken at once is sent, however old.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -18,8 +19,8 @@ const AHEAD: Duration = Duration::from_millis(10);
 /// What the transport of a session does not take.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Refusal {
-    /// It had no room for what was ready.
-    pub(super) room: bool,
+    /// Since when it has left something behind, whatever it has taken meanwhile.
+    since: Option<Time>,
     /// It has not granted the stream that it was asked for.
     pub(super) stream: bool,
     /// It took fewer bytes of a group than offered, and perhaps still does.
@@ -29,10 +30,13 @@ pub(crate) struct Refusal {
 }
 
 impl Session {
-    /// Nothing more is sent now, if `full` for lack of room. Says whether the transport leaves groups behind.
-    pub(crate) fn leaves_behind(&mut self, full: bool) -> bool {
-        self.refusal.room = full;
-        full || self.refusal.stream || self.refusal.bytes
+    /// Nothing more is sent now, if `full` for lack of room. Says whether the transport has left groups behind
+    /// before.
+    pub(crate) fn leaves_behind(&mut self, now: Time, full: bool) -> bool {
+        let leaves = full || self.refusal.stream || self.refusal.bytes;
+        let since = leaves.then(|| self.refusal.since.unwrap_or(now));
+        self.refusal.since = since;
+        since.is_some_and(|since| since < now)
     }
 }
 
@@ -41,8 +45,8 @@ impl Node {
     pub(crate) fn expire(&mut self, session_id: Id<Session>) {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(session_id) else { return };
-        let Refusal { room, stream, bytes, looked } = session.refusal;
-        if !(room || stream || bytes) || looked > now.after(AHEAD) {
+        let Refusal { since, stream, looked, .. } = session.refusal;
+        if since.is_none_or(|since| since >= now) || looked > now.after(AHEAD) {
             return;
         }
         let waiting = session.streams.len() + session.hungry.len();

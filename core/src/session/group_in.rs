@@ -151,9 +151,14 @@ impl Node {
             feed.receiving = feed.receiving.saturating_sub(1);
         }
         self.settle_feed(track_id);
-        // It may have been all that is still wanted of the track.
-        let track = self.store.tracks.get(track_id).filter(|_| end == GroupEnd::Complete);
-        if track.is_some_and(|track| self.has_served(track)) {
+        if end == GroupEnd::Complete {
+            self.end_if_served(track_id);
+        }
+    }
+
+    /// A group is complete: it may have been all that is still wanted of the track.
+    pub(crate) fn end_if_served(&mut self, track_id: Id<Track>) {
+        if self.store.tracks.get(track_id).is_some_and(|track| self.has_served(track)) {
             self.refresh_track(track_id);
         }
     }

@@ -236,6 +236,8 @@ pub struct Session {
     pub(crate) stalled: Option<Time>,
     /// What the transport has left behind.
     refusal: Refusal,
+    /// A group may wait that is to go as a datagram.
+    pub(crate) has_datagrams: bool,
     /// Nothing that the peer sends is read.
     pub(crate) paused: bool,
     /// In the node's queue of sessions with output.
@@ -281,6 +283,7 @@ impl Session {
             offer: None,
             stalled: None,
             refusal: Refusal::default(),
+            has_datagrams: false,
             paused: false,
             dirty: false,
             by_id: BTreeMap::new(),

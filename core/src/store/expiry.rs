@@ -29,6 +29,7 @@ impl Store {
         let edge = newest.find_map(Group::last_timestamp);
         let behind = edge.zip(reach).and_then(|(edge, reach)| edge.checked_sub(reach));
         let millis = patience.max_age.as_millis().min(info.max_age_ms.into());
+        // As moq-net: at no age at all a group is too old as soon as another one has begun.
         behind.is_some_and(|units| {
             u128::from(units) * 1000 >= millis.saturating_mul(info.timescale.into())
         })

@@ -127,6 +127,8 @@ impl Selection {
 
     /// The oldest group that the maximum age reaches.
     fn reached(&self, store: &Store, track: &Track) -> Option<u64> {
+        // How old a group is can be told by what the track is like alone.
+        track.info?;
         let patience = Patience { max_age: self.max_age, end: None };
         let fresh = |sequence: &u64| !store.is_stale(track, *sequence, patience);
         track.newest_first().map(|(sequence, _)| sequence).take_while(fresh).last()

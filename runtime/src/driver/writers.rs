@@ -184,9 +184,11 @@ impl Writers {
         payload: Bytes,
     ) {
         let Some(track) = self.tracks.get(&key) else { return };
-        let written = node.write_datagram(now, track.id, Some(sequence), timestamp, payload);
+        let written = self.check().and_then(|()| {
+            Ok(node.write_datagram(now, track.id, Some(sequence), timestamp, payload)?)
+        });
         if let Err(error) = written {
-            track.far.update(|state| state.error = Some(error.into()));
+            track.far.update(|state| state.error = Some(error));
         }
     }
 
