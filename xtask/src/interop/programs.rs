@@ -13,6 +13,9 @@ use crate::run::{cargo, command, output, probe, root, run};
 use crate::server::{PORT, Server, target};
 
 pub(super) const GOMOQT: &str = "gomoqt 0.17.0";
+/// What gomoqt speaks.
+const LITE_04: &str = "moq-lite-04";
+
 const MOQ_RELAY: &str = "moq-relay 0.17.10";
 
 /// How long programs may take: each of their steps has a limit of its own.
@@ -77,7 +80,7 @@ impl Programs {
         if !probe("go", "version") {
             println!("SKIPPED: gomoqt was not tested, because go is not at hand; install Go 1.26");
             let why = Verdict::NotRun("go was not at hand".into());
-            cells.push(whole(GOMOQT, "moq-lite-04", "all", why));
+            cells.push(whole(GOMOQT, LITE_04, "all", why));
             return Ok(cells);
         }
         let mut build = command("go", "build -o");
@@ -119,8 +122,8 @@ impl Programs {
         let connected = told.iter().any(|line| line == "connect: pass");
         listener.wait(if connected { AFTERWARDS } else { Duration::ZERO });
         let role = format!("{}'s client, {}'s server", client.name(), server.name());
-        let mut cells = cells(GOMOQT, "moq-lite-04", scheme, &role, client, &told);
-        cells.extend(self::cells(GOMOQT, "moq-lite-04", scheme, &role, server, &lines.rest()));
+        let mut cells = cells(GOMOQT, LITE_04, scheme, &role, client, &told);
+        cells.extend(self::cells(GOMOQT, LITE_04, scheme, &role, server, &lines.rest()));
         let wire = fs::read_to_string(&log).unwrap_or_default();
         for cell in &mut cells {
             if let (Verdict::Fail(why), Some(close)) = (&mut cell.verdict, closed_with(&wire))
@@ -139,10 +142,10 @@ impl Programs {
         let place = lines.place("moqt")?;
         let role =
             format!("{} as client, smoq's relay, {} as server", client.name(), server.name());
-        let both = self.meet(&place, (client, None), (server, None))?;
+        let both = self.meet(&place, client, server, LITE_04)?;
         Ok(both
             .into_iter()
-            .flat_map(|(who, lines)| cells(GOMOQT, "moq-lite-04", "moqt", &role, who, &lines))
+            .flat_map(|(who, lines)| cells(GOMOQT, LITE_04, "moqt", &role, who, &lines))
             .collect())
     }
 
@@ -168,10 +171,12 @@ impl Programs {
                 let url = format!("{scheme}://127.0.0.1:{PORT}/{version}/{scheme}");
                 let place = Place { url, fingerprint: String::new() };
                 let role = "two of smoq's clients, its relay";
-                let one = (Who::Smoq, Some(version));
-                for (side, (_, lines)) in
-                    ["client", "server"].iter().zip(self.meet(&place, one, one)?)
-                {
+                for (side, (_, lines)) in ["client", "server"].iter().zip(self.meet(
+                    &place,
+                    Who::Smoq,
+                    Who::Smoq,
+                    version,
+                )?) {
                     let role = format!("{role}; as {side}");
                     let seen = self::cells(MOQ_RELAY, version, scheme, &role, Who::Smoq, &lines);
                     cells.extend(seen);
@@ -185,12 +190,14 @@ impl Programs {
     fn meet(
         &self,
         place: &Place,
-        client: (Who, Option<&str>),
-        server: (Who, Option<&str>),
+        client: Who,
+        server: Who,
+        version: &str,
     ) -> Result<[(Who, Vec<String>); 2], String> {
-        let start = |(who, version): (Who, Option<&str>), side| {
+        let start = |who, side| {
             let mut command = self.client(who, place, side, false);
-            if let Some(version) = version {
+            // gomoqt has no other.
+            if who == Who::Smoq {
                 command.args(["--moq-version", version]);
             }
             Running::start(&mut command)
@@ -199,7 +206,7 @@ impl Programs {
             (start(client, "client")?, start(server, "server")?);
         one.wait(PATIENCE);
         other.wait(AFTERWARDS);
-        Ok([(client.0, lines.rest()), (server.0, others.rest())])
+        Ok([(client, lines.rest()), (server, others.rest())])
     }
 
     fn client(&self, who: Who, place: &Place, side: &str, goaway: bool) -> Command {

@@ -38,6 +38,9 @@ Each side announces a broadcast with known tracks (`smoq interop --help` tells t
 | goaway, leave | the server asks to leave, and the client goes |
 | close | the client can close its session after that |
 
+gomoqt is built with the original webtransport-go 0.12.0 in place of its fork, which the module proxy does not have
+(`interop/go/webtransport`).
+
 ";
 
 /// A line for each peer, version, carrier and role, with what did not pass.
