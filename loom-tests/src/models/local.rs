@@ -32,7 +32,7 @@ pub(super) fn drive(
     shards: Shards,
 ) -> (Local, Near<EventQueue>) {
     let (near, far) = slot(EventQueue::default());
-    let role = Role::server(far, 0);
+    let role = Role::server(far, 0, Vec::new());
     (Driver::new(endpoint, Nowhere, Never(now), ops, role, shards, Sink::default()), near)
 }
 
