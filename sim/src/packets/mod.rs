@@ -1,7 +1,8 @@
 //! Endpoints with QUIC and TLS over a network of datagrams, in virtual time.
 //!
 //! Keys and nonces of TLS stay random. Nothing of them is in the hash of a run, which is of who sent how
-//! many bytes to whom and when; a certificate of Ed25519 keeps the lengths alike.
+//! many bytes to whom and when; a certificate of Ed25519 keeps the lengths alike, and what harms a datagram
+//! on the way does so whatever its content.
 
 mod air;
 mod depth;
