@@ -174,15 +174,24 @@ fn who_counts_anew_is_another_publisher() {
         }
         world.cut(link);
         let other = relay(world, 3);
-        dial(world, below, other, version);
         let (publisher, _) = client(world, other, version);
         let mut another = Source::new(world, publisher, "cam", "video");
-        another.group(world, &frames(100, 3, 2000));
-        world.run_for(REJOIN + Duration::from_secs(2));
+        world.run_until_idle();
+        let mut there = vec![viewer(world, other, version)];
+        arrives(world, &mut another, &mut there, "there");
+        dial(world, below, other, version);
+        world.run_for(REJOIN / 3);
+        // Who comes now has nothing to do with the one before.
+        viewers.push(viewer(world, below, version));
+        viewers[1].read(world);
+        assert_eq!(viewers[1].complete(), another.payloads(0..1), "{version}");
+        world.run_for(REJOIN);
         viewers[0].read(world);
         assert_eq!(viewers[0].end, Some(Err(StreamCode::SESSION_CLOSED)), "{version}");
         assert_eq!(viewers[0].complete(), source.payloads(0..5), "{version}");
-        clean(world, viewers, &[below], &version.to_string());
+        arrives(world, &mut another, &mut viewers[1..], "after");
+        viewers.append(&mut there);
+        clean(world, viewers, &[below, other], &version.to_string());
     }
 }
 

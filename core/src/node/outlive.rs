@@ -27,6 +27,8 @@ pub(crate) struct Lost {
     waits: bool,
     /// Who was asked since, and has not announced it again.
     asked: Vec<Id<Session>>,
+    /// Somebody is asked at present.
+    asks: bool,
 }
 
 impl Node {
@@ -45,8 +47,10 @@ impl Node {
         let left = |session: &Session| session.leaving || session.state == State::Closed;
         let gone = self.sessions.get(from).is_none_or(left);
         let asked = Vec::new();
-        let lost = track.lost.get_or_insert(Lost { since: now, code, waits: gone, asked });
+        let lost =
+            track.lost.get_or_insert(Lost { since: now, code, waits: gone, asked, asks: false });
         lost.waits |= gone;
+        lost.asks = false;
         if !lost.asked.contains(&from) {
             lost.asked.push(from);
         }
@@ -63,6 +67,8 @@ impl Node {
             && track.lost.take().is_some()
         {
             self.lost.remove(&track_id);
+            // It counts on, so it is the one that whoever comes now wants, unless there is one already.
+            self.names.entry(track.name.clone()).or_insert(track_id);
         }
     }
 
@@ -73,12 +79,11 @@ impl Node {
                 self.lost.remove(&track_id);
                 continue;
             };
-            let asks = self.names.get(&track.name) == Some(&track_id);
             let Some(lost) = track.lost.as_mut().filter(|_| track.name.0.starts_with(path)) else {
                 continue;
             };
             lost.asked.retain(|asked| *asked != session);
-            if !asks {
+            if !lost.asks {
                 self.seek(track_id);
             }
         }
@@ -141,11 +146,18 @@ impl Node {
         let Some(session) = self.sessions.get(session_id) else { return };
         let version = session.version();
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
-        track.name.2 = Supplier::Peer(session_id, origin);
+        let before = core::mem::replace(&mut track.name.2, Supplier::Peer(session_id, origin));
+        let same = matches!(before, Supplier::Peer(_, from) if from == origin && from.is_known());
         track.says_start = version.has_end();
         let resumes = track.latest;
         track.source = Source::Peer(Feed { relayed: true, resumes, ..Feed::new(session_id, now) });
-        self.names.insert(track.name.clone(), track_id);
+        if let Some(lost) = &mut track.lost {
+            lost.asks = true;
+        }
+        // Another publisher may count anew: who comes for that one gets a track of its own.
+        if resumes.is_none() || same {
+            self.names.insert(track.name.clone(), track_id);
+        }
         if version.has_track() {
             self.request(session_id, Request::Track(track_id));
         }
