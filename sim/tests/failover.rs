@@ -195,6 +195,47 @@ fn who_counts_anew_is_another_publisher() {
     }
 }
 
+/// Two publishers of one name, each heard by somebody. Who loses the first one joins those who listen to the
+/// other if that has come as far, and is told otherwise.
+#[test]
+fn nobody_waits_for_another_publisher_to_come_as_far() {
+    for version in Version::ALL {
+        for far in [false, true] {
+            let context = format!("{version} {far}");
+            let world = &mut world(37);
+            let [one, two, below] = [1, 2, 3].map(|id| relay(world, id));
+            let link = dial(world, below, one, version);
+            dial(world, below, two, version);
+            let (publisher, _) = client(world, one, version);
+            let mut source = Source::new(world, publisher, "cam", "video");
+            world.run_until_idle();
+            let mut old = vec![viewer(world, below, version)];
+            for _ in 0..5 {
+                arrives(world, &mut source, &mut old, &context);
+            }
+            let (publisher, _) = client(world, two, version);
+            let mut another = Source::new(world, publisher, "cam", "video");
+            world.run_until_idle();
+            let mut new = vec![viewer(world, below, version)];
+            for _ in 0..if far { 8 } else { 2 } {
+                arrives(world, &mut another, &mut new, &context);
+            }
+            world.cut(link);
+            world.run_until_idle();
+            arrives(world, &mut another, &mut new, &context);
+            old[0].read(world);
+            if far {
+                arrives(world, &mut another, &mut old, &context);
+            } else {
+                assert_eq!(old[0].end, Some(Err(StreamCode::SESSION_CLOSED)), "{context}");
+                assert_eq!(old[0].complete(), source.payloads(0..5), "{context}");
+            }
+            old.append(&mut new);
+            clean(world, old, &[below], &context);
+        }
+    }
+}
+
 #[test]
 fn what_was_on_its_way_is_told_as_lost() {
     for version in Version::ALL {

@@ -147,7 +147,7 @@ impl Node {
         let version = session.version();
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
         let before = core::mem::replace(&mut track.name.2, Supplier::Peer(session_id, origin));
-        let same = matches!(before, Supplier::Peer(_, from) if from == origin && from.is_known());
+        let same = same_origin(before, track.name.2);
         track.says_start = version.has_end();
         let resumes = track.latest;
         track.source = Source::Peer(Feed { relayed: true, resumes, ..Feed::new(session_id, now) });
@@ -164,12 +164,17 @@ impl Node {
         self.refresh_track(track_id);
     }
 
-    /// Others get the same from there already: those who listen do so together.
+    /// Others listen to what comes from there already: those who listen do so together. Not if that has not come as
+    /// far and may be of another publisher: it would be silent until it has.
     fn join(&mut self, old: Id<Track>, new: Id<Track>) {
-        let info = |id| self.store.tracks.get(id).and_then(|track| track.info);
-        let fits = info(old).zip(info(new)).is_none_or(|(old, new)| same_scale(old, new));
-        if !fits {
+        let tracks = [old, new].map(|id| self.store.tracks.get(id));
+        let [Some(before), Some(after)] = tracks else { return };
+        if !before.info.zip(after.info).is_none_or(|(before, after)| same_scale(before, after)) {
             return self.fail_track(old, StreamCode::TIMESTAMP_MISMATCH);
+        }
+        if after.latest < before.latest && !same_origin(before.name.2, after.name.2) {
+            let code = before.lost.as_ref().map_or(StreamCode::SESSION_CLOSED, |lost| lost.code);
+            return self.fail_track(old, code);
         }
         let Some(track) = self.store.tracks.get_mut(old) else { return };
         let subs = core::mem::take(&mut track.subs);
@@ -189,6 +194,14 @@ impl Node {
             self.answer_askers(new);
         }
         self.advance_track(new);
+    }
+}
+
+/// Whether two suppliers are known to have it of the same publisher.
+fn same_origin(one: Supplier, other: Supplier) -> bool {
+    match (one, other) {
+        (Supplier::Peer(_, one), Supplier::Peer(_, other)) => one == other && one.is_known(),
+        _ => false,
     }
 }
 
