@@ -237,6 +237,58 @@ fn nobody_waits_for_another_publisher_to_come_as_far() {
 }
 
 #[test]
+fn a_track_without_groups_is_found_again() {
+    for version in Version::ALL {
+        let context = version.to_string();
+        let world = &mut world(38);
+        let [above, below] = [1, 2].map(|id| relay(world, id));
+        let link = dial(world, below, above, version);
+        let (publisher, home) = client(world, above, version);
+        let mut source = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        let mut viewers = vec![viewer(world, below, version)];
+        world.cut(link);
+        world.cut(home);
+        world.run_for(REJOIN / 3);
+        let above = relay(world, 11);
+        dial(world, below, above, version);
+        world.connect(publisher, above, version, "");
+        world.run_for(2 * REJOIN);
+        arrives(world, &mut source, &mut viewers, &context);
+        clean(world, viewers, &[above, below], &context);
+    }
+}
+
+/// Up to 04 a publisher says that it is done by closing the subscription, also if nothing was left to send.
+#[test]
+fn who_waits_is_told_the_end() {
+    for version in [Version::Lite03, Version::Lite04] {
+        let world = &mut world(39);
+        let [above, below] = [1, 2].map(|id| relay(world, id));
+        let link = dial(world, below, above, version);
+        let (publisher, _) = client(world, above, version);
+        let mut source = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        let mut viewers = vec![viewer(world, below, version)];
+        for _ in 0..5 {
+            arrives(world, &mut source, &mut viewers, "before");
+        }
+        world.cut(link);
+        let other = relay(world, 3);
+        dial(world, below, other, version);
+        let (publisher, _) = client(world, other, version);
+        let mut another = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        another.group(world, &frames(100, 3, 2000));
+        another.finish(world);
+        world.run_for(REJOIN / 3);
+        viewers[0].read(world);
+        assert_eq!(viewers[0].end, Some(Ok(())), "{version}");
+        clean(world, viewers, &[below, other], &version.to_string());
+    }
+}
+
+#[test]
 fn what_was_on_its_way_is_told_as_lost() {
     for version in Version::ALL {
         let world = &mut world(35);

@@ -72,6 +72,15 @@ impl Node {
         }
     }
 
+    /// The source has accepted, and says where it begins if that is known. Who has got nothing before has a source
+    /// again; for others it has to go on where the one before stopped.
+    pub(crate) fn found_from(&mut self, track_id: Id<Track>, start: Option<u64>) {
+        let feed = self.store.tracks.get(track_id).and_then(Track::feed);
+        if feed.is_some_and(|feed| feed.resumes.is_none() || feed.resumes < start) {
+            self.found(track_id);
+        }
+    }
+
     /// A session announces something: who waits for that asks it.
     pub(crate) fn seek_at(&mut self, session: Id<Session>, path: &Path) {
         for track_id in Vec::from_iter(self.lost.iter().copied()) {
