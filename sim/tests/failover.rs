@@ -5,7 +5,10 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use smoq_core::{Carrier, Config, Discover, SessionConfig, Version, wire::StreamCode};
+use smoq_core::{
+    Carrier, Config, Discover, SessionConfig, Version,
+    wire::{StreamCode, TrackInfo},
+};
 use smoq_sim::{Connection, LinkConfig, NodeId, Viewer, World};
 
 const REJOIN: Duration = Duration::from_secs(30);
@@ -285,6 +288,46 @@ fn who_waits_is_told_the_end() {
         viewers[0].read(world);
         assert_eq!(viewers[0].end, Some(Ok(())), "{version}");
         clean(world, viewers, &[below, other], &version.to_string());
+    }
+}
+
+/// Up to 04 nobody says what a track is like: it is in the default scale.
+#[test]
+fn a_source_without_descriptions_has_the_default_one() {
+    for (timescale, told) in [(1000, false), (1000, true), (90_000, true)] {
+        let world = &mut world(41);
+        let [above, other, below] = [1, 2, 3].map(|id| relay(world, id));
+        let link = dial(world, below, above, Version::Lite06);
+        let (publisher, home) = client(world, above, Version::Lite06);
+        let mut source = Source::new(world, publisher, "cam", "audio");
+        let info = TrackInfo { timescale, ..TrackInfo::default() };
+        let now = world.now();
+        source.track = world[publisher].create_track(now, source.broadcast, "video", info).unwrap();
+        let (node, _) = client(world, below, Version::Lite06);
+        world.run_until_idle();
+        let mut viewers = [Viewer::new(world, node, "cam", "video", live())];
+        if told {
+            world.run_until_idle();
+            arrives(world, &mut source, &mut viewers, "before");
+        } else {
+            while world[below].stats().tracks == 0 {
+                world.run_for(Duration::from_millis(1));
+            }
+        }
+        world.cut(link);
+        world.cut(home);
+        dial(world, below, other, Version::Lite04);
+        world.connect(publisher, other, Version::Lite06, "");
+        world.run_until_idle();
+        if timescale == 1000 {
+            arrives(world, &mut source, &mut viewers, "after");
+            world.run_for(2 * REJOIN);
+            arrives(world, &mut source, &mut viewers, "later");
+        } else {
+            viewers[0].read(world);
+            assert_eq!(viewers[0].end, Some(Err(StreamCode::TIMESTAMP_MISMATCH)));
+        }
+        clean(world, viewers.into(), &[below, other], "");
     }
 }
 

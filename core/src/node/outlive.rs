@@ -155,6 +155,12 @@ impl Node {
         let Some(session) = self.sessions.get(session_id) else { return };
         let version = session.version();
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
+        if !version.has_track() {
+            let info = *track.info.get_or_insert_default();
+            if !same_scale(info, TrackInfo::default()) {
+                return self.fail_track(track_id, StreamCode::TIMESTAMP_MISMATCH);
+            }
+        }
         let before = core::mem::replace(&mut track.name.2, Supplier::Peer(session_id, origin));
         let same = same_origin(before, track.name.2);
         track.says_start = version.has_end();
@@ -169,6 +175,8 @@ impl Node {
         }
         if version.has_track() {
             self.request(session_id, Request::Track(track_id));
+        } else {
+            self.answer_askers(track_id);
         }
         self.refresh_track(track_id);
     }
