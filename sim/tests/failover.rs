@@ -5,7 +5,10 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use smoq_core::{Carrier, Config, Discover, SessionConfig, Version, wire::StreamCode};
+use smoq_core::{
+    Carrier, Config, Discover, SessionConfig, Version,
+    wire::{StreamCode, TrackInfo},
+};
 use smoq_sim::{Connection, LinkConfig, NodeId, Viewer, World};
 
 const REJOIN: Duration = Duration::from_secs(30);
@@ -174,15 +177,157 @@ fn who_counts_anew_is_another_publisher() {
         }
         world.cut(link);
         let other = relay(world, 3);
-        dial(world, below, other, version);
         let (publisher, _) = client(world, other, version);
         let mut another = Source::new(world, publisher, "cam", "video");
-        another.group(world, &frames(100, 3, 2000));
-        world.run_for(REJOIN + Duration::from_secs(2));
+        world.run_until_idle();
+        let mut there = vec![viewer(world, other, version)];
+        arrives(world, &mut another, &mut there, "there");
+        dial(world, below, other, version);
+        world.run_for(REJOIN / 3);
+        // Who comes now has nothing to do with the one before.
+        viewers.push(viewer(world, below, version));
+        viewers[1].read(world);
+        assert_eq!(viewers[1].complete(), another.payloads(0..1), "{version}");
+        world.run_for(REJOIN);
         viewers[0].read(world);
         assert_eq!(viewers[0].end, Some(Err(StreamCode::SESSION_CLOSED)), "{version}");
         assert_eq!(viewers[0].complete(), source.payloads(0..5), "{version}");
-        clean(world, viewers, &[below], &version.to_string());
+        arrives(world, &mut another, &mut viewers[1..], "after");
+        viewers.append(&mut there);
+        clean(world, viewers, &[below, other], &version.to_string());
+    }
+}
+
+/// Two publishers of one name, each heard by somebody. Who loses the first one joins those who listen to the
+/// other if that has come as far, and is told otherwise.
+#[test]
+fn nobody_waits_for_another_publisher_to_come_as_far() {
+    for version in Version::ALL {
+        for far in [false, true] {
+            let context = format!("{version} {far}");
+            let world = &mut world(37);
+            let [one, two, below] = [1, 2, 3].map(|id| relay(world, id));
+            let link = dial(world, below, one, version);
+            dial(world, below, two, version);
+            let (publisher, _) = client(world, one, version);
+            let mut source = Source::new(world, publisher, "cam", "video");
+            world.run_until_idle();
+            let mut old = vec![viewer(world, below, version)];
+            for _ in 0..5 {
+                arrives(world, &mut source, &mut old, &context);
+            }
+            let (publisher, _) = client(world, two, version);
+            let mut another = Source::new(world, publisher, "cam", "video");
+            world.run_until_idle();
+            let mut new = vec![viewer(world, below, version)];
+            for _ in 0..if far { 8 } else { 2 } {
+                arrives(world, &mut another, &mut new, &context);
+            }
+            world.cut(link);
+            world.run_until_idle();
+            arrives(world, &mut another, &mut new, &context);
+            old[0].read(world);
+            if far {
+                arrives(world, &mut another, &mut old, &context);
+            } else {
+                assert_eq!(old[0].end, Some(Err(StreamCode::SESSION_CLOSED)), "{context}");
+                assert_eq!(old[0].complete(), source.payloads(0..5), "{context}");
+            }
+            old.append(&mut new);
+            clean(world, old, &[below], &context);
+        }
+    }
+}
+
+#[test]
+fn a_track_without_groups_is_found_again() {
+    for version in Version::ALL {
+        let context = version.to_string();
+        let world = &mut world(38);
+        let [above, below] = [1, 2].map(|id| relay(world, id));
+        let link = dial(world, below, above, version);
+        let (publisher, home) = client(world, above, version);
+        let mut source = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        let mut viewers = vec![viewer(world, below, version)];
+        world.cut(link);
+        world.cut(home);
+        world.run_for(REJOIN / 3);
+        let above = relay(world, 11);
+        dial(world, below, above, version);
+        world.connect(publisher, above, version, "");
+        world.run_for(2 * REJOIN);
+        arrives(world, &mut source, &mut viewers, &context);
+        clean(world, viewers, &[above, below], &context);
+    }
+}
+
+/// Up to 04 a publisher says that it is done by closing the subscription, also if nothing was left to send.
+#[test]
+fn who_waits_is_told_the_end() {
+    for version in [Version::Lite03, Version::Lite04] {
+        let world = &mut world(39);
+        let [above, below] = [1, 2].map(|id| relay(world, id));
+        let link = dial(world, below, above, version);
+        let (publisher, _) = client(world, above, version);
+        let mut source = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        let mut viewers = vec![viewer(world, below, version)];
+        for _ in 0..5 {
+            arrives(world, &mut source, &mut viewers, "before");
+        }
+        world.cut(link);
+        let other = relay(world, 3);
+        dial(world, below, other, version);
+        let (publisher, _) = client(world, other, version);
+        let mut another = Source::new(world, publisher, "cam", "video");
+        world.run_until_idle();
+        another.group(world, &frames(100, 3, 2000));
+        another.finish(world);
+        world.run_for(REJOIN / 3);
+        viewers[0].read(world);
+        assert_eq!(viewers[0].end, Some(Ok(())), "{version}");
+        clean(world, viewers, &[below, other], &version.to_string());
+    }
+}
+
+/// Up to 04 nobody says what a track is like: it is in the default scale.
+#[test]
+fn a_source_without_descriptions_has_the_default_one() {
+    for (timescale, told) in [(1000, false), (1000, true), (90_000, true)] {
+        let world = &mut world(41);
+        let [above, other, below] = [1, 2, 3].map(|id| relay(world, id));
+        let link = dial(world, below, above, Version::Lite06);
+        let (publisher, home) = client(world, above, Version::Lite06);
+        let mut source = Source::new(world, publisher, "cam", "audio");
+        let info = TrackInfo { timescale, ..TrackInfo::default() };
+        let now = world.now();
+        source.track = world[publisher].create_track(now, source.broadcast, "video", info).unwrap();
+        let (node, _) = client(world, below, Version::Lite06);
+        world.run_until_idle();
+        let mut viewers = [Viewer::new(world, node, "cam", "video", live())];
+        if told {
+            world.run_until_idle();
+            arrives(world, &mut source, &mut viewers, "before");
+        } else {
+            while world[below].stats().tracks == 0 {
+                world.run_for(Duration::from_millis(1));
+            }
+        }
+        world.cut(link);
+        world.cut(home);
+        dial(world, below, other, Version::Lite04);
+        world.connect(publisher, other, Version::Lite06, "");
+        world.run_until_idle();
+        if timescale == 1000 {
+            arrives(world, &mut source, &mut viewers, "after");
+            world.run_for(2 * REJOIN);
+            arrives(world, &mut source, &mut viewers, "later");
+        } else {
+            viewers[0].read(world);
+            assert_eq!(viewers[0].end, Some(Err(StreamCode::TIMESTAMP_MISMATCH)));
+        }
+        clean(world, viewers.into(), &[below, other], "");
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Lost {
     waits: bool,
     /// Who was asked since, and has not announced it again.
     asked: Vec<Id<Session>>,
+    /// Somebody is asked at present.
+    asks: bool,
 }
 
 impl Node {
@@ -45,8 +47,10 @@ impl Node {
         let left = |session: &Session| session.leaving || session.state == State::Closed;
         let gone = self.sessions.get(from).is_none_or(left);
         let asked = Vec::new();
-        let lost = track.lost.get_or_insert(Lost { since: now, code, waits: gone, asked });
+        let lost =
+            track.lost.get_or_insert(Lost { since: now, code, waits: gone, asked, asks: false });
         lost.waits |= gone;
+        lost.asks = false;
         if !lost.asked.contains(&from) {
             lost.asked.push(from);
         }
@@ -63,6 +67,17 @@ impl Node {
             && track.lost.take().is_some()
         {
             self.lost.remove(&track_id);
+            // It counts on, so it is the one that whoever comes now wants, unless there is one already.
+            self.names.entry(track.name.clone()).or_insert(track_id);
+        }
+    }
+
+    /// The source has accepted, and says where it begins if that is known. Who has got nothing before has a source
+    /// again; for others it has to go on where the one before stopped.
+    pub(crate) fn found_from(&mut self, track_id: Id<Track>, start: Option<u64>) {
+        let feed = self.store.tracks.get(track_id).and_then(Track::feed);
+        if feed.is_some_and(|feed| feed.resumes.is_none() || feed.resumes < start) {
+            self.found(track_id);
         }
     }
 
@@ -73,12 +88,11 @@ impl Node {
                 self.lost.remove(&track_id);
                 continue;
             };
-            let asks = self.names.get(&track.name) == Some(&track_id);
             let Some(lost) = track.lost.as_mut().filter(|_| track.name.0.starts_with(path)) else {
                 continue;
             };
             lost.asked.retain(|asked| *asked != session);
-            if !asks {
+            if !lost.asks {
                 self.seek(track_id);
             }
         }
@@ -141,23 +155,43 @@ impl Node {
         let Some(session) = self.sessions.get(session_id) else { return };
         let version = session.version();
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
-        track.name.2 = Supplier::Peer(session_id, origin);
+        if !version.has_track() {
+            let info = *track.info.get_or_insert_default();
+            if !same_scale(info, TrackInfo::default()) {
+                return self.fail_track(track_id, StreamCode::TIMESTAMP_MISMATCH);
+            }
+        }
+        let before = core::mem::replace(&mut track.name.2, Supplier::Peer(session_id, origin));
+        let same = same_origin(before, track.name.2);
         track.says_start = version.has_end();
         let resumes = track.latest;
         track.source = Source::Peer(Feed { relayed: true, resumes, ..Feed::new(session_id, now) });
-        self.names.insert(track.name.clone(), track_id);
+        if let Some(lost) = &mut track.lost {
+            lost.asks = true;
+        }
+        // Another publisher may count anew: who comes for that one gets a track of its own.
+        if resumes.is_none() || same {
+            self.names.insert(track.name.clone(), track_id);
+        }
         if version.has_track() {
             self.request(session_id, Request::Track(track_id));
+        } else {
+            self.answer_askers(track_id);
         }
         self.refresh_track(track_id);
     }
 
-    /// Others get the same from there already: those who listen do so together.
+    /// Others listen to what comes from there already: those who listen do so together. Not if that has not come as
+    /// far and may be of another publisher: it would be silent until it has.
     fn join(&mut self, old: Id<Track>, new: Id<Track>) {
-        let info = |id| self.store.tracks.get(id).and_then(|track| track.info);
-        let fits = info(old).zip(info(new)).is_none_or(|(old, new)| same_scale(old, new));
-        if !fits {
+        let tracks = [old, new].map(|id| self.store.tracks.get(id));
+        let [Some(before), Some(after)] = tracks else { return };
+        if !before.info.zip(after.info).is_none_or(|(before, after)| same_scale(before, after)) {
             return self.fail_track(old, StreamCode::TIMESTAMP_MISMATCH);
+        }
+        if after.latest < before.latest && !same_origin(before.name.2, after.name.2) {
+            let code = before.lost.as_ref().map_or(StreamCode::SESSION_CLOSED, |lost| lost.code);
+            return self.fail_track(old, code);
         }
         let Some(track) = self.store.tracks.get_mut(old) else { return };
         let subs = core::mem::take(&mut track.subs);
@@ -177,6 +211,14 @@ impl Node {
             self.answer_askers(new);
         }
         self.advance_track(new);
+    }
+}
+
+/// Whether two suppliers are known to have it of the same publisher.
+fn same_origin(one: Supplier, other: Supplier) -> bool {
+    match (one, other) {
+        (Supplier::Peer(_, one), Supplier::Peer(_, other)) => one == other && one.is_known(),
+        _ => false,
     }
 }
 

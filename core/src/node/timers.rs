@@ -151,6 +151,11 @@ impl Node {
             }
             self.advance_track(track_id);
         }
+        let feed = self.store.tracks.get(track_id).and_then(Track::feed);
+        if let Some(tail) = feed.and_then(|feed| feed.tail) {
+            self.settle_feed(track_id);
+            self.arm_at(tail);
+        }
         let Some(track) = self.store.tracks.get(track_id) else { return };
         let Some(feed) = track.feed().filter(|_| track.ended == Ended::No) else { return };
         if track.lost.is_some() {
@@ -171,11 +176,6 @@ impl Node {
                 return self.lose_feed(track_id, StreamCode::CONTROL_TIMEOUT);
             }
             self.sweep.get_or_insert(self.now.after(TICK));
-        }
-        let Some(feed) = self.store.tracks.get(track_id).and_then(Track::feed) else { return };
-        if let Some(tail) = feed.tail {
-            self.settle_feed(track_id);
-            self.arm_at(tail);
         }
     }
 }

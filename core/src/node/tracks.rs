@@ -354,8 +354,8 @@ impl Node {
 
     /// Forgets a track and its groups.
     pub(crate) fn remove_track(&mut self, track_id: Id<Track>) {
-        self.forget_name(track_id);
         self.found(track_id);
+        self.forget_name(track_id);
         let Some(track) = self.store.tracks.get(track_id) else { return };
         let groups: Vec<_> = track.from(0).map(|(_, id)| id).collect();
         for group in groups {

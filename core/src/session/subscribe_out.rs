@@ -123,9 +123,11 @@ impl Node {
             SubscribeResponse::Ok(SubscribeOk { start, .. }) => {
                 track.accepted = true;
                 track.start = track.start.or(start);
+                self.found_from(track_id, start);
             }
             SubscribeResponse::Start { group } => {
                 track.start = Some(track.start.map_or(group, |start| start.min(group)));
+                self.found_from(track_id, Some(group));
             }
             SubscribeResponse::End { group } => {
                 let inclusive = version.tolerates_inclusive_end() && track.latest == Some(group);

@@ -81,6 +81,7 @@ impl Node {
         }
         track.accepted = true;
         track.info.get_or_insert(info);
+        self.found_from(track_id, None);
         self.answer_askers(track_id);
         self.advance_track(track_id);
         self.settle_feed(track_id);
