@@ -141,14 +141,15 @@ async fn carry_bi(line: Arc<Line>, side: usize) {
 
 async fn carry_uni(line: Arc<Line>, side: usize) {
     while let Ok(from) = line.ends[side].accept_uni().await {
+        // In the order in which they came: a relay gives up on groups that too many others overtake.
+        let Ok(to) = line.ends[1 - side].open_uni().await else { return };
+        let (stream, kind) = (stream(side, 2), Arc::default());
+        let way = Way { line: line.clone(), side, stream, opener: true, kind };
         let line = line.clone();
         tokio::spawn(async move {
             let queues = side == 1 && line.meddler().queues();
             let _turn = if queues { line.queue.acquire().await.ok() } else { None };
-            let Ok(to) = line.ends[1 - side].open_uni().await else { return };
-            let stream = stream(side, 2);
-            let kind = Arc::default();
-            Way { line: line.clone(), side, stream, opener: true, kind }.run(from, to).await;
+            way.run(from, to).await;
         });
     }
 }

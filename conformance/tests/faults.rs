@@ -4,7 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use smoq_conformance::{FAULTS, Fault, Level, Options, ProxyError, Unmet, checks, plant, run};
+use smoq_conformance::{
+    FAULTS, Fault, Level, Options, ProxyError, Unmet, checks, plant, run, table,
+};
 use smoq_core::{Carrier, Version};
 use tokio::task::JoinSet;
 
@@ -53,4 +55,19 @@ async fn every_fault_is_noticed() {
 async fn faults_are_planted_on_raw_quic_alone() {
     let target = support::relay(Carrier::WebTransport);
     assert!(matches!(plant(target, FAULTS.first()), Err(ProxyError::Carrier)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_fault_the_server_is_not_noticed() {
+    let target = plant(support::relay(Carrier::Raw), None).unwrap();
+    let mut areas: Vec<_> = checks().iter().map(|check| check.area()).collect();
+    areas.dedup();
+    // What waits there waits behind the relay, which cannot put anything in front of it.
+    areas.retain(|area| !["priorities", "expiry"].contains(area));
+    for area in areas {
+        let (only, patience) = (format!("{area}/"), Duration::from_secs(30));
+        let options = Options { only, patience, ..Options::default() };
+        let report = run(target.clone(), &options).await;
+        assert!(report.is_good() && report.unspoken.is_empty(), "{}", table(&report));
+    }
 }
