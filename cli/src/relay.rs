@@ -60,6 +60,7 @@ pub(crate) struct Args {
         help_heading = "Cluster",
         value_name = "URL",
         env = "SMOQ_CONNECT",
+        hide_env_values = true,
         value_delimiter = ' '
     )]
     connect: Vec<Url>,
@@ -96,4 +97,24 @@ fn upstream(url: &Url, dial: &DialArgs) -> Result<Upstream, Failure> {
         |error: TlsError| Failure::Connect { url: without_query(url), error: error.into() };
     let tls = ClientTls::new(dial.trust(url)?).map_err(failed)?;
     Ok(Upstream { versions: dial.versions(), ..Upstream::new(url.clone(), tls) })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn help_tells_no_tokens_of_other_relays() {
+        let command = Command::command();
+        let connect = command.get_arguments().find(|arg| arg.get_id() == "connect").unwrap();
+        assert!(connect.is_hide_env_values_set());
+    }
 }

@@ -83,30 +83,36 @@ impl Log {
 pub(crate) async fn link(url: Url, mut statuses: Statuses) {
     let mut told = String::new();
     while let Some(status) = statuses.next().await {
-        match status {
-            Status::Connected { remote, version, attempt } => {
-                info!(%url, %remote, %version, attempt, "joined another relay");
-            }
-            Status::Lost { reason, .. } => {
-                warn!(%url, "the way to another relay is lost: {reason}")
-            }
-            Status::Leaving { place, .. } => {
-                info!(%url, %place, "another relay is about to go: connecting anew");
-            }
-            Status::Failed { attempt, error, after } => {
-                let (error, again) = (error.to_string(), after.unwrap_or_default());
-                // Attempts fail alike as a rule.
-                if error == told {
-                    debug!(%url, attempt, ?again, "cannot join another relay: {error}");
-                } else {
-                    warn!(%url, attempt, ?again, "cannot join another relay: {error}");
-                }
-                told = error;
-                continue;
-            }
-        }
-        told.clear();
+        linked(&url, status, &mut told);
     }
+}
+
+/// `told` is why the last attempt has failed: attempts fail alike as a rule. Reasons are logged as strings, which
+/// the log quotes: the other relay has chosen them.
+fn linked(url: &Url, status: Status, told: &mut String) {
+    let mut failed = String::new();
+    match status {
+        Status::Connected { remote, version, attempt } => {
+            info!(%url, %remote, %version, attempt, "joined another relay");
+        }
+        Status::Lost { reason, .. } => {
+            let reason = reason.to_string();
+            warn!(%url, reason, "the way to another relay is lost");
+        }
+        Status::Leaving { place, .. } => {
+            info!(%url, %place, "another relay is about to go: connecting anew");
+        }
+        Status::Failed { attempt, error, after } => {
+            let (error, again) = (error.to_string(), after.unwrap_or_default());
+            if error == *told {
+                debug!(%url, attempt, ?again, error, "cannot join another relay");
+            } else {
+                warn!(%url, attempt, ?again, error, "cannot join another relay");
+            }
+            failed = error;
+        }
+    }
+    *told = failed;
 }
 
 /// Where a peer publishes and where it subscribes.
@@ -146,6 +152,8 @@ mod tests {
         Carrier, Closed, Config, Node, SessionConfig, StreamId, Time, Violation, wire::SessionCode,
     };
 
+    use smoq_tokio::Reason;
+
     use super::*;
 
     #[derive(Clone, Default)]
@@ -161,19 +169,24 @@ mod tests {
         }
     }
 
-    /// What is logged of these events, a line each.
-    fn logged(events: Vec<ServerEvent>) -> Vec<String> {
+    /// The lines that are logged meanwhile.
+    fn lines(logs: impl FnOnce()) -> Vec<String> {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
+        tracing::subscriber::with_default(subscriber, logs);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// What is logged of these events, a line each.
+    fn logged(events: Vec<ServerEvent>) -> Vec<String> {
+        lines(|| {
             let mut log = Log::default();
             events.iter().for_each(|event| log.event(event, 0));
             assert!(log.peers.is_empty());
-        });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(str::to_owned).collect()
+        })
     }
 
     fn session(version: Version) -> SessionId {
@@ -234,5 +247,15 @@ mod tests {
             "{}",
             lines[0]
         );
+    }
+
+    #[test]
+    fn another_relay_writes_no_lines_of_its_own() {
+        let url = "moqt://b.example/?jwt=x".parse::<Url>().unwrap();
+        let (by, code) = (ClosedBy::Peer, SessionCode::INTERNAL);
+        let closed = Closed { by, code, reason: "bye\n2026 INFO all is well".into() };
+        let lost = Status::Lost { reason: Reason(closed), after: None };
+        let lines = lines(|| linked(&url, lost, &mut String::new()));
+        assert_eq!(lines.len(), 1, "{lines:?}");
     }
 }

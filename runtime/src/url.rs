@@ -9,7 +9,7 @@ use thiserror::Error;
 ///
 /// The port is 443 unless given. An IPv6 address stands in brackets. The path and the query travel to
 /// the server as they are written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
     carrier: Carrier,
     host: String,
@@ -151,6 +151,15 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), UrlError> {
     Ok((host, port))
 }
 
+/// Without its query: that may be a token, and what is written in this way ends in logs.
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query = if self.path.contains('?') { "?..." } else { "" };
+        let told = self.clone().with_path(format!("{}{query}", self.path_only()));
+        write!(f, "{:?}", told.to_string())
+    }
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { carrier, host, port, path } = self;
@@ -228,6 +237,7 @@ mod tests {
         }
         let url: Url = "moqt://a/b?c".parse().unwrap();
         assert_eq!((url.path(), url.path_only()), ("/b?c", "/b"));
+        assert_eq!(format!("{url:?}"), r#""moqt://a:443/b?...""#);
         let url = url.with_path("/d").with_carrier(Carrier::WebTransport);
         assert_eq!(url.to_string(), "https://a:443/d");
     }

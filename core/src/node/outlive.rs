@@ -81,6 +81,17 @@ impl Node {
         }
     }
 
+    /// The source contradicts the one before: it has another track of this name. Says whether there was one before;
+    /// if not, the source contradicts itself.
+    pub(crate) fn is_another(&mut self, track_id: Id<Track>) -> bool {
+        let feed = self.store.tracks.get(track_id).and_then(Track::feed);
+        let another = feed.is_some_and(|feed| feed.resumes.is_some());
+        if another {
+            self.lose_feed(track_id, StreamCode::CANCEL);
+        }
+        another
+    }
+
     /// A session announces something: who waits for that asks it.
     pub(crate) fn seek_at(&mut self, session: Id<Session>, path: &Path) {
         for track_id in Vec::from_iter(self.lost.iter().copied()) {

@@ -48,6 +48,10 @@ impl Node {
                 self.refuse(session_id, id, StreamCode::CANCEL);
                 return Ok(());
             }
+            if self.is_another(track_id) {
+                self.refuse(session_id, id, StreamCode::CANCEL);
+                return Ok(());
+            }
             return Err(Offence::Stream(Violation::GroupAfterEnd(sequence)));
         }
         if track.feed().is_some_and(|feed| feed.resumes > Some(sequence)) {

@@ -133,7 +133,8 @@ impl Node {
                 let inclusive = version.tolerates_inclusive_end() && track.latest == Some(group);
                 let end = if inclusive { group + 1 } else { group };
                 if end < track.next_sequence() || track.end.is_some_and(|known| known != end) {
-                    return Err(Violation::End(group));
+                    let another = self.is_another(track_id);
+                    return if another { Ok(()) } else { Err(Violation::End(group)) };
                 }
                 track.end = Some(end);
             }
