@@ -26,21 +26,24 @@ fn aged(max_age_ms: u64) -> SubscribeParams {
     SubscribeParams { max_age_ms, ..everything() }
 }
 
-/// A group that waits at the relay, and a newer one that is ten seconds later by timestamps and, up to 04
-/// where there are none, later than the age by the clock.
-async fn two(stage: &Stage, params: SubscribeParams) -> Result<(Sub, Feed, Group)> {
+/// A group that waits at the relay, and two newer ones, each ten seconds later by timestamps and, up to 04
+/// where there are none, later than the age by the clock. It reaches to where the second one begins, so the third
+/// one makes it too old.
+async fn outdated(stage: &Stage, params: SubscribeParams) -> Result<(Sub, Feed, Group)> {
     let (sub, mut feed) = stage.subscribe_to(TRACK, params).await?;
     full(&mut feed, 0, LARGE).await?;
     let group = sub.group().await?;
-    sleep(Duration::from_millis(3 * AGE)).await;
-    full(&mut feed, 1000, 1000).await?;
+    for newer in [1000, 2000] {
+        sleep(Duration::from_millis(3 * AGE)).await;
+        full(&mut feed, newer, 1000).await?;
+    }
     Ok((sub, feed, group))
 }
 
 /// How the old group ends when the viewer reads on.
 async fn old_ends(cx: &Cx, params: SubscribeParams) -> Result<End> {
     let stage = narrow(cx).await?;
-    let (_sub, _feed, mut group) = two(&stage, params).await?;
+    let (_sub, _feed, mut group) = outdated(&stage, params).await?;
     Ok(group.recv.rest().await?.1)
 }
 
@@ -79,7 +82,7 @@ pub(super) fn checks() -> Vec<Check> {
             "a lower age counts for groups that are on their way",
             |cx| async move {
                 let stage = narrow(&cx).await?;
-                let (mut sub, _feed, mut group) = two(&stage, everything()).await?;
+                let (mut sub, _feed, mut group) = outdated(&stage, everything()).await?;
                 sub.update(aged(AGE)).await?;
                 stage.viewer.alive().await?;
                 cut(group.recv.rest().await?.1)
@@ -93,7 +96,7 @@ pub(super) fn checks() -> Vec<Check> {
             |cx| async move {
                 let stage = narrow(&cx).await?;
                 stage.publisher.answer_tracks(Some(TrackInfo { max_age_ms: AGE, ..info() }));
-                let (_sub, _feed, mut group) = two(&stage, everything()).await?;
+                let (_sub, _feed, mut group) = outdated(&stage, everything()).await?;
                 cut(group.recv.rest().await?.1)
             },
         ),
@@ -104,7 +107,7 @@ pub(super) fn checks() -> Vec<Check> {
             "the newest group arrives whole, whatever has become of older ones",
             |cx| async move {
                 let stage = narrow(&cx).await?;
-                let (sub, _feed, mut group) = two(&stage, aged(AGE)).await?;
+                let (sub, _feed, mut group) = outdated(&stage, aged(AGE)).await?;
                 let (old, new) =
                     tokio::join!(group.recv.rest(), async { sub.group().await?.recv.rest().await });
                 old?;
