@@ -164,7 +164,8 @@ fn a_publisher_that_is_lost_is_not_waited_for() {
 
 #[test]
 fn who_counts_anew_is_another_publisher() {
-    for version in Version::ALL {
+    for (version, watched) in Version::ALL.into_iter().flat_map(|v| [(v, false), (v, true)]) {
+        let context = format!("{version}, watched: {watched}");
         let world = &mut world(34);
         let [above, below] = [1, 2].map(|id| relay(world, id));
         let link = dial(world, below, above, version);
@@ -173,28 +174,32 @@ fn who_counts_anew_is_another_publisher() {
         world.run_until_idle();
         let mut viewers = vec![viewer(world, below, version)];
         for _ in 0..5 {
-            arrives(world, &mut source, &mut viewers, "before");
+            arrives(world, &mut source, &mut viewers, &context);
         }
         world.cut(link);
         let other = relay(world, 3);
         let (publisher, _) = client(world, other, version);
         let mut another = Source::new(world, publisher, "cam", "video");
         world.run_until_idle();
-        let mut there = vec![viewer(world, other, version)];
-        arrives(world, &mut another, &mut there, "there");
+        let mut there = Vec::new();
+        if watched {
+            there.push(viewer(world, other, version));
+        }
+        another.group(world, &frames(100, 3, 2000));
+        world.run_until_idle();
         dial(world, below, other, version);
         world.run_for(REJOIN / 3);
         // Who comes now has nothing to do with the one before.
         viewers.push(viewer(world, below, version));
         viewers[1].read(world);
-        assert_eq!(viewers[1].complete(), another.payloads(0..1), "{version}");
+        assert_eq!(viewers[1].complete(), another.payloads(0..1), "{context}");
         world.run_for(REJOIN);
         viewers[0].read(world);
-        assert_eq!(viewers[0].end, Some(Err(StreamCode::SESSION_CLOSED)), "{version}");
-        assert_eq!(viewers[0].complete(), source.payloads(0..5), "{version}");
-        arrives(world, &mut another, &mut viewers[1..], "after");
+        assert_eq!(viewers[0].end, Some(Err(StreamCode::SESSION_CLOSED)), "{context}");
+        assert_eq!(viewers[0].complete(), source.payloads(0..5), "{context}");
+        arrives(world, &mut another, &mut viewers[1..], &context);
         viewers.append(&mut there);
-        clean(world, viewers, &[below, other], &version.to_string());
+        clean(world, viewers, &[below, other], &context);
     }
 }
 

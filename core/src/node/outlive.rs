@@ -176,7 +176,8 @@ impl Node {
         let same = same_origin(before, track.name.2);
         track.says_start = version.has_end();
         let resumes = track.latest;
-        track.source = Source::Peer(Feed { relayed: true, resumes, ..Feed::new(session_id, now) });
+        let feed = Feed::new(session_id, now);
+        track.source = Source::Peer(Feed { relayed: true, resumes, same, ..feed });
         if let Some(lost) = &mut track.lost {
             lost.asks = true;
         }

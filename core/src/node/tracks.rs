@@ -187,8 +187,12 @@ impl Node {
             });
         }
         let mut wanted = wanted.unwrap_or_default();
-        if let Some(group) = track.and_then(Track::feed).and_then(|feed| feed.resumes) {
-            wanted.start = Start::From(group);
+        if let Some(feed) = track.and_then(Track::feed)
+            && let Some(group) = feed.resumes
+        {
+            // Another publisher may count anew. A relay there that has asked it for later groups only would have
+            // nothing for others.
+            wanted.start = Start::From(if feed.same { group } else { 0 });
         }
         params(&wanted, version)
     }

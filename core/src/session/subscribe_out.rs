@@ -126,6 +126,8 @@ impl Node {
                 self.found_from(track_id, start);
             }
             SubscribeResponse::Start { group } => {
+                // What was there before is not taken again.
+                let group = group.max(track.feed().and_then(|feed| feed.resumes).unwrap_or(0));
                 track.start = Some(track.start.map_or(group, |start| start.min(group)));
                 self.found_from(track_id, Some(group));
             }

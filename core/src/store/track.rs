@@ -32,6 +32,8 @@ pub(crate) struct Feed {
     pub(crate) relayed: bool,
     /// It goes on from here, for a track that has had another feed before.
     pub(crate) resumes: Option<u64>,
+    /// The feed before is known to have come from the same publisher.
+    pub(crate) same: bool,
     /// The one group that is asked for, instead of a subscription.
     pub(crate) fetches: Option<u64>,
     /// Our subscribe id, once SUBSCRIBE is on its way.
@@ -59,6 +61,7 @@ impl Feed {
             since,
             relayed: false,
             resumes: None,
+            same: false,
             fetches: None,
             subscribe: None,
             stream: None,
