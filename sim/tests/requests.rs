@@ -119,7 +119,9 @@ fn what_is_declined_is_not_found() {
         }
         let reader = bench.node.subscribe(now, &path("cam"), "video", live()).unwrap();
         let request = wanted(&mut bench, requests).unwrap();
-        bench.node.abort_track(now, request.track, StreamCode::NOT_FOUND).unwrap();
+        let abort = bench.node.abort_track(now, request.track, StreamCode::NOT_FOUND);
+        assert_eq!(abort, Err(Misuse::Stale), "{version}: it is not made");
+        bench.node.decline(now, request.track, StreamCode::NOT_FOUND).unwrap();
         bench.run();
         for (peer, asked) in asked {
             assert_eq!(bench.sent(peer, asked).reset, Some(StreamCode::NOT_FOUND), "{version}");
@@ -257,6 +259,8 @@ fn a_track_that_is_made_by_name_goes_to_who_waits() {
         assert_eq!(track, request.track, "{version}");
         let again = bench.node.create_track(now, cam, "video", TrackInfo::default());
         assert_eq!(again, Err(Misuse::DuplicateTrack), "{version}");
+        let late = bench.node.decline(now, track, StreamCode::NOT_FOUND);
+        assert_eq!(late, Err(Misuse::Stale), "{version}: it is made");
         write_group(&mut bench, &request, 0, b"zero");
         assert_eq!(bench.groups(viewer).len(), 1, "{version}");
         // It is one of the broadcast like any other.

@@ -165,6 +165,7 @@ inputs! {
     49 Unserve unserve(now: Time, requests: Id<Requests>) -> Result<(), Misuse>;
     50 PollWanted poll_wanted(requests: Id<Requests>) -> Result<Option<Wanted>, Misuse>;
     51 Accept accept(now: Time, track: Id<Track>, info: TrackInfo) -> Result<(), Misuse>;
+    52 Decline decline(now: Time, track: Id<Track>, code: StreamCode) -> Result<(), Misuse>;
 }
 
 /// What came of an input, as far as somebody who tells the story wants to know it.

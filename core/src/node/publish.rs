@@ -140,8 +140,8 @@ impl Node {
         Ok(())
     }
 
-    /// Ends a track with a code; its subscribers are told so. One that is wanted and not made yet is declined.
-    /// Fails with [`Misuse::Stale`].
+    /// Ends a track with a code; its subscribers are told so. Fails with [`Misuse::Stale`], also for one that
+    /// is not made yet: that is for [`decline`](Self::decline).
     pub fn abort_track(
         &mut self,
         now: Time,
@@ -149,7 +149,7 @@ impl Node {
         code: StreamCode,
     ) -> Result<(), Misuse> {
         self.advance(now);
-        self.store.tracks.get(track).filter(|track| track.is_local()).ok_or(Misuse::Stale)?;
+        self.own_track(track)?;
         self.end_track(track, Ended::Failed(code));
         Ok(())
     }

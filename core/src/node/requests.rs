@@ -26,8 +26,8 @@ pub enum Serve {
 /// A track that somebody asks for and that nobody has made yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
-    /// What it will be: for [`Node::accept`], or for [`Node::abort_track`] to decline it. Stale when
-    /// nobody waits for it any more.
+    /// What it will be: for [`Node::accept`] or [`Node::decline`]. Stale for both when nobody waits for
+    /// it any more.
     pub track: Id<Track>,
     /// The full path of its broadcast.
     pub broadcast: Path,
@@ -93,9 +93,8 @@ impl Node {
 
     /// The next track that is wanted; `None` until the next [`Event::Wanted`]. It waits for
     /// [`accept`](Self::accept), for [`create_track`](Self::create_track) with its names, or for
-    /// [`abort_track`](Self::abort_track) with a code for who asked, for
-    /// [`Limits::wanted_timeout`](crate::Limits::wanted_timeout); then it is declined with
-    /// [`StreamCode::NOT_FOUND`].
+    /// [`decline`](Self::decline), for [`Limits::wanted_timeout`](crate::Limits::wanted_timeout); then it is
+    /// declined with [`StreamCode::NOT_FOUND`].
     ///
     /// Fails with [`Misuse::Stale`], also when the broadcast is withdrawn.
     pub fn poll_wanted(&mut self, requests: Id<Requests>) -> Result<Option<Wanted>, Misuse> {
@@ -125,6 +124,17 @@ impl Node {
         }
         self.forget_request(track);
         self.track_informed(track, info);
+        Ok(())
+    }
+
+    /// Declines a track that is wanted: who asked for it gets `code`. Fails with [`Misuse::Stale`] if nobody waits
+    /// for it any more, or if it is made by now: that one goes on.
+    pub fn decline(&mut self, now: Time, track: Id<Track>, code: StreamCode) -> Result<(), Misuse> {
+        self.advance(now);
+        if !self.is_wanted(track) {
+            return Err(Misuse::Stale);
+        }
+        self.end_track(track, Ended::Failed(code));
         Ok(())
     }
 

@@ -144,8 +144,8 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 self.writers.accept(node, time, track, id, info, far);
             }
             Op::Decline { id } => {
-                // Nobody may wait for it any more.
-                let _ = node.abort_track(time, id, StreamCode::NOT_FOUND);
+                // Nobody may wait for it any more, or it may be made by name.
+                let _ = node.decline(time, id, StreamCode::NOT_FOUND);
             }
             Op::FinishTrack { track } => self.writers.finish_track(node, time, track),
             Op::DropTrack { track, abort } => self.writers.drop_track(node, time, track, abort),

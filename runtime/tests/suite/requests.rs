@@ -69,6 +69,15 @@ pub(crate) async fn a_track_is_made_when_somebody_asks<R: Bed>(runtime: R) {
             }
             assert_eq!(missing.next_group().await.err(), Some(NOT_FOUND), "{version}");
         }
+        // A request that was answered by a track of that name has nothing left to decline.
+        let mut made = origin.subscribe(&path("cam"), "made", lossless()).await.unwrap();
+        let request = requests.next().await.unwrap();
+        let mut track = broadcast.track("made", TrackInfo::default()).await.unwrap();
+        drop(request);
+        let mut group = track.group().await.unwrap();
+        group.write(0, "cam made".into()).await.unwrap();
+        group.finish().unwrap();
+        assert_eq!(text(&mut made).await, "cam made", "{version}");
         // By itself, one group.
         if version.serves_fetch() {
             let mut one = origin.fetch(&path("cam"), "past", 7, 0).await.unwrap();
