@@ -241,6 +241,16 @@ impl Writers {
         }
     }
 
+    /// A track that was made on demand was ended: nobody has read it. Its handle waits for nobody any more.
+    pub(super) fn unread(&self, track: Id<Track>) {
+        if let Some(track) = self.track_keys.get(&track).and_then(|key| self.tracks.get(key)) {
+            track.far.update(|state| {
+                state.error = Some(Misuse::Stale.into());
+                state.wanted = false;
+            });
+        }
+    }
+
     /// Another connection has to be made. Who subscribes may come back over it.
     pub(super) fn away(&mut self) {
         for track in self.tracks.values_mut() {
