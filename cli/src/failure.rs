@@ -41,6 +41,8 @@ pub(crate) enum Failure {
     Fetch { broadcast: String, track: String, group: u64, error: SubscribeError },
     #[error("group {group} is not whole: {error}")]
     Cut { group: u64, error: GroupError },
+    #[error("group {group} is not whole: it was interrupted")]
+    Interrupted { group: u64 },
     #[error(
         "{0} has no FETCH: connect by moq-lite-05 or later, or take the group from `smoq subscribe --all`"
     )]

@@ -1,9 +1,9 @@
 //! `smoq fetch`
 
-use std::{fs::File, path::PathBuf, time::Duration};
+use std::{fs::File, path::PathBuf, pin::pin, time::Duration};
 
 use smoq_core::{Path, wire::StreamCode};
-use smoq_tokio::{ClientOptions, Connection, SubscribeError};
+use smoq_tokio::{ClientOptions, Connection, GroupError, GroupReader, SubscribeError};
 
 use crate::{
     client::{self, ClientArgs},
@@ -48,15 +48,37 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         if !version.serves_fetch() {
             return Err(Failure::NoFetch(version));
         }
-        tokio::select! {
-            result = fetch(connection, &path, &args) => result,
-            () = interrupted() => Ok(()),
-        }
+        fetch(connection, &path, &args).await
     };
     client::run(&args.client, change, work).await
 }
 
 async fn fetch(connection: &Connection, path: &Path, args: &Args) -> Result<(), Failure> {
+    let mut stop = pin!(interrupted());
+    let mut group = tokio::select! {
+        group = ask(connection, path, args) => group?,
+        () = &mut stop => return Ok(()),
+    };
+    let output = match &args.output {
+        None => Output::stdout(),
+        Some(path) => Output::to(
+            File::create(path).map_err(|source| Failure::Write { path: path.clone(), source })?,
+        ),
+    };
+    let number = args.group;
+    let written = tokio::select! {
+        written = copy(&mut group, &output) => {
+            written.map_err(|error| Failure::Cut { group: number, error })
+        }
+        // What takes the output may be what hangs: it is not waited for.
+        () = stop => return Err(Failure::Interrupted { group: number }),
+    };
+    output.finish().await?;
+    written
+}
+
+/// Waits until the group is there.
+async fn ask(connection: &Connection, path: &Path, args: &Args) -> Result<GroupReader, Failure> {
     let (track, number) = (&args.track, args.group);
     let failed = |error| Failure::Fetch {
         broadcast: args.broadcast.clone(),
@@ -67,28 +89,14 @@ async fn fetch(connection: &Connection, path: &Path, args: &Args) -> Result<(), 
     let mut fetched = connection.origin().fetch(path, track, number, 0).await?;
     let group = fetched.next_group().await.map_err(failed)?;
     let not_found = SubscribeError::Failed(StreamCode::NOT_FOUND);
-    let mut group = group.ok_or_else(|| failed(not_found))?;
-    let output = match &args.output {
-        None => Output::stdout(),
-        Some(path) => Output::to(
-            File::create(path).map_err(|source| Failure::Write { path: path.clone(), source })?,
-        ),
-    };
-    let mut written = Ok(());
-    loop {
-        let chunk = match group.next_chunk().await {
-            Ok(Some(chunk)) => chunk,
-            Ok(None) => break,
-            Err(error) => {
-                written = Err(Failure::Cut { group: number, error });
-                break;
-            }
-        };
-        match output.room().await {
-            Some(room) => room.send(chunk.data),
-            None => break,
-        };
+    group.ok_or_else(|| failed(not_found))
+}
+
+/// Writes what comes, until all is there or nobody wants more.
+async fn copy(group: &mut GroupReader, output: &Output) -> Result<(), GroupError> {
+    while let Some(chunk) = group.next_chunk().await? {
+        let Some(room) = output.room().await else { break };
+        room.send(chunk.data);
     }
-    output.finish().await?;
-    written
+    Ok(())
 }

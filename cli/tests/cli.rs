@@ -135,9 +135,13 @@ fn one_group_is_fetched() {
     failed(&old, 1, "moq-lite-05 or later");
     failed(&["--output", "/dev/null/x", &relay.url, "tv", "data", "0"], 1, "--output");
     // A group that goes on, and no further.
-    let slow = ["--timeout", "1s", &relay.url, "tv", "data", "2"];
-    let done = failed(&slow, 1, "group 2");
+    let slow = ["--timeout", "5s", &relay.url, "tv", "data", "2"];
+    let done = failed(&slow, 1, "group 2 is not whole");
     assert_eq!(done.stdout, b"eeee");
+    let mut cut = user.start(&["fetch", &relay.url, "tv", "data", "2"]);
+    assert_eq!(cut.read(4), b"eeee");
+    cut.interrupt();
+    cut.done().expect(1).says("group 2 is not whole");
 }
 
 #[test]

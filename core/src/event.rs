@@ -166,6 +166,12 @@ pub enum Event {
         /// Whether somebody subscribes to it now.
         wanted: bool,
     },
+    /// Nobody has read a track that was made on demand for
+    /// [`Limits::wanted_timeout`](crate::Limits::wanted_timeout). It was ended, and its id is stale.
+    Unread {
+        /// Which.
+        track: Id<Track>,
+    },
 }
 
 /// One change of what is announced below a watcher's prefix.

@@ -47,7 +47,8 @@ pub struct Limits {
     /// beyond it is refused.
     pub wanted: usize,
     /// How long the application may take to make such a track, or to decline it. Default 5 s: who asks waits
-    /// for 10 s, and hears so why it fails. Then it is declined.
+    /// for 10 s, and hears so why it fails. Then it is declined. As long, one that it has made may be without
+    /// readers before it is ended.
     pub wanted_timeout: Duration,
     /// How long a peer may take nothing of the groups that wait for it. Default 60 s, like `store_age`:
     /// what it waits for is gone by then. Then its session is closed with "timeout", even if it

@@ -167,6 +167,7 @@ impl Client {
                     Core::Request { .. }
                     | Core::Violation { .. }
                     | Core::Wanted { .. }
+                    | Core::Unread { .. }
                     | Core::Probed { .. },
                 ) => continue,
             };

@@ -115,9 +115,12 @@ impl TrackRequest {
         &self.wanted.name
     }
 
-    /// Makes the track. Who fetches a group of it waits until it has that, or a higher one, or has ended. Who asked for it, and whoever has joined meanwhile, is served by the writer, as of any
-    /// other track. It goes when the writer is dropped, or has finished it, and nobody reads it any more; who
-    /// comes then asks anew.
+    /// Makes the track. Who asked for it, and whoever has joined meanwhile, is served by the writer, as of any
+    /// other track. Who fetches a group of it waits until it has that, or a higher one, or has ended.
+    ///
+    /// It goes when the writer is dropped, or has finished it, and nobody reads it any more. When nobody reads it
+    /// for [`Limits::wanted_timeout`](smoq_core::Limits::wanted_timeout), it is ended, and the calls of its writer
+    /// fail with [`Misuse::Stale`](smoq_core::Misuse::Stale). Who comes then asks anew.
     ///
     /// Fails with [`Misuse::Stale`](smoq_core::Misuse::Stale) if nobody waits any more, and with
     /// [`Misuse::Timescale`](smoq_core::Misuse::Timescale) if the timescale is zero. Waits for the driver, not

@@ -246,6 +246,50 @@ fn a_track_made_on_demand_is_there_until_it_is_over_and_unread() {
 }
 
 #[test]
+fn a_track_made_on_demand_that_nobody_reads_goes_in_time() {
+    let limit = Duration::from_secs(3);
+    for version in Version::ALL {
+        let limits = Limits { wanted_timeout: limit, ..Limits::default() };
+        let (mut bench, requests, [first, second]) = serving(version, limits);
+        let asked = subscribe(&mut bench, first, 0, "cam", default());
+        let request = wanted(&mut bench, requests).unwrap();
+        let now = bench.now();
+        bench.node.accept(now, request.track, TrackInfo::default()).unwrap();
+        bench.pass(2 * limit);
+        bench.reset(first, asked, StreamCode::CANCEL);
+        bench.pass(limit / 2);
+        // Whoever comes in time keeps it.
+        let asked = subscribe(&mut bench, second, 0, "cam", default());
+        bench.pass(2 * limit);
+        let unread = Event::Unread { track: request.track };
+        assert!(!bench.events().contains(&unread), "{version}");
+        bench.reset(second, asked, StreamCode::CANCEL);
+        bench.pass(limit / 2);
+        if version.has_track() {
+            // Who asks what it is like does not.
+            let described = ask_track(&mut bench, second, "cam");
+            assert!(bench.sent(second, described).fin, "{version}");
+        }
+        bench.pass(limit);
+        assert!(bench.events().contains(&unread), "{version}");
+        assert_eq!(bench.node.stats().tracks, 0, "{version}");
+        let now = bench.now();
+        let group = bench.node.create_group(now, request.track, None);
+        assert_eq!(group, Err(Misuse::Stale), "{version}");
+        // One that nobody has ever read.
+        if version.has_track() {
+            ask_track(&mut bench, first, "cam");
+            let request = wanted(&mut bench, requests).unwrap();
+            bench.node.accept(now, request.track, TrackInfo::default()).unwrap();
+            bench.pass(2 * limit);
+            assert_eq!(bench.node.stats().tracks, 0, "{version}");
+        }
+        bench.pass(limit);
+        assert_eq!(bench.node.poll_timeout(), None, "{version}");
+    }
+}
+
+#[test]
 fn a_track_that_is_made_by_name_goes_to_who_waits() {
     for version in Version::ALL {
         let mut bench = Bench::new(relay_config(100));

@@ -143,6 +143,7 @@ impl Timeline {
             | Event::Readable { .. }
             | Event::Demand { .. }
             | Event::Wanted { .. }
+            | Event::Unread { .. }
             | Event::Probed { .. }
             | Event::Goaway { .. } => {}
         }

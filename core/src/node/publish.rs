@@ -108,7 +108,7 @@ impl Node {
         if known || self.named_by_application(&key).is_some() {
             return Err(Misuse::DuplicateTrack);
         }
-        let source = Source::Local { wanted: false, on_demand: false };
+        let source = Source::Local { wanted: false, on_demand: false, unread: None };
         let mut track = Track::new(key.clone(), source);
         track.info = Some(info);
         let id = self.store.tracks.insert(track);

@@ -63,8 +63,9 @@ impl Node {
     /// or of one above it by [`announce`](Self::announce). Only the peers of a server can ask it for what
     /// it has not announced.
     ///
-    /// A track that was made on demand is there until it has ended and nobody reads it any more; then it is
-    /// asked for anew.
+    /// A track that was made on demand is there until nobody reads it any more and it has ended, which it does by
+    /// itself after [`Limits::wanted_timeout`](crate::Limits::wanted_timeout) without a reader; then it is asked
+    /// for anew.
     ///
     /// Fails with [`Misuse::Stale`] without such a broadcast, and with [`Misuse::DuplicateRequests`] if
     /// somebody serves that place already.
@@ -112,6 +113,9 @@ impl Node {
 
     /// Makes a track that is wanted. It is like any other one from then on; who asked for it learns `info`. Who
     /// fetches a group of it waits until the track has that, or a higher one, or has ended.
+    ///
+    /// One that nobody reads for [`Limits::wanted_timeout`](crate::Limits::wanted_timeout) is ended with
+    /// [`StreamCode::CANCEL`]; [`Event::Unread`] says so.
     ///
     /// Fails with [`Misuse::Timescale`], and with [`Misuse::Stale`] if nobody waits for it any more.
     pub fn accept(&mut self, now: Time, track: Id<Track>, info: TrackInfo) -> Result<(), Misuse> {
@@ -190,7 +194,7 @@ impl Node {
             return Err(StreamCode::NO_CAPACITY);
         }
         let state = self.requests.get_mut(requests).ok_or(StreamCode::NOT_FOUND)?;
-        let source = Source::Local { wanted: false, on_demand: true };
+        let source = Source::Local { wanted: false, on_demand: true, unread: None };
         let track = self.store.tracks.insert(Track::new(name.clone(), source));
         state.waiting.push_back(Waiting { track, since: self.now, from, told: false });
         if !core::mem::replace(&mut state.signalled, true) {
@@ -237,5 +241,18 @@ impl Node {
         for track in late {
             self.end_track(track, Ended::Failed(StreamCode::NOT_FOUND));
         }
+    }
+
+    /// A track that was made on demand has to be read: a peer may ask for any number of names.
+    pub(super) fn check_unread(&mut self, track_id: Id<Track>) {
+        let Some(track) = self.store.tracks.get(track_id) else { return };
+        let Source::Local { on_demand: true, unread: Some(since), .. } = track.source else {
+            return;
+        };
+        if self.now.since(since) < self.config.limits.wanted_timeout {
+            return self.arm();
+        }
+        self.events.push_back(Event::Unread { track: track_id });
+        self.end_track(track_id, Ended::Failed(StreamCode::CANCEL));
     }
 }

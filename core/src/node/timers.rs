@@ -47,6 +47,7 @@ impl Node {
         }
         self.check_requests();
         for track in self.store.tracks.ids() {
+            self.check_unread(track);
             self.check_feed(track);
         }
     }

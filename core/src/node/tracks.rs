@@ -224,13 +224,16 @@ impl Node {
         }
         let Some(track) = self.store.tracks.get_mut(track_id) else { return };
         match &mut track.source {
-            Source::Local { on_demand, .. } if !heard && !asked => {
+            Source::Local { on_demand, unread, .. } if !heard && !asked => {
                 let over = track.info.is_none() || !running;
                 if !named || *on_demand && over {
                     self.remove_track(track_id);
+                } else if *on_demand {
+                    unread.get_or_insert(self.now);
+                    self.arm();
                 }
             }
-            Source::Local { .. } => {}
+            Source::Local { unread, .. } => *unread = None,
             Source::Peer(_) if !heard && !asked => {
                 self.detach_feed(track_id);
                 self.remove_track(track_id);

@@ -54,7 +54,8 @@ mod tests {
     fn store(info: TrackInfo, groups: &[Vec<u64>]) -> (Store, Id<Track>) {
         let mut store = Store::new();
         let name = (Path::root(), Arc::from("video"), Supplier::Application);
-        let mut track = Track::new(name, Source::Local { wanted: false, on_demand: false });
+        let mut track =
+            Track::new(name, Source::Local { wanted: false, on_demand: false, unread: None });
         track.info = Some(info);
         let track = store.tracks.insert(track);
         for (sequence, frames) in groups.iter().enumerate() {

@@ -83,6 +83,8 @@ pub(crate) enum Source {
         wanted: bool,
         /// It was asked for before it was made: it goes when it is over and nobody reads it.
         on_demand: bool,
+        /// Since when nobody reads it, if it was made on demand.
+        unread: Option<Time>,
     },
     /// A peer.
     Peer(Feed),

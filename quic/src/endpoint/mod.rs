@@ -428,6 +428,7 @@ impl Endpoint {
                     | Core::Readable { .. }
                     | Core::Demand { .. }
                     | Core::Wanted { .. }
+                    | Core::Unread { .. }
                     | Core::Probed { .. } => {}
                 }
             }
@@ -558,7 +559,8 @@ fn session_of(event: &smoq_core::Event) -> Option<Id<Session>> {
         Core::Announced { .. }
         | Core::Readable { .. }
         | Core::Demand { .. }
-        | Core::Wanted { .. } => None,
+        | Core::Wanted { .. }
+        | Core::Unread { .. } => None,
     }
 }
 

@@ -260,6 +260,7 @@ impl<S: Socket, T: Timer> Driver<S, T> {
                 Event::Core(smoq_core::Event::Demand { track, wanted }) => {
                     self.writers.demand(track, wanted);
                 }
+                Event::Core(smoq_core::Event::Unread { track }) => self.writers.unread(track),
                 Event::Core(smoq_core::Event::Probed { session }) => {
                     self.probes.heard(self.endpoint.node_mut(), session);
                 }

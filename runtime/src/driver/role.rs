@@ -219,6 +219,7 @@ fn server(
         | Core::Readable { .. }
         | Core::Demand { .. }
         | Core::Wanted { .. }
+        | Core::Unread { .. }
         | Core::Probed { .. } => return None,
     })
 }

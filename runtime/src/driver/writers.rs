@@ -113,6 +113,10 @@ impl Writers {
         far: Far<TrackState>,
     ) {
         let result = self.check().and_then(|()| Ok(node.accept(now, id, info)?));
+        if result.is_err() {
+            // Whoever asks need not wait. Nobody may any more.
+            let _ = node.decline(now, id, StreamCode::NOT_FOUND);
+        }
         self.made(key, result.map(|()| id), far);
     }
 
@@ -241,6 +245,16 @@ impl Writers {
         }
     }
 
+    /// A track that was made on demand was ended: nobody has read it. Its handle waits for nobody any more.
+    pub(super) fn unread(&self, track: Id<Track>) {
+        if let Some(track) = self.track_keys.get(&track).and_then(|key| self.tracks.get(key)) {
+            track.far.update(|state| {
+                state.error = Some(Misuse::Stale.into());
+                state.wanted = false;
+            });
+        }
+    }
+
     /// Another connection has to be made. Who subscribes may come back over it.
     pub(super) fn away(&mut self) {
         for track in self.tracks.values_mut() {
@@ -323,6 +337,7 @@ impl Writers {
 mod tests {
     use std::time::Instant;
 
+    use smoq_core::{NextGroup, Serve, SubscribeOptions};
     use smoq_quic::{Endpoint, EndpointConfig};
 
     use super::*;
@@ -353,5 +368,22 @@ mod tests {
         writers.moved();
         writers.demand(id, false);
         assert!(!wanted(), "it was there, and has left");
+    }
+
+    #[test]
+    fn what_cannot_be_accepted_is_declined_at_once() {
+        let mut endpoint = Endpoint::new(EndpointConfig::default(), Instant::now());
+        let (node, now) = (endpoint.node_mut(), Time::ZERO);
+        let requests = node.serve(now, Serve::Below(Path::root())).unwrap();
+        let options = SubscribeOptions::default();
+        let reader = node.subscribe(now, &Path::root(), "t", options).unwrap();
+        let wanted = node.poll_wanted(requests).unwrap().unwrap();
+        let (track, far) = slot(TrackState::default());
+        let info = TrackInfo { timescale: 0, ..TrackInfo::default() };
+        Writers::default().accept(node, now, 1, wanted.track, info, far);
+        let created = track.with(|state, _| state.created.clone());
+        assert_eq!(created, Some(Err(Misuse::Timescale.into())));
+        let declined = NextGroup::Failed(StreamCode::NOT_FOUND);
+        assert_eq!(node.next_group(now, reader), Ok(declined));
     }
 }

@@ -72,6 +72,7 @@ macro_rules! suite {
             dropped_writers_abort
             a_track_is_made_when_somebody_asks
             a_mux_says_who_serves_what_is_asked_for
+            a_track_that_nobody_reads_ends
             requests_end_with_their_handle
             servers_that_dial_each_other_are_one
             a_server_goes_on_dialing

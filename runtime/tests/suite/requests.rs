@@ -1,6 +1,6 @@
 //! Tracks are made when somebody asks for them.
 
-use std::{future::poll_fn, task::Poll};
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use smoq_runtime::{
     Error, Mux, Requests, Route, SubscribeError, Subscription, TrackRequest, TrackWriter,
@@ -142,6 +142,24 @@ async fn glance(requests: &mut Requests) {
         Poll::Ready(_) => panic!("nobody asks yet"),
     })
     .await;
+}
+
+pub(crate) async fn a_track_that_nobody_reads_ends<R: Bed>(runtime: R) {
+    let limit = Duration::from_millis(500);
+    let relay = Relay::with(runtime, |options| options.node.limits.wanted_timeout = limit);
+    let mut requests = relay.server.origin().requests(&path("cam")).await.unwrap();
+    let client = relay.client().await;
+    let subscription = client.origin().subscribe(&path("cam"), "t", lossless()).await.unwrap();
+    let mut track = requests.next().await.unwrap().accept(TrackInfo::default()).await.unwrap();
+    track.wanted().await.unwrap();
+    drop(subscription);
+    while track.is_wanted() {
+        yield_now().await;
+    }
+    let stale = Some(Error::Misuse(Misuse::Stale));
+    assert_eq!(track.wanted().await.err(), stale);
+    assert_eq!(track.group().await.err(), stale);
+    assert_eq!(track.drained(0).await.err(), stale);
 }
 
 pub(crate) async fn requests_end_with_their_handle<R: Bed>(runtime: R) {
