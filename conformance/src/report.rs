@@ -72,8 +72,26 @@ pub fn table(report: &Report) -> String {
     text
 }
 
+/// A text in quotes, as YAML has them. There are no control characters in it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Why nothing was checked, which is a failure, also for who reads only lists of failures.
+fn nothing(report: &Report) -> Option<String> {
+    let unspoken = report.unspoken.iter().map(|(version, unmet)| format!("{version}: {unmet}"));
+    let unspoken: Vec<_> = unspoken.collect();
+    report.outcomes.is_empty().then(|| format!("nothing was checked; {}", unspoken.join("; ")))
+}
+
 /// The Test Anything Protocol, version 14. Warnings are marked as TODO, as that protocol wants it.
 pub fn tap(report: &Report) -> String {
+    if let Some(reason) = nothing(report) {
+        let message = quoted(&reason);
+        return format!(
+            "TAP version 14\n1..1\nnot ok 1 - anything to check\n  ---\n  message: {message}\n  ...\n"
+        );
+    }
     let mut text = format!("TAP version 14\n1..{}\n", report.outcomes.len());
     for (number, outcome) in (1..).zip(&report.outcomes) {
         let (check, version) = (outcome.check, short(outcome.version));
@@ -85,10 +103,10 @@ pub fn tap(report: &Report) -> String {
                 let todo = if outcome.is_fault() { "" } else { " # TODO" };
                 writeln!(
                     text,
-                    "not ok {title}{todo}\n  ---\n  rule: {:?}\n  section: {:?}\n  message: {:?}\n  ...",
-                    check.rule,
-                    check.section,
-                    failed.to_string(),
+                    "not ok {title}{todo}\n  ---\n  rule: {}\n  section: {}\n  message: {}\n  ...",
+                    quoted(check.rule),
+                    quoted(check.section),
+                    quoted(&failed.to_string()),
                 )
             }
         };
@@ -97,8 +115,7 @@ pub fn tap(report: &Report) -> String {
 }
 
 fn escape(text: &str) -> String {
-    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
-    escaped.chars().filter(|c| !c.is_control()).collect()
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
 /// The XML that came with JUnit, which many CI systems read. Warnings are skipped tests there.
@@ -106,14 +123,23 @@ pub fn junit(report: &Report) -> String {
     let count =
         |wanted: &str| report.outcomes.iter().filter(|outcome| word(outcome) == wanted).count();
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let nothing = nothing(report);
+    let one = usize::from(nothing.is_some());
     _ = writeln!(
         text,
         "<testsuite name=\"moq-lite conformance, {}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">",
         carrier(report),
-        report.outcomes.len(),
-        count("FAIL"),
+        report.outcomes.len() + one,
+        count("FAIL") + one,
         count("skip") + count("warn"),
     );
+    if let Some(reason) = nothing {
+        let message = escape(&reason);
+        _ = writeln!(
+            text,
+            "  <testcase name=\"anything to check\"><failure message=\"{message}\"/></testcase>"
+        );
+    }
     for outcome in &report.outcomes {
         _ = write!(
             text,

@@ -19,7 +19,7 @@ pub enum Unmet {
 impl Unmet {
     /// Something else came than was expected.
     pub(crate) fn failed(expected: impl fmt::Display, came: impl fmt::Display) -> Self {
-        Self::Failed { expected: expected.to_string(), came: came.to_string() }
+        Self::Failed { expected: plain(expected), came: plain(came) }
     }
 
     /// The relay does not offer it.
@@ -35,6 +35,12 @@ impl fmt::Display for Unmet {
             Self::Skipped(reason) => f.write_str(reason),
         }
     }
+}
+
+/// A text without characters that do something to a terminal, or that XML does not have: a peer may have chosen it.
+fn plain(text: impl fmt::Display) -> String {
+    let odd = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.to_string().chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// What a check, or a step of it, comes to.
