@@ -16,7 +16,8 @@ use crate::{
     dial::{Dial, Target},
     peer::Peer,
     stage::Stage,
-    verdict::{Result, Unmet},
+    stream::within,
+    verdict::Result,
 };
 
 /// Versions 03 to 06.
@@ -40,6 +41,9 @@ pub enum Level {
     /// Peers cope, or implementations differ with reason: a warning.
     Should,
 }
+
+/// A check may take as long as so many steps: a relay that says a little, again and again, holds nobody up.
+const STEPS: u32 = 60;
 
 type Run = dyn Fn(Cx) -> Pin<Box<dyn Future<Output = Result> + Send>> + Send + Sync;
 
@@ -112,12 +116,13 @@ impl Check {
 
     /// Checks it, and ends its sessions.
     pub(crate) async fn run(&self, cx: Cx) -> Result {
-        let outcome = (self.run)(cx.clone()).await;
+        let deadline = cx.patience * STEPS;
+        let outcome = within(deadline, "the end of the check", (self.run)(cx.clone())).await;
         let peers = std::mem::take(&mut *cx.peers.lock().expect("nobody panics with it"));
         for peer in peers {
             peer.close().await;
         }
-        outcome
+        outcome?
     }
 }
 
@@ -125,6 +130,8 @@ impl Check {
 #[derive(Clone)]
 pub(crate) struct Cx {
     target: Arc<Target>,
+    /// Versions that the relay speaks, of those that are checked.
+    spoken: Arc<[Version]>,
     version: Version,
     patience: Duration,
     /// What names begin with: a relay may be used by others, or by an earlier run.
@@ -136,12 +143,14 @@ pub(crate) struct Cx {
 impl Cx {
     pub(crate) fn new(
         target: Arc<Target>,
+        spoken: Arc<[Version]>,
         version: Version,
         patience: Duration,
         prefix: &str,
     ) -> Self {
         Self {
             target,
+            spoken,
             version,
             patience,
             prefix: prefix.into(),
@@ -152,6 +161,10 @@ impl Cx {
 
     pub(crate) fn target(&self) -> &Target {
         &self.target
+    }
+
+    pub(crate) fn spoken(&self) -> &[Version] {
+        &self.spoken
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -186,8 +199,8 @@ impl Cx {
         Stage::new(self, self.connect().await?, self.connect().await?).await
     }
 
-    /// Whether the relay speaks this version.
-    pub(crate) async fn speaks(&self) -> std::result::Result<(), Unmet> {
-        self.connect().await?.alive().await
+    /// How long the relay may take for each step.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use quinn::{ClientConfig, Endpoint, TransportConfig, VarInt};
+use quinn::{ClientConfig, Connecting, Connection, Endpoint, TransportConfig, VarInt};
 use smoq_core::{
     Carrier, Version,
     wire::{Message, Setup, UniType, varint},
@@ -14,7 +14,7 @@ use crate::{
     peer::Peer,
     stream::within,
     verdict::{Result, Unmet, same},
-    web,
+    web::{self, Web},
 };
 
 /// The relay under test.
@@ -77,6 +77,15 @@ impl Target {
         format!("{}/{name}{mark}{query}", path.trim_end_matches('/'))
     }
 
+    /// What SETUP says of a path: nothing where the handshake carries it, or if it is empty.
+    pub(crate) fn setup_path(&self, path: &str) -> Option<String> {
+        let told = self.carrier == Carrier::Raw && !path.is_empty();
+        told.then(|| match path.starts_with('/') {
+            true => path.to_owned(),
+            false => format!("/{path}"),
+        })
+    }
+
     /// Connects, and says what there is to say first.
     pub(crate) async fn dial(
         &self,
@@ -87,8 +96,8 @@ impl Target {
         within(patience, "a session", self.dial_now(version, dial, patience)).await?
     }
 
-    /// The handshake of QUIC alone.
-    pub(crate) async fn handshake(&self, alpn: &str, dial: &Dial) -> Result<quinn::Connection> {
+    /// The handshake of QUIC alone, which takes as long as it takes.
+    pub(crate) fn handshake(&self, alpn: &str, dial: &Dial) -> Result<Connecting> {
         let local = match self.address {
             SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
             SocketAddr::V6(_) => SocketAddr::from(([0u16; 8], 0)),
@@ -103,18 +112,21 @@ impl Target {
         let mut config = ClientConfig::new(self.tls.offering(vec![alpn.into()]));
         config.transport_config(Arc::new(transport));
         let endpoint = Endpoint::client(local).map_err(|error| Unmet::failed("a socket", error))?;
-        let connecting = endpoint
+        endpoint
             .connect_with(config, self.address, &self.host)
-            .map_err(|error| Unmet::failed("a connection", error))?;
-        connecting.await.map_err(|error| Unmet::failed("a connection", error))
+            .map_err(|error| Unmet::failed("a connection", error))
     }
 
-    async fn dial_now(&self, version: Version, dial: &Dial, patience: Duration) -> Result<Peer> {
+    /// Agrees on a version, and says nothing yet.
+    async fn agree(&self, version: Version, dial: &Dial) -> Result<(Connection, Option<Arc<Web>>)> {
         let path = dial.path.as_deref().unwrap_or(&self.path);
-        let (connection, web) = match self.carrier {
-            Carrier::Raw | Carrier::Link => (self.handshake(version.alpn(), dial).await?, None),
+        let failed = |error| Unmet::failed("a connection", error);
+        match self.carrier {
+            Carrier::Raw | Carrier::Link => {
+                Ok((self.handshake(version.alpn(), dial)?.await.map_err(failed)?, None))
+            }
             Carrier::WebTransport => {
-                let connection = self.handshake("h3", dial).await?;
+                let connection = self.handshake("h3", dial)?.await.map_err(failed)?;
                 let host = match self.host.contains(':') {
                     true => format!("[{}]", self.host),
                     false => self.host.clone(),
@@ -124,17 +136,25 @@ impl Target {
                 let protocols = [version.alpn().to_owned()];
                 let (web, protocol) = web::connect(&connection, &url, &protocols).await?;
                 same("the protocol of the session", protocol.as_str(), version.alpn())?;
-                (connection, Some(web))
+                Ok((connection, Some(web)))
             }
-        };
+        }
+    }
+
+    /// Whether the relay agrees on this version. What it does with it afterwards is for the checks to tell.
+    pub(crate) async fn speaks(&self, version: Version, patience: Duration) -> Result {
+        let dial = Dial::default();
+        let (connection, web) = within(patience, "a session", self.agree(version, &dial)).await??;
+        Peer::new(connection, web, version, patience).close().await;
+        Ok(())
+    }
+
+    async fn dial_now(&self, version: Version, dial: &Dial, patience: Duration) -> Result<Peer> {
+        let (connection, web) = self.agree(version, dial).await?;
         let peer = Peer::new(connection, web, version, patience);
         let opening = match &dial.opening {
             Opening::Legal if version.has_setup() => {
-                let told = self.carrier == Carrier::Raw && !path.is_empty();
-                let path = told.then(|| match path.starts_with('/') {
-                    true => path.to_owned(),
-                    false => format!("/{path}"),
-                });
+                let path = self.setup_path(dial.path.as_deref().unwrap_or(&self.path));
                 Some(setup_stream(&Setup { path, ..Setup::default() }, version))
             }
             Opening::Legal | Opening::Silent => None,

@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     FetchHeader,
     WrongTimescale,
     SilentProbe,
+    FatalProbe,
+    FatalUnsubscribe,
 }
 
 const fn planted(bug: Bug, noticed_by: &'static str) -> Fault {
@@ -89,6 +91,12 @@ pub const FAULTS: &[Fault] = &[
         "SUBSCRIBE_UPDATE is read and changes nothing.",
     ),
     planted(Bug::LeakedSubscription, "subscribe/unsubscribe-upstream"),
+    own(
+        Kind::FatalUnsubscribe,
+        "fatal-unsubscribe",
+        "subscribe/unsubscribe",
+        "A viewer that ends a subscription loses the session.",
+    ),
     planted(Bug::ReusedId, "subscribe/two-tracks"),
     own(
         Kind::SwallowedRefusal,
@@ -144,6 +152,7 @@ pub const FAULTS: &[Fault] = &[
         "probe/answered",
         "PROBE is neither answered nor reset.",
     ),
+    own(Kind::FatalProbe, "fatal-probe", "probe/answered", "PROBE closes the session."),
 ];
 
 /// What one session says and hears, with a fault in it; without one it is as it was.
@@ -271,6 +280,13 @@ impl Meddler {
     /// Whether the relay closes the session.
     pub(crate) fn closes(&self) -> bool {
         !self.has(Kind::ToleratedViolation)
+    }
+
+    /// Whether the client loses its session by what it says, and ends, if it does.
+    pub(crate) fn kills(&self, at: &Place, fin: bool) -> bool {
+        at.side == 0
+            && (self.has(Kind::FatalProbe) && is(at, BidiType::Probe)
+                || self.has(Kind::FatalUnsubscribe) && is(at, BidiType::Subscribe) && fin)
     }
 
     /// Whether groups wait for each other.

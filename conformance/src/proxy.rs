@@ -106,7 +106,8 @@ async fn carry(incoming: Incoming, relay: Target, meddler: Meddler) {
     let data = client.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
     let alpn = data.and_then(|data| data.protocol).unwrap_or_default();
     let Some(version) = Version::from_alpn(&alpn) else { return };
-    let Ok(relay) = relay.handshake(version.alpn(), &Dial::default()).await else {
+    let there = async { relay.handshake(version.alpn(), &Dial::default()).ok()?.await.ok() };
+    let Some(relay) = there.await else {
         return client.close(VarInt::from_u32(1), b"the relay is not there");
     };
     if meddler.repeats_setup()
@@ -311,6 +312,9 @@ impl Way {
         }
         if fin {
             ends |= meddler.says(&self.place(), None, true).fin;
+        }
+        if meddler.kills(&self.place(), fin) {
+            self.line.ends[0].close(VarInt::from_u32(0), b"");
         }
         if meddler.silences(&self.place()) {
             return (BytesMut::new(), false);

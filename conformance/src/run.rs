@@ -19,12 +19,13 @@ use crate::{
 /// What to check, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Versions to check, those left out that the relay does not speak.
+    /// Versions to check. Those that the relay does not agree on are left out; if there are no others, the run
+    /// fails.
     pub versions: Vec<Version>,
     /// Only checks whose name contains this.
     pub only: String,
-    /// How long each step of a check may take: the time in which a relay answers, not that of a whole
-    /// check.
+    /// How long each step of a check may take: the time in which a relay answers. A whole check may take sixty
+    /// times as long.
     pub patience: Duration,
     /// How many checks run beside each other.
     pub at_once: usize,
@@ -60,7 +61,8 @@ impl Outcome {
 pub struct Report {
     /// What lies between streams and UDP.
     pub carrier: Carrier,
-    /// Versions that the relay does not speak, and why that was thought.
+    /// Versions that the relay has not agreed on, in the handshake or in the choice of a protocol, and what came
+    /// instead. What it does wrong afterwards is in the outcomes.
     pub unspoken: Vec<(Version, Unmet)>,
     /// In the order of [`checks`], and of versions from new to old.
     pub outcomes: Vec<Outcome>,
@@ -78,18 +80,19 @@ pub async fn run(target: Target, options: &Options) -> Report {
     let carrier = target.carrier;
     let target = Arc::new(target);
     let prefix = format!("conformance-{:x}", RandomState::new().hash_one(0) >> 32);
-    let mut names = 0..;
-    let mut cx = |version| {
-        let name = format!("{prefix}-{}", names.next().unwrap_or(0));
-        Cx::new(target.clone(), version, options.patience, &name)
-    };
     let (mut spoken, mut unspoken) = (Vec::new(), Vec::new());
     for version in &options.versions {
-        match cx(*version).speaks().await {
+        match target.speaks(*version, options.patience).await {
             Ok(()) => spoken.push(*version),
             Err(unmet) => unspoken.push((*version, unmet)),
         }
     }
+    let spoken: Arc<[Version]> = spoken.into();
+    let mut names = 0..;
+    let mut cx = |version| {
+        let name = format!("{prefix}-{}", names.next().unwrap_or(0));
+        Cx::new(target.clone(), spoken.clone(), version, options.patience, &name)
+    };
     let slots = Arc::new(Semaphore::new(options.at_once.max(1)));
     let mut running = JoinSet::new();
     let wanted = checks().iter().filter(|check| check.name.contains(&options.only));

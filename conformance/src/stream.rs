@@ -16,7 +16,7 @@ use crate::verdict::{Result, Unmet, holds, same};
 /// The longest message that is read.
 pub(crate) const LIMIT: usize = 1 << 20;
 
-/// The longest frame that is read.
+/// The longest frame that is read, and the longest stream that nobody looks into.
 const FRAME: usize = 64 << 20;
 
 /// How a stream ends.
@@ -273,23 +273,33 @@ impl Recv {
         Ok(Ok(self.buffer.split().len()))
     }
 
-    /// Reads to the end, and says how many bytes there were.
+    /// Reads to the end of the stream, and says how many bytes there were. The end of the session fails.
     pub(crate) async fn rest(&mut self) -> Result<(usize, End)> {
         let mut bytes = 0;
         loop {
             match self.some().await? {
                 Ok(more) => bytes += more,
+                Err(End::Lost) => return Err(Unmet::failed("the end of a stream", End::Lost)),
                 Err(end) => return Ok((bytes, end)),
             }
+            holds("a stream of at most 64 MiB", bytes <= FRAME, bytes)?;
         }
     }
 
-    /// Expects the end, and no bytes before it.
+    /// Expects the end of the stream, whatever was before it.
+    pub(crate) async fn ended(&mut self) -> Result {
+        self.rest().await.map(|_| ())
+    }
+
+    /// Expects the end of the stream, and no bytes before it. The end of the session fails.
     pub(crate) async fn end(&mut self) -> Result<End> {
         let patience = self.patience;
         while self.buffer.is_empty() {
             if !within(patience, "the end of a stream", self.more()).await? {
-                return Ok(self.end.unwrap_or(End::Lost));
+                return match self.end {
+                    Some(end) if end != End::Lost => Ok(end),
+                    _ => Err(Unmet::failed("the end of a stream", End::Lost)),
+                };
             }
         }
         let bytes = &self.buffer[..self.buffer.len().min(32)];

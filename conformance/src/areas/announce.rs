@@ -266,9 +266,10 @@ pub(super) fn checks() -> Vec<Check> {
             "Termination",
             "when the viewer ends its request the relay ends its side too",
             |cx| async move {
-                let mut live = live(&cx).await?;
-                live.watcher.bi.send.fin();
-                live.watcher.bi.recv.rest().await.map(|_| ())
+                let mut stage = cx.stage().await?;
+                stage.watcher.bi.send.fin();
+                stage.watcher.bi.recv.ended().await?;
+                stage.viewer.alive().await
             },
         ),
         must(

@@ -2,7 +2,7 @@
 
 use smoq_core::{
     Path,
-    wire::{BidiType, Goaway},
+    wire::{BidiType, Goaway, SessionCode},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ const GOAWAY: &str = "Goaway";
 async fn leave(peer: &Peer) -> Result {
     let mut bi = peer.ask(BidiType::Goaway, &Goaway::default()).await?;
     bi.send.fin();
-    bi.recv.rest().await.map(|_| ())
+    bi.recv.ended().await
 }
 
 /// The viewer gets a group of a subscription that was there before.
@@ -52,7 +52,10 @@ pub(super) fn checks() -> Vec<Check> {
                 let goaway = Goaway { uri: "https://127.0.0.1:1/elsewhere".into() };
                 let mut bi = peer.ask(BidiType::Goaway, &goaway).await?;
                 bi.send.fin();
-                bi.recv.rest().await.map(|_| ())
+                if bi.recv.ended().await.is_ok() && peer.alive().await.is_ok() {
+                    return Ok(());
+                }
+                same("the code", peer.closed().await?, SessionCode::NO_ERROR)
             },
         ),
         must(
@@ -151,7 +154,7 @@ pub(super) fn checks() -> Vec<Check> {
                 let peer = cx.connect().await?;
                 let mut bi = peer.say(&[5, 2, 5, b'a']).await?;
                 bi.send.fin();
-                bi.recv.rest().await?;
+                bi.recv.ended().await?;
                 peer.alive().await
             },
         ),

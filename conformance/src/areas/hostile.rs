@@ -72,7 +72,7 @@ async fn costs_feed(cx: &Cx, answer: impl AsyncFnOnce(&mut Feed) -> Result) -> R
     let stage = cx.stage().await?;
     let (mut sub, mut feed) = stage.subscribe().await?;
     answer(&mut feed).await?;
-    sub.bi.recv.rest().await?;
+    sub.bi.recv.ended().await?;
     stage.publisher.alive().await?;
     stage.viewer.alive().await
 }
@@ -232,7 +232,7 @@ pub(super) fn checks() -> Vec<Check> {
                 let (mut sub, mut feed) = stage.subscribe().await?;
                 sub.bi.recv.stop(StreamCode::CANCEL);
                 sub.bi.send.fin();
-                feed.bi.recv.rest().await?;
+                feed.bi.recv.ended().await?;
                 stage.viewer.alive().await
             },
         ),
@@ -355,7 +355,7 @@ pub(super) fn checks() -> Vec<Check> {
                     feed.send(5, &[b"a"]).await?.acknowledged().await?;
                     feed.peer.alive().await?;
                     feed.answer(&SubscribeResponse::End { group: 2 }).await?;
-                    feed.bi.recv.rest().await.map(|_| ())
+                    feed.bi.recv.ended().await
                 })
                 .await
             },
@@ -379,7 +379,8 @@ pub(super) fn checks() -> Vec<Check> {
                 let mut sub = stage.watch(TRACK, everything()).await?;
                 let mut bi = stage.publisher.accept(BidiType::Subscribe).await?;
                 bi.send.bytes(&[1, 3, 0, 1, 0]).await?;
-                sub.bi.recv.rest().await?;
+                sub.bi.recv.ended().await?;
+                stage.viewer.alive().await?;
                 stage.publisher.alive().await
             },
         ),

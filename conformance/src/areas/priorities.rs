@@ -227,7 +227,7 @@ pub(super) fn checks() -> Vec<Check> {
                     frame_end: None,
                 };
                 let mut bi = stage.viewer.ask(BidiType::Fetch, &fetch).await?;
-                overtakes(large, async { bi.recv.rest().await.map(|_| ()) }).await
+                overtakes(large, bi.recv.ended()).await
             },
         ),
         must(
@@ -237,13 +237,12 @@ pub(super) fn checks() -> Vec<Check> {
             "whatever its priority, everything arrives whole in the end",
             |cx| async move {
                 let stage = narrow(&cx).await?;
-                let mut all = Vec::new();
-                for (track, level) in [("a", 0), ("b", 127), ("c", 255)] {
+                let sent = async |track, level| {
                     let (sub, mut feed) = stage.subscribe_to(track, priority(level)).await?;
                     full(&mut feed, 0, 2 * SMALL).await?;
-                    all.push((sub, feed));
-                }
-                let [a, b, c] = &all[..] else { return Ok(()) };
+                    Ok((sub, feed))
+                };
+                let (a, b, c) = (sent("a", 0).await?, sent("b", 127).await?, sent("c", 255).await?);
                 let (a, b, c) = tokio::join!(small(&a.0, 0), small(&b.0, 0), small(&c.0, 0));
                 a.and(b).and(c)
             },

@@ -17,10 +17,13 @@ async fn report(peer: &Peer) -> Result<(Bi, Probe)> {
     let report = bi.recv.message("a PROBE").await;
     match report {
         Ok(report) => Ok((bi, report)),
-        Err(_) if !matches!(bi.recv.end().await?, End::Fin) => {
-            Unmet::skipped("the relay does not report")
-        }
-        Err(unmet) => Err(unmet),
+        Err(unmet) => match bi.recv.end().await? {
+            End::Fin | End::Lost => Err(unmet),
+            End::Reset(_) => {
+                peer.alive().await?;
+                Unmet::skipped("the relay does not report")
+            }
+        },
     }
 }
 
@@ -93,9 +96,10 @@ pub(super) fn checks() -> Vec<Check> {
             "Termination",
             "a viewer that ends its side gets the end of the other one",
             |cx| async move {
-                let (_peer, mut bi, _) = reporting(&cx).await?;
+                let (peer, mut bi, _) = reporting(&cx).await?;
                 bi.send.fin();
-                bi.recv.rest().await.map(|_| ())
+                bi.recv.ended().await?;
+                peer.alive().await
             },
         ),
         must(
@@ -146,7 +150,8 @@ pub(super) fn checks() -> Vec<Check> {
             |cx| async move {
                 let (peer, _first, _) = reporting(&cx).await?;
                 match report(&peer).await {
-                    Ok(_) | Err(Unmet::Skipped(_)) => peer.alive().await,
+                    Ok(_) => peer.alive().await,
+                    Err(Unmet::Skipped(_)) => Ok(()),
                     Err(unmet) => Err(unmet),
                 }
             },

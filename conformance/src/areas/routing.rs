@@ -158,9 +158,7 @@ pub(super) fn checks() -> Vec<Check> {
             "Origin Parameter; Routing",
             "what has passed through the hop that a viewer named in SETUP is not told to it",
             |cx| async move {
-                let path = (!cx.target().path.is_empty()
-                    && cx.target().carrier == smoq_core::Carrier::Raw)
-                    .then(|| cx.target().path.clone());
+                let path = cx.target().setup_path(&cx.target().path);
                 let setup =
                     smoq_core::wire::Setup { hop: Some(hop(7)), path, ..Default::default() };
                 let opening = Opening::Bytes(setup_stream(&setup, cx.version()));

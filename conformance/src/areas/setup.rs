@@ -1,8 +1,9 @@
 //! How a session begins.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use quinn::{ConnectionError, TransportErrorCode};
 use smoq_core::{
-    Carrier, Path, Version,
+    Carrier, Path,
     wire::{AnnounceRequest, BidiType, Body, Hop, Setup, SetupRole, UniType, varint},
 };
 
@@ -11,7 +12,7 @@ use crate::{
     dial::{Dial, Opening, setup_stream},
     peer::Peer,
     stage::{Announcer, Stage, Watcher, hop},
-    stream::LIMIT,
+    stream::{LIMIT, within},
     verdict::{Result, Unmet, holds, same},
 };
 
@@ -33,12 +34,9 @@ fn parameters(list: &[(u64, &[u8])]) -> Bytes {
 
 /// The same with what raw QUIC needs beside: the path of the URL, as parameter 2.
 async fn opening(cx: &Cx, list: &[(u64, &[u8])]) -> Result<Peer> {
-    let path = cx.target().path.clone();
-    let told = cx.target().carrier == Carrier::Raw && !path.is_empty();
+    let path = cx.target().setup_path(&cx.target().path);
     let mut list = list.to_vec();
-    if told {
-        list.push((2, path.as_bytes()));
-    }
+    list.extend(path.as_ref().map(|path| (2, path.as_bytes())));
     saying(cx, parameters(&list)).await
 }
 
@@ -62,11 +60,10 @@ async fn path_is_root(cx: Cx) -> Result {
     watcher.started(&cam).await.map(|_| ())
 }
 
-/// Frames pass between a publisher of this version and viewers of every other one.
+/// Frames pass between a publisher of this version and viewers of every one that the relay speaks.
 async fn mixed(cx: Cx) -> Result {
-    for version in Version::ALL {
-        // What the relay does not speak is told elsewhere.
-        let Ok(viewer) = cx.dial_in(version, Dial::default()).await else { continue };
+    for version in cx.spoken() {
+        let viewer = cx.dial_in(*version, Dial::default()).await?;
         let stage = Stage::new(&cx, cx.connect().await?, viewer).await?;
         let (sub, mut feed) = stage.subscribe().await?;
         feed.send(0, &[b"one", b"two"]).await?;
@@ -80,11 +77,31 @@ async fn early_request(cx: Cx) -> Result {
     let peer = cx.dial(Dial { opening: Opening::Silent, ..Dial::default() }).await?;
     let request = AnnounceRequest { prefix: cx.name(), exclude_hop: Hop::UNKNOWN };
     let mut bi = peer.ask(BidiType::Announce, &request).await?;
-    let told = cx.target().carrier == Carrier::Raw && !cx.target().path.is_empty();
-    let path = told.then(|| cx.target().path.clone());
+    let path = cx.target().setup_path(&cx.target().path);
     let setup = setup_stream(&Setup { path, ..Setup::default() }, peer.version());
     peer.say_uni(&setup).await?.fin();
     bi.recv.take("ANNOUNCE_OK", |bytes, _| Ok((!bytes.is_empty()).then_some(((), 0)))).await
+}
+
+/// Whether the relay has said that it wants no connection, or, as clients may find out themselves, that there is no
+/// common protocol.
+fn is_refusal(error: &ConnectionError) -> bool {
+    let no_protocol = TransportErrorCode::crypto(0x78);
+    let refused = [
+        no_protocol,
+        TransportErrorCode::CONNECTION_REFUSED,
+        TransportErrorCode::APPLICATION_ERROR,
+    ];
+    match error {
+        ConnectionError::ConnectionClosed(close) => refused.contains(&close.error_code),
+        ConnectionError::TransportError(error) => error.code == no_protocol,
+        ConnectionError::ApplicationClosed(_) => true,
+        ConnectionError::VersionMismatch
+        | ConnectionError::Reset
+        | ConnectionError::TimedOut
+        | ConnectionError::LocallyClosed
+        | ConnectionError::CidsExhausted => false,
+    }
 }
 
 pub(super) fn checks() -> Vec<Check> {
@@ -93,9 +110,11 @@ pub(super) fn checks() -> Vec<Check> {
     vec![
         must("setup/versions-mix", ALL, "Session", "publishers and viewers of every two versions understand each other through a relay", mixed),
         must("setup/unknown-alpn", ALL, "Session", "a client that offers no version which the relay speaks gets no connection", |cx| async move {
-            match cx.target().handshake("moq-lite-99", &Dial::default()).await {
+            let connecting = cx.target().handshake("moq-lite-99", &Dial::default())?;
+            match within(cx.patience(), "a refusal", connecting).await? {
                 Ok(_) => Err(Unmet::failed("no connection", "one without a common version")),
-                Err(_) => Ok(()),
+                Err(error) if is_refusal(&error) => Ok(()),
+                Err(error) => Err(Unmet::failed("no_application_protocol, or a refusal", error)),
             }
         }).on(Carrier::Raw),
         must("setup/said-by-server", FROM_05, SETUP, "the relay opens a Setup Stream by itself, sends one SETUP that reads, and ends the stream", |cx| async move {
@@ -189,10 +208,9 @@ pub(super) fn checks() -> Vec<Check> {
         }),
         must("setup/in-pieces", FROM_05, SETUP, "a SETUP that comes byte by byte is read", |cx| async move {
             let peer = cx.dial(Dial { opening: Opening::Silent, ..Dial::default() }).await?;
-            let told = cx.target().carrier == Carrier::Raw;
-            let list = [(2, cx.target().path.as_bytes())];
+            let path = cx.target().setup_path(&cx.target().path);
             let mut send = peer.open_uni().await?;
-            for byte in parameters(if told { &list } else { &[] }) {
+            for byte in setup_stream(&Setup { path, ..Setup::default() }, peer.version()) {
                 send.bytes(&[byte]).await?;
                 tokio::task::yield_now().await;
             }

@@ -156,7 +156,8 @@ pub(super) fn checks() -> Vec<Check> {
                 let stage = cx.stage().await?;
                 let (mut sub, _feed) = stage.subscribe().await?;
                 sub.bi.send.fin();
-                sub.bi.recv.rest().await.map(|_| ())
+                sub.bi.recv.ended().await?;
+                stage.viewer.alive().await
             },
         ),
         must(
@@ -168,7 +169,8 @@ pub(super) fn checks() -> Vec<Check> {
                 let stage = cx.stage().await?;
                 let (mut sub, mut feed) = stage.subscribe().await?;
                 sub.bi.send.fin();
-                feed.bi.recv.rest().await.map(|_| ())
+                feed.bi.recv.ended().await?;
+                stage.publisher.alive().await
             },
         ),
         must(
@@ -181,7 +183,8 @@ pub(super) fn checks() -> Vec<Check> {
                 let (mut sub, mut feed) = stage.subscribe().await?;
                 sub.bi.send.reset(StreamCode::CANCEL);
                 sub.bi.recv.stop(StreamCode::CANCEL);
-                feed.bi.recv.rest().await.map(|_| ())
+                feed.bi.recv.ended().await?;
+                stage.publisher.alive().await
             },
         ),
         must(
@@ -193,7 +196,8 @@ pub(super) fn checks() -> Vec<Check> {
                 let stage = cx.stage().await?;
                 let (_sub, mut feed) = stage.subscribe().await?;
                 stage.viewer.close().await;
-                feed.bi.recv.rest().await.map(|_| ())
+                feed.bi.recv.ended().await?;
+                stage.publisher.alive().await
             },
         ),
         must(
@@ -207,7 +211,8 @@ pub(super) fn checks() -> Vec<Check> {
                 feed.send(0, &[b"a"]).await?;
                 sub.expect(0, &[b"a"]).await?;
                 stage.publisher.close().await;
-                sub.bi.recv.rest().await.map(|_| ())
+                sub.bi.recv.ended().await?;
+                stage.viewer.alive().await
             },
         ),
         must(
@@ -219,7 +224,7 @@ pub(super) fn checks() -> Vec<Check> {
                 let stage = cx.stage().await?;
                 let (mut sub, mut feed) = stage.subscribe().await?;
                 sub.bi.send.fin();
-                feed.bi.recv.rest().await?;
+                feed.bi.recv.ended().await?;
                 feed.bi.send.fin();
                 let (sub, mut feed) = stage.subscribe().await?;
                 feed.send(5, &[b"again"]).await?;
@@ -288,8 +293,9 @@ pub(super) fn checks() -> Vec<Check> {
                 let (mut sub, mut feed) = stage.subscribe().await?;
                 sub.bi.send.bytes(&[9, 0]).await?;
                 sub.bi.send.fin();
-                sub.bi.recv.rest().await?;
-                feed.bi.recv.rest().await.map(|_| ())
+                sub.bi.recv.ended().await?;
+                feed.bi.recv.ended().await?;
+                stage.viewer.alive().await
             },
         ),
         must(
