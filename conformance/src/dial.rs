@@ -9,6 +9,7 @@ use smoq_core::{
     wire::{Message, Setup, UniType, varint},
 };
 use smoq_quic::ClientTls;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     peer::Peer,
@@ -69,6 +70,22 @@ pub(crate) fn setup_stream(setup: &Setup, version: Version) -> Bytes {
     out.freeze()
 }
 
+/// One of these that answers, for a name that has several addresses; the first one if none does. To be called within
+/// a tokio runtime with time and IO.
+pub async fn reach(targets: Vec<Target>, patience: Duration) -> Option<Target> {
+    let first = targets.first().cloned();
+    let mut trying = JoinSet::new();
+    for target in targets {
+        trying.spawn(async move { target.answers(patience).await.then_some(target) });
+    }
+    while let Some(tried) = trying.join_next().await {
+        if let Ok(Some(target)) = tried {
+            return Some(target);
+        }
+    }
+    first
+}
+
 impl Target {
     /// A path below that of the URL.
     pub(crate) fn below(&self, name: &str) -> String {
@@ -84,6 +101,16 @@ impl Target {
             true => path.to_owned(),
             false => format!("/{path}"),
         })
+    }
+
+    /// Whether anything answers, be it with a refusal.
+    async fn answers(&self, patience: Duration) -> bool {
+        let alpn = match self.carrier {
+            Carrier::Raw | Carrier::Link => Version::ALL[0].alpn(),
+            Carrier::WebTransport => "h3",
+        };
+        let Ok(connecting) = self.handshake(alpn, &Dial::default()) else { return false };
+        timeout(patience, connecting).await.is_ok()
     }
 
     /// Connects, and says what there is to say first.

@@ -36,6 +36,7 @@ pub(crate) enum Kind {
     OldHeader,
     ChangedByte,
     HeadOfLine,
+    LateDuplicate,
     FetchHeader,
     WrongTimescale,
     SilentProbe,
@@ -132,6 +133,12 @@ pub const FAULTS: &[Fault] = &[
         "head-of-line",
         "groups/open-beside",
         "A group waits until the one before is complete.",
+    ),
+    own(
+        Kind::LateDuplicate,
+        "late-duplicate",
+        "groups/twice",
+        "A group is sent again after the next one.",
     ),
     own(
         Kind::FetchHeader,
@@ -292,6 +299,12 @@ impl Meddler {
     /// Whether groups wait for each other.
     pub(crate) fn queues(&self) -> bool {
         self.has(Kind::HeadOfLine)
+    }
+
+    /// Whether this is a group that is sent again.
+    pub(crate) fn repeats(&self, at: &Place) -> bool {
+        let group = at.side == 1 && at.stream.0 & 2 != 0;
+        self.has(Kind::LateDuplicate) && group && at.kind == Some(UniType::Group.to_varint())
     }
 
     /// Whether SETUP is said again.

@@ -23,7 +23,7 @@ mod web;
 
 pub use areas::checks;
 pub use check::{Check, Level};
-pub use dial::Target;
+pub use dial::{Target, reach};
 pub use faults::{FAULTS, Fault};
 pub use proxy::{ProxyError, plant};
 pub use report::{junit, list, table, tap};

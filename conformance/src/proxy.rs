@@ -92,6 +92,8 @@ struct Line {
     meddler: Mutex<Meddler>,
     /// Groups wait here for each other, if they do.
     queue: Semaphore,
+    /// The last group, if it is to be sent again.
+    before: Mutex<Option<BytesMut>>,
 }
 
 impl Line {
@@ -119,7 +121,8 @@ async fn carry(incoming: Incoming, relay: Target, meddler: Meddler) {
         let _ = send.finish();
     }
     let (ends, queue) = ([client, relay], Semaphore::new(1));
-    let line = Arc::new(Line { ends, version, meddler: Mutex::new(meddler), queue });
+    let (meddler, before) = (Mutex::new(meddler), Mutex::default());
+    let line = Arc::new(Line { ends, version, meddler, queue, before });
     for side in 0..2 {
         tokio::spawn(carry_bi(line.clone(), side));
         tokio::spawn(carry_uni(line.clone(), side));
@@ -213,7 +216,7 @@ impl Way {
         let mut half = self
             .opener
             .then(|| Half::opener(if self.stream.0 & 2 == 0 { Dir::Bi } else { Dir::Uni }));
-        let mut said = false;
+        let (mut said, mut whole) = (false, BytesMut::new());
         // A stream may end here before it ends there.
         let mut over = false;
         loop {
@@ -242,6 +245,9 @@ impl Way {
                 first.extend_from_slice(&out);
                 out = first;
             }
+            if self.line.meddler().repeats(&self.place()) {
+                whole.extend_from_slice(&out);
+            }
             if !over && to.write_all(&out).await.is_err() {
                 over = true;
             }
@@ -252,6 +258,7 @@ impl Way {
                     let _ = to.finish();
                 }
                 over = true;
+                self.repeat(std::mem::take(&mut whole)).await;
             }
             let place = self.place();
             match end {
@@ -279,6 +286,20 @@ impl Way {
         if !over {
             // quinn ends a stream that is dropped.
             self.line.ends[1 - self.side].closed().await;
+        }
+    }
+
+    /// Sends the group before this one again, if one was kept.
+    async fn repeat(&self, whole: BytesMut) {
+        if whole.is_empty() {
+            return;
+        }
+        let before = self.line.before.lock().expect("nobody panics with it").replace(whole);
+        if let Some(before) = before
+            && let Ok(mut send) = self.line.ends[1 - self.side].open_uni().await
+        {
+            let _ = send.write_all(&before).await;
+            let _ = send.finish();
         }
     }
 

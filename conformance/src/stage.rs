@@ -277,6 +277,12 @@ impl Sub {
         Ok(groups)
     }
 
+    /// Expects that no further group has come before what is said now.
+    pub(crate) async fn nothing_more(&self) -> Result {
+        self.peer.alive().await?;
+        same("a further group", self.peer.group_now(self.id).map(|group| group.header), None)
+    }
+
     /// Wants something else from now on.
     pub(crate) async fn update(&mut self, params: SubscribeParams) -> Result {
         self.bi.send.message(&params).await

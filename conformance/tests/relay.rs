@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use smoq_conformance::{Options, Unmet, checks, run, table};
+use smoq_conformance::{Options, Unmet, checks, reach, run, table};
 use smoq_core::{Carrier, Version};
 
 async fn green(carrier: Carrier) {
@@ -42,6 +42,17 @@ async fn a_relay_that_is_not_there_is_no_good_one() {
     assert_eq!(report.unspoken.len(), Version::ALL.len());
     let came = |unmet: &Unmet| matches!(unmet, Unmet::Failed { came, .. } if !came.is_empty());
     assert!(report.unspoken.iter().all(|(_, unmet)| came(unmet)));
+}
+
+#[tokio::test]
+async fn of_several_addresses_one_that_answers_is_taken() {
+    let there = support::relay(Carrier::Raw);
+    let mut dead = there.clone();
+    dead.address = ([127, 0, 0, 1], 9).into();
+    let found = reach(vec![dead.clone(), there.clone()], Duration::from_secs(30)).await;
+    assert_eq!(found.map(|target| target.address), Some(there.address));
+    let found = reach(vec![dead.clone()], Duration::from_millis(100)).await;
+    assert_eq!(found.map(|target| target.address), Some(dead.address));
 }
 
 #[test]

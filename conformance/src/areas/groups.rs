@@ -353,7 +353,9 @@ pub(super) fn checks() -> Vec<Check> {
                 sub.expect(0, &[b"a"]).await?;
                 feed.send(0, &[b"a"]).await?;
                 feed.send(1, &[b"b"]).await?;
-                sub.expect(1, &[b"b"]).await
+                sub.expect(1, &[b"b"]).await?;
+                stage.publisher.alive().await?;
+                sub.nothing_more().await
             },
         ),
         must(

@@ -9,7 +9,7 @@ use crate::{
     check::{ALL, Check, Cx, FROM_05, TO_04, must, should},
     stage::{Feed, Stage, Sub, TRACK, everything},
     stream::{End, Send},
-    verdict::{Result, Unmet, same},
+    verdict::{Result, Unmet},
 };
 
 const STREAMS: &str = "STREAM_TYPE";
@@ -337,12 +337,7 @@ pub(super) fn checks() -> Vec<Check> {
                 // It stays open: what is acknowledged before it is refused is not stopped any more.
                 let mut late = feed.open(3).await?;
                 late.stopped().await?;
-                stage.viewer.alive().await?;
-                same(
-                    "a group after the END",
-                    sub.peer.group_now(sub.id).map(|group| group.header),
-                    None,
-                )
+                sub.nothing_more().await
             },
         ),
         must(

@@ -215,13 +215,7 @@ pub(super) fn checks() -> Vec<Check> {
                 second.collect(2).await?;
                 feed.send(2, &[b"2"]).await?;
                 first.expect(2, &[b"2"]).await?;
-                stage.viewer.alive().await?;
-                match second.peer.group_now(second.id) {
-                    Some(group) => {
-                        Err(Unmet::failed("no group after 1", format!("{:?}", group.header)))
-                    }
-                    None => Ok(()),
-                }
+                second.nothing_more().await
             },
         ),
         must(

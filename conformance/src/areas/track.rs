@@ -218,12 +218,10 @@ pub(super) fn checks() -> Vec<Check> {
                 let sub: Sub = stage.watch(TRACK, everything()).await?;
                 let (_, mut bi) = asked(&stage).await?;
                 // A relay may wait for the answer before it subscribes.
-                let feed = crate::stage::Feed::new(&stage.publisher);
-                let mut feed =
-                    match tokio::time::timeout(std::time::Duration::from_millis(300), feed).await {
-                        Ok(feed) => feed?,
-                        Err(_) => return Unmet::skipped("the relay subscribes after TRACK_INFO"),
-                    };
+                let Ok(mut feed) = crate::stage::Feed::new(&stage.publisher).await else {
+                    stage.publisher.alive().await?;
+                    return Unmet::skipped("the relay subscribes after TRACK_INFO");
+                };
                 feed.send(0, &[b"early"]).await?;
                 bi.send.message(&crate::stage::info()).await?;
                 bi.send.fin();
