@@ -8,7 +8,7 @@ use std::{
 };
 
 use smoq_conformance::{
-    FAULTS, Fault, Options, Outcome, Target, junit, list, plant, run as check, table, tap,
+    FAULTS, Fault, Options, Outcome, Target, junit, list, plant, reach, run as check, table, tap,
 };
 use smoq_core::Version;
 use smoq_quic::ClientTls;
@@ -79,7 +79,7 @@ fn fault(name: &str) -> Result<Fault, String> {
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let Some(url) = args.url else { return Ok(io::stdout().write_all(list().as_bytes())?) };
-    let mut target = target(&url, &args.trust).await?;
+    let mut target = target(&url, &args.trust, args.timeout).await?;
     if let Some(fault) = args.fault {
         target = plant(target, Some(&fault)).map_err(|error| Failure::Usage(error.to_string()))?;
     }
@@ -102,13 +102,20 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// Where the relay is, and whom to believe.
-async fn target(url: &Url, trust: &TrustArgs) -> Result<Target, Failure> {
+/// Where the relay is, and whom to believe. Of several addresses it is one that answers.
+async fn target(url: &Url, trust: &TrustArgs, patience: Duration) -> Result<Target, Failure> {
     let nowhere = |error: io::Error| Failure::Host { host: url.host().into(), error };
-    let mut addresses = tokio::net::lookup_host((url.host(), url.port())).await.map_err(nowhere)?;
-    let address = addresses.next().ok_or_else(|| nowhere(io::ErrorKind::NotFound.into()))?;
     let tls =
         ClientTls::new(trust.trust(url)?).map_err(|error| Failure::Usage(error.to_string()))?;
-    let (host, path) = (url.host().into(), url.path().into());
-    Ok(Target { address, host, carrier: url.carrier(), path, tls })
+    let (host, path): (String, String) = (url.host().into(), url.path().into());
+    let addresses = tokio::net::lookup_host((url.host(), url.port())).await.map_err(nowhere)?;
+    let targets = addresses.map(|address| Target {
+        address,
+        host: host.clone(),
+        carrier: url.carrier(),
+        path: path.clone(),
+        tls: tls.clone(),
+    });
+    let found = reach(targets.collect(), patience).await;
+    found.ok_or_else(|| nowhere(io::ErrorKind::NotFound.into()))
 }
