@@ -79,9 +79,9 @@ fn quoted(text: &str) -> String {
 
 /// Why nothing was checked, which is a failure, also for who reads only lists of failures.
 fn nothing(report: &Report) -> Option<String> {
-    let unspoken = report.unspoken.iter().map(|(version, unmet)| format!("{version}: {unmet}"));
-    let unspoken: Vec<_> = unspoken.collect();
-    report.outcomes.is_empty().then(|| format!("nothing was checked; {}", unspoken.join("; ")))
+    let mut reason = String::from("nothing was checked");
+    report.unspoken.iter().for_each(|(version, unmet)| _ = write!(reason, "; {version}: {unmet}"));
+    report.outcomes.is_empty().then_some(reason)
 }
 
 /// The Test Anything Protocol, version 14. Warnings are marked as TODO, as that protocol wants it.

@@ -58,3 +58,15 @@ pub(crate) fn same<T: PartialEq + fmt::Debug>(what: &str, came: T, expected: T) 
 pub(crate) fn holds(what: &str, holds: bool, came: impl fmt::Debug) -> Result {
     if holds { Ok(()) } else { Err(Unmet::failed(what, format_args!("{came:?}"))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_says_does_nothing_to_a_terminal() {
+        let unmet = Unmet::failed("a reason", "\u{1b}[2J\nok 2\u{9b}\u{ffff} größe");
+        let plain = "expected a reason; came \u{fffd}[2J\u{fffd}ok 2\u{fffd}\u{fffd} größe";
+        assert_eq!(unmet.to_string(), plain);
+    }
+}

@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use smoq_conformance::{Options, Unmet, checks, reach, run, table};
+use smoq_conformance::{Options, Unmet, checks, junit, reach, run, table, tap};
 use smoq_core::{Carrier, Version};
 
 async fn green(carrier: Carrier) {
@@ -42,6 +42,8 @@ async fn a_relay_that_is_not_there_is_no_good_one() {
     assert_eq!(report.unspoken.len(), Version::ALL.len());
     let came = |unmet: &Unmet| matches!(unmet, Unmet::Failed { came, .. } if !came.is_empty());
     assert!(report.unspoken.iter().all(|(_, unmet)| came(unmet)));
+    assert!(tap(&report).contains("1..1\nnot ok 1 - "));
+    assert!(junit(&report).contains("tests=\"1\" failures=\"1\""));
 }
 
 #[tokio::test]
