@@ -118,6 +118,7 @@ pub fn pump<T: Transport>(
     transport: &mut T,
     scratch: &mut Vec<Bytes>,
 ) {
+    let datagrams = node.may_have_datagrams(session);
     loop {
         while let Some(command) = node.poll_command(session) {
             match command {
@@ -129,7 +130,7 @@ pub fn pump<T: Transport>(
             }
         }
         let mut granted = false;
-        while node.wants_datagram(session) && transport.room() > 0 {
+        while datagrams && node.wants_datagram(session) && transport.room() > 0 {
             let Some(data) = node.poll_datagram(now, session, transport.datagram_room()) else {
                 continue;
             };

@@ -81,6 +81,11 @@ impl Node {
         written
     }
 
+    /// Whether it is worth while to ask [`wants_datagram`](Self::wants_datagram), until the next input. Costs nothing.
+    pub(crate) fn may_have_datagrams(&self, session: Id<Session>) -> bool {
+        self.sessions.get(session).is_some_and(|state| state.has_datagrams)
+    }
+
     /// Whether a group waits that is to go as a datagram. What is said on control streams goes first: it is
     /// little, and datagrams may be as many as the transport takes.
     pub fn wants_datagram(&mut self, session: Id<Session>) -> bool {
