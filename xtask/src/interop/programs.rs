@@ -151,10 +151,12 @@ impl Programs {
         let role =
             format!("{} as client, smoq's relay, {} as server", client.name(), server.name());
         let both = self.meet(&place, client, server, LITE_04)?;
-        Ok(both
-            .into_iter()
-            .flat_map(|(who, told)| cells(GOMOQT, LITE_04, "moqt", &role, who, &told))
-            .collect())
+        let seen = ["client", "server"].iter().zip(both).flat_map(|(side, (who, told))| {
+            // Both may be the same program.
+            let role = format!("{role}; as {side}");
+            cells(GOMOQT, LITE_04, "moqt", &role, who, &told)
+        });
+        Ok(seen.collect())
     }
 
     /// Two of our clients at the released moq-relay.
