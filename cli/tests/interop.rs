@@ -89,11 +89,27 @@ fn what_is_wrong_is_told() {
     for line in [
         "announce: pass",
         "small: fail: frame 0 of group 0 is not as it was sent",
-        "served: not offered: the peer takes no track \"done\"",
-        "unsubscribe: not offered: the peer takes no track \"live\"",
+        "served: fail: the peer takes no track \"done\"",
+        "unsubscribe: fail: the peer takes no track \"live\"",
     ] {
         assert!(lines.iter().any(|told| told == line), "{line:?} is not in {lines:?}");
     }
     assert!(lines.iter().any(|line| line.starts_with("big: fail: ")), "{lines:?}");
     client.says("steps failed");
+}
+
+#[test]
+fn silence_fails() {
+    let user = User::new();
+    let relay = user.relay(&[]);
+    let client = user.run(&["interop", "client", "--patience", "1s", &relay.url]).expect(1);
+    let lines = lines(&client);
+    for line in [
+        "connect: pass",
+        "announce: fail: the peer announces no \"interop/server\"",
+        "served: fail: the peer takes no track \"done\"",
+        "unsubscribe: fail: the peer takes no track \"live\"",
+    ] {
+        assert!(lines.iter().any(|told| told == line), "{line:?} is not in {lines:?}");
+    }
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/qumo-dev/gomoqt/moqt"
@@ -13,11 +14,13 @@ type publication struct {
 	session *moqt.Session
 	// closed when somebody has taken the track `done`, and has left `live`
 	done, left chan struct{}
+	// others may take them again
+	doneOnce, leftOnce sync.Once
 }
 
 // publish announces the known broadcast until the function that it returns is called.
 func publish(session *moqt.Session, mux *moqt.TrackMux, path moqt.BroadcastPath) (*publication, func()) {
-	p := &publication{session, make(chan struct{}), make(chan struct{})}
+	p := &publication{session: session, done: make(chan struct{}), left: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	mux.PublishFunc(ctx, path, p.serve)
 	return p, cancel
@@ -30,7 +33,7 @@ func (p *publication) serve(writer *moqt.TrackWriter) {
 		p.tick(writer)
 	case name == done.name:
 		writeAll(writer, done)
-		close(p.done)
+		p.doneOnce.Do(func() { close(p.done) })
 	default:
 		for _, track := range ending {
 			if name == track.name {
@@ -52,7 +55,7 @@ func writeAll(writer *moqt.TrackWriter, track known) {
 }
 
 func (p *publication) tick(writer *moqt.TrackWriter) {
-	defer close(p.left)
+	defer p.leftOnce.Do(func() { close(p.left) })
 	ticks := time.NewTicker(50 * time.Millisecond)
 	defer ticks.Stop()
 	for group := uint64(0); ; group++ {

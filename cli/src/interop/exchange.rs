@@ -45,16 +45,15 @@ impl Exchange<'_> {
             self.check().await;
         } else {
             let why = format!("the peer announces no {:?}", self.theirs.as_str());
-            self.report.step("announce", Verdict::NotOffered(why));
+            self.report.step("announce", Verdict::Fail(why));
         }
         let checked = published.checked(self.patience).await;
         self.report.step("unsubscribe", published.left(self.patience).await);
-        if !checked {
-            let why = format!("the peer takes no track {:?}", DONE.name);
-            self.report.step("served", Verdict::NotOffered(why));
-        } else {
-            self.report.step("served", Verdict::Pass);
-        }
+        let served = match checked {
+            true => Verdict::Pass,
+            false => Verdict::Fail(format!("the peer takes no track {:?}", DONE.name)),
+        };
+        self.report.step("served", served);
         drop(published);
         if found {
             self.report.step("unannounce", self.ended(&mut announced).await);

@@ -82,7 +82,7 @@ impl Published {
     /// Whether the live track was left by who took it, within `patience`.
     pub(super) async fn left(&mut self, patience: Duration) -> Verdict {
         if *self.live.borrow() == Live::Nobody {
-            return Verdict::NotOffered(format!("the peer takes no track {:?}", LIVE.name));
+            return Verdict::Fail(format!("the peer takes no track {:?}", LIVE.name));
         }
         let left = self.live.wait_for(|live| *live == Live::NobodyAgain);
         match timeout(patience, left).await {

@@ -14,7 +14,7 @@ pub(super) enum Verdict {
     Pass,
     /// With what was seen instead.
     Fail(String),
-    /// The peer or the version has no such thing; with the reason.
+    /// The version has no such thing, or the peer says that it has none; with the reason. Silence fails.
     NotOffered(String),
 }
 

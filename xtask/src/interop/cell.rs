@@ -13,6 +13,14 @@ pub(super) struct Cell {
     pub(super) verdict: Verdict,
 }
 
+impl Cell {
+    /// Which one it is, in words.
+    pub(super) fn place(&self) -> String {
+        let Self { peer, version, transport, role, step, verdict: _ } = self;
+        format!("{peer}, {version}, {transport}, {role}, {step}")
+    }
+}
+
 /// How a step ended; all but the first with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {

@@ -68,14 +68,10 @@ fn fault(cell: &Cell) -> Option<&'static Fault> {
 
 /// Failures that nobody knows of, and known ones that are no more, in words.
 pub(super) fn surprises(cells: &[Cell]) -> Vec<String> {
-    let show = |cell: &Cell| {
-        let Cell { peer, version, transport, role, step, verdict: _ } = cell;
-        format!("{peer}, {version}, {transport}, {role}, {step}")
-    };
     let surprise = |cell: &Cell| match (&cell.verdict, fault(cell)) {
-        (Verdict::Fail(why), None) => Some(format!("{}: {why}", show(cell))),
+        (Verdict::Fail(why), None) => Some(format!("{}: {why}", cell.place())),
         (Verdict::Pass, Some(Fault { always: true, .. })) => {
-            Some(format!("{}: passes now, take it out of the known faults", show(cell)))
+            Some(format!("{}: passes now, take it out of the known faults", cell.place()))
         }
         (Verdict::Pass | Verdict::Fail(_) | Verdict::NotOffered(_) | Verdict::NotRun(_), _) => None,
     };

@@ -1,6 +1,7 @@
 //! `cargo xtask interop`: every peer in every role, and the matrix of what came out.
 
 mod cell;
+mod changes;
 mod faults;
 mod programs;
 mod report;
@@ -17,15 +18,15 @@ use crate::run::{Outcome, root};
 use crate::server::target;
 use crate::{browser_tests, foreign};
 
-/// Where the matrix is written to.
+/// Where the matrix is written to, and what each later run is compared with.
 const DOCUMENT: &str = "docs/interop.md";
 
-/// Runs everything that this machine has, and shows the matrix.
+/// Runs everything that this machine has, shows the matrix, and fails if it is not as written.
 pub(crate) fn compare() -> Outcome {
     interop(false)
 }
 
-/// The same, and writes it down.
+/// Runs the same, and writes the matrix down.
 pub(crate) fn write() -> Outcome {
     interop(true)
 }
@@ -45,13 +46,21 @@ fn interop(write: bool) -> Outcome {
         Err(_) => cells.extend(runners::without_browser("node, npm or chromium was not at hand")),
     }
     print!("\n{}", report::summary(&cells));
-    if write {
-        let path = root().join(DOCUMENT);
-        fs::write(&path, report::document(&cells)?)
-            .map_err(|error| format!("{DOCUMENT}: {error}"))?;
+    let path = root().join(DOCUMENT);
+    let failed = |error| format!("{DOCUMENT}: {error}");
+    let changes = if write {
+        fs::write(&path, report::document(&cells)?).map_err(failed)?;
         println!("{DOCUMENT} is written");
-    }
-    let surprises = faults::surprises(&cells);
+        Vec::new()
+    } else {
+        let page = report::read(&fs::read_to_string(&path).map_err(failed)?);
+        for peer in changes::not_run(&cells) {
+            println!("SKIPPED: {peer} was not run; what {DOCUMENT} says of it was not compared");
+        }
+        changes::changes(&cells, &page)
+    };
+    let mut surprises = faults::surprises(&cells);
+    surprises.extend(changes);
     if !surprises.is_empty() {
         return Err(format!("not as known:\n  {}", surprises.join("\n  ")));
     }

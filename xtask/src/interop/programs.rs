@@ -1,9 +1,10 @@
 //! Programs against each other: ours, gomoqt's and the released moq-relay.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -17,6 +18,12 @@ pub(super) const GOMOQT: &str = "gomoqt 0.17.0";
 const LITE_04: &str = "moq-lite-04";
 
 const MOQ_RELAY: &str = "moq-relay 0.17.10";
+
+/// More than one prints until it ends.
+const LINES: usize = 1024;
+
+/// How long a server may take until it says where it is.
+const START: Duration = Duration::from_secs(60);
 
 /// How long programs may take: each of their steps has a limit of its own.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -113,17 +120,18 @@ impl Programs {
         };
         let log = self.folder.join("server.log");
         let file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-        let (mut listener, mut lines) = Running::start(listener.stderr(file))?;
-        let place = lines.place(scheme)?;
-        let (mut called, told) = Running::start(&mut self.client(client, &place, "client", true))?;
-        called.wait(PATIENCE);
-        // Whoever could not connect left nothing for it to do.
-        let told = told.rest();
-        let connected = told.iter().any(|line| line == "connect: pass");
-        listener.wait(if connected { AFTERWARDS } else { Duration::ZERO });
+        let listener = Running::start(listener.stderr(file))?;
+        let place = listener.place(scheme)?;
+        let called = Running::start(&mut self.client(client, &place, "client", true))?;
+        let told = called.end(PATIENCE);
+        let connected = told.lines.iter().any(|line| line == "connect: pass");
         let role = format!("{}'s client, {}'s server", client.name(), server.name());
         let mut cells = cells(GOMOQT, LITE_04, scheme, &role, client, &told);
-        cells.extend(self::cells(GOMOQT, LITE_04, scheme, &role, server, &lines.rest()));
+        // Whoever could not connect left nothing for it to do.
+        if connected {
+            let told = listener.end(AFTERWARDS);
+            cells.extend(self::cells(GOMOQT, LITE_04, scheme, &role, server, &told));
+        }
         let wire = fs::read_to_string(&log).unwrap_or_default();
         for cell in &mut cells {
             if let (Verdict::Fail(why), Some(close)) = (&mut cell.verdict, closed_with(&wire))
@@ -138,15 +146,17 @@ impl Programs {
     /// Two clients meet at our relay.
     fn relayed(&self, client: Who, server: Who) -> Result<Vec<Cell>, String> {
         let mut relay = self.smoq_command("relay --listen 127.0.0.1:0", "");
-        let (_relay, mut lines) = Running::start(&mut relay)?;
-        let place = lines.place("moqt")?;
+        let relay = Running::start(&mut relay)?;
+        let place = relay.place("moqt")?;
         let role =
             format!("{} as client, smoq's relay, {} as server", client.name(), server.name());
         let both = self.meet(&place, client, server, LITE_04)?;
-        Ok(both
-            .into_iter()
-            .flat_map(|(who, lines)| cells(GOMOQT, LITE_04, "moqt", &role, who, &lines))
-            .collect())
+        let seen = ["client", "server"].iter().zip(both).flat_map(|(side, (who, told))| {
+            // Both may be the same program.
+            let role = format!("{role}; as {side}");
+            cells(GOMOQT, LITE_04, "moqt", &role, who, &told)
+        });
+        Ok(seen.collect())
     }
 
     /// Two of our clients at the released moq-relay.
@@ -171,14 +181,14 @@ impl Programs {
                 let url = format!("{scheme}://127.0.0.1:{PORT}/{version}/{scheme}");
                 let place = Place { url, fingerprint: String::new() };
                 let role = "two of smoq's clients, its relay";
-                for (side, (_, lines)) in ["client", "server"].iter().zip(self.meet(
+                for (side, (_, told)) in ["client", "server"].iter().zip(self.meet(
                     &place,
                     Who::Smoq,
                     Who::Smoq,
                     version,
                 )?) {
                     let role = format!("{role}; as {side}");
-                    let seen = self::cells(MOQ_RELAY, version, scheme, &role, Who::Smoq, &lines);
+                    let seen = self::cells(MOQ_RELAY, version, scheme, &role, Who::Smoq, &told);
                     cells.extend(seen);
                 }
             }
@@ -193,7 +203,7 @@ impl Programs {
         client: Who,
         server: Who,
         version: &str,
-    ) -> Result<[(Who, Vec<String>); 2], String> {
+    ) -> Result<[(Who, Told); 2], String> {
         let start = |who, side| {
             let mut command = self.client(who, place, side, false);
             // gomoqt has no other.
@@ -202,11 +212,8 @@ impl Programs {
             }
             Running::start(&mut command)
         };
-        let ((mut one, lines), (mut other, others)) =
-            (start(client, "client")?, start(server, "server")?);
-        one.wait(PATIENCE);
-        other.wait(AFTERWARDS);
-        Ok([(client, lines.rest()), (server, others.rest())])
+        let (one, other) = (start(client, "client")?, start(server, "server")?);
+        Ok([(client, one.end(PATIENCE)), (server, other.end(AFTERWARDS))])
     }
 
     fn client(&self, who: Who, place: &Place, side: &str, goaway: bool) -> Command {
@@ -241,44 +248,38 @@ impl Programs {
 }
 
 /// A program that is stopped when it is dropped.
-struct Running(Child);
+struct Running {
+    child: Child,
+    /// What it prints.
+    lines: Receiver<String>,
+}
+
+/// What a program that has ended leaves.
+struct Told {
+    lines: Vec<String>,
+    /// Why not well.
+    ended: Result<(), String>,
+}
 
 impl Running {
-    fn start(command: &mut Command) -> Result<(Self, Lines), String> {
+    fn start(command: &mut Command) -> Result<Self, String> {
         let shown = command.get_program().to_string_lossy().into_owned();
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut child = child.map_err(|error| format!("cannot start {shown}: {error}"))?;
         let stdout = child.stdout.take().ok_or("it has no pipe")?;
-        Ok((Self(child), Lines(BufReader::new(stdout))))
+        let (printed, lines) = sync_channel(LINES);
+        // A pipe cannot be read with a time limit.
+        thread::spawn(move || {
+            let lines = BufReader::new(stdout).lines();
+            lines.map_while(Result::ok).try_for_each(|line| printed.send(line))
+        });
+        Ok(Self { child, lines })
     }
 
-    /// Until it has ended, or is stopped since it does not.
-    fn wait(&mut self, patience: Duration) {
-        let begin = Instant::now();
-        while self.0.try_wait().is_ok_and(|ended| ended.is_none()) {
-            if begin.elapsed() >= patience {
-                let _ = self.0.kill();
-            }
-            thread::park_timeout(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// What a program prints.
-struct Lines(BufReader<ChildStdout>);
-
-impl Lines {
     /// The first line of a server, with this scheme.
-    fn place(&mut self, scheme: &str) -> Result<Place, String> {
-        let mut line = String::new();
-        self.0.read_line(&mut line).map_err(|error| error.to_string())?;
+    fn place(&self, scheme: &str) -> Result<Place, String> {
+        let line = self.lines.recv_timeout(START);
+        let line = line.map_err(|error| format!("a server does not say its URL: {error}"))?;
         let words: Vec<_> = line.split_whitespace().collect();
         let &[url, fingerprint] = &words[..] else {
             return Err(format!("a server says {line:?}, not its URL and its fingerprint"));
@@ -287,24 +288,34 @@ impl Lines {
         Ok(Place { url: format!("{scheme}://{address}"), fingerprint: fingerprint.into() })
     }
 
-    /// The other lines. It has ended.
-    fn rest(mut self) -> Vec<String> {
-        let mut text = String::new();
-        // What was printed before an error counts.
-        let _ = self.0.read_to_string(&mut text);
-        text.lines().map(String::from).collect()
+    /// The other lines, when it has ended, or is stopped since it does not.
+    fn end(mut self, patience: Duration) -> Told {
+        let begin = Instant::now();
+        let ended = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) if status.success() => break Ok(()),
+                Ok(Some(status)) => break Err(status.to_string()),
+                Ok(None) if begin.elapsed() < patience => {
+                    thread::park_timeout(Duration::from_millis(20));
+                }
+                Ok(None) => break Err(format!("stopped after {patience:?}")),
+                Err(error) => break Err(error.to_string()),
+            }
+        };
+        let _ = self.child.kill();
+        Told { lines: self.lines.iter().collect(), ended }
     }
 }
 
-/// What the lines of one program say.
-fn cells(
-    peer: &str,
-    version: &str,
-    scheme: &str,
-    role: &str,
-    who: Who,
-    lines: &[String],
-) -> Vec<Cell> {
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What one program says, and how it ended if no step that failed explains that.
+fn cells(peer: &str, version: &str, scheme: &str, role: &str, who: Who, told: &Told) -> Vec<Cell> {
     let role = format!("{role}; {} checks", who.name());
     let cell = |(step, verdict)| Cell {
         peer: peer.into(),
@@ -314,7 +325,13 @@ fn cells(
         step,
         verdict,
     };
-    lines.iter().filter_map(|line| step(line)).map(cell).collect()
+    let mut cells: Vec<_> = told.lines.iter().filter_map(|line| step(line)).map(cell).collect();
+    if let Err(why) = &told.ended
+        && !cells.iter().any(|cell| matches!(cell.verdict, Verdict::Fail(_)))
+    {
+        cells.push(cell(("exit".into(), Verdict::Fail(why.clone()))));
+    }
+    cells
 }
 
 /// A peer of which nothing is known.
@@ -340,6 +357,27 @@ fn closed_with(log: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_dies_does_not_pass() {
+        let told = |script, patience| {
+            let mut shell = Command::new("sh");
+            let running = Running::start(shell.args(["-c", script])).expect("a shell");
+            let cells = cells(GOMOQT, LITE_04, "moqt", "role", Who::Gomoqt, &running.end(patience));
+            cells.into_iter().map(|cell| (cell.step, cell.verdict)).collect::<Vec<_>>()
+        };
+        let pass = || ("connect".to_owned(), Verdict::Pass);
+        assert_eq!(told("echo connect: pass", PATIENCE), [pass()]);
+        let [first, exit] = &told("echo connect: pass; exit 101", PATIENCE)[..] else {
+            panic!("two cells")
+        };
+        assert_eq!((first, &*exit.0), (&pass(), "exit"));
+        assert_eq!(exit.1, Verdict::Fail("exit status: 101".into()));
+        let fail = ("small".to_owned(), Verdict::Fail("cut off".into()));
+        assert_eq!(told("echo small: fail: cut off; exit 1", PATIENCE), [fail]);
+        let stopped = Verdict::Fail("stopped after 0ns".into());
+        assert_eq!(told("exec sleep 1000", Duration::ZERO), [("exit".to_owned(), stopped)]);
+    }
 
     #[test]
     fn a_close_is_found_in_the_log() {

@@ -1,4 +1,4 @@
-//! The matrix, for a terminal and as a document.
+//! The matrix, for a terminal and as a document that can be read back.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ const INTRODUCTION: &str = "\
 # Interop: who understands whom
 
 Written by `cargo xtask interop --write`; `.ci/run` runs the same and fails when something comes out that is not
-as known. All peers run on one machine over loopback. Payloads are compared byte for byte on both ends.
+as it stands here. All peers run on one machine over loopback. Payloads are compared byte for byte on both ends.
 
 Where a row says who checks, both ends run the steps of `smoq interop`, which anybody can point at a client, a
 server or a relay of their own:
@@ -42,6 +42,9 @@ gomoqt is built with the original webtransport-go 0.12.0 in place of its fork, w
 (`interop/go/webtransport`).
 
 ";
+
+/// What stands where there is no cell.
+const NOTHING: &str = "–";
 
 /// A line for each peer, version, carrier and role, with what did not pass.
 pub(super) fn summary(cells: &[Cell]) -> String {
@@ -81,10 +84,13 @@ pub(super) fn document(cells: &[Cell]) -> Result<String, String> {
     ] {
         let _ = writeln!(text, "- {line}");
     }
-    for (peer, cells) in by(cells, |cell| cell.peer.clone()) {
-        let _ = write!(text, "\n## {peer}\n\n{}", table(&cells));
-    }
-    Ok(text)
+    Ok(text + &tables(cells))
+}
+
+/// A table for each peer.
+fn tables(cells: &[Cell]) -> String {
+    let peers = by(cells, |cell| cell.peer.clone()).into_iter();
+    peers.map(|(peer, cells)| format!("\n## {peer}\n\n{}", table(&cells))).collect()
 }
 
 /// Roles and steps of one peer by its versions and carriers, and what is to be said of some.
@@ -99,8 +105,11 @@ fn table(cells: &[Cell]) -> String {
             let _ = write!(text, "| {role} | {step} |");
             for name in &columns {
                 let cell = cells.iter().find(|cell| column(cell) == *name);
-                let _ =
-                    write!(text, " {} |", cell.map_or("–".into(), |cell| mark(cell, &mut notes)));
+                let _ = write!(
+                    text,
+                    " {} |",
+                    cell.map_or(NOTHING.into(), |cell| mark(cell, &mut notes))
+                );
             }
             text.push('\n');
         }
@@ -110,6 +119,37 @@ fn table(cells: &[Cell]) -> String {
         let _ = writeln!(text, "{begin}{number}. {note}");
     }
     text
+}
+
+/// What a document says of one place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) peer: String,
+    /// As [`Cell::place`] tells it.
+    pub(super) place: String,
+    /// The word for the verdict.
+    pub(super) word: String,
+}
+
+/// What stands in the [`tables`] of a document.
+pub(super) fn read(document: &str) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for section in document.split("\n## ").skip(1) {
+        let peer = section.lines().next().unwrap_or_default();
+        let mut rows = section
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ")));
+        let columns: Vec<_> = rows.next().into_iter().flatten().skip(2).collect();
+        for mut row in rows {
+            let (Some(role), Some(step)) = (row.next(), row.next()) else { continue };
+            for (column, mark) in columns.iter().zip(row).filter(|(_, mark)| *mark != NOTHING) {
+                let place = format!("{peer}, {column}, {role}, {step}");
+                let (word, _note) = mark.split_once(" (").unwrap_or((mark, ""));
+                entries.push(Entry { peer: peer.into(), place, word: word.into() });
+            }
+        }
+    }
+    entries
 }
 
 /// What stands in the table, with the number of its note.
@@ -179,5 +219,34 @@ mod tests {
         let summary = summary(&cells);
         assert!(summary.contains("  moq-lite-04, raw QUIC, client: 1 pass\n"), "{summary}");
         assert!(summary.contains("    small: **fail**: cut off\n"), "{summary}");
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut cells = vec![
+            cell(QUIC, "small", Verdict::Pass),
+            cell(WEB, "small", Verdict::Fail("cut off (0x1)".into())),
+            cell(QUIC, "fetch", Verdict::NotOffered("it has none".into())),
+        ];
+        cells.push(Cell {
+            peer: "peer 2".into(),
+            ..cell("all", "all", Verdict::NotRun("no go".into()))
+        });
+        let expected = cells.iter().map(|cell| Entry {
+            peer: cell.peer.clone(),
+            place: cell.place(),
+            word: cell.verdict.parts().0.into(),
+        });
+        assert_eq!(read(&tables(&cells)), expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_committed_document_is_read() {
+        let entries = read(include_str!("../../../docs/interop.md"));
+        assert!(entries.iter().any(|entry| entry.word == "pass"));
+        for Entry { place, word, .. } in entries {
+            let words = ["pass", "**fail**", "not offered", "not run"];
+            assert!(words.contains(&&*word), "{place}: {word}");
+        }
     }
 }
