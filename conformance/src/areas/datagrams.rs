@@ -93,8 +93,7 @@ pub(super) fn checks() -> Vec<Check> {
                 same("the bytes", passing.first.1.len(), 1100)
             },
         ),
-        // Viewers have to cope, for each may get both by itself.
-        should(
+        must(
             "datagrams/once",
             FROM_05,
             DATAGRAMS,
