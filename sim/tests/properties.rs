@@ -11,7 +11,7 @@ use smoq_core::{
     Command, Config, Dir, Event, Id, Limits, NextGroup, Path, Read, Reader, StreamId, Time,
     Version,
     wire::{
-        Announce, Cost, GroupHeader, Hops, StreamCode, SubscribeOk, SubscribeParams,
+        Announce, Cost, GroupHeader, Hops, Probe, StreamCode, SubscribeOk, SubscribeParams,
         SubscribeResponse, TrackInfo,
     },
 };
@@ -34,6 +34,8 @@ enum Say {
     Respond(Vec<(u8, u64)>),
     /// On the streams that the node opened to ask for tracks.
     Answer(bool),
+    /// A probe, with targets.
+    Probe(Vec<u64>),
     /// Anything.
     Raw(bool, Vec<u8>),
 }
@@ -64,6 +66,7 @@ fn say() -> impl Strategy<Value = Say> {
         2 => prop::collection::vec((0..3_u8, 0..4_usize), 0..5).prop_map(Say::Announce),
         2 => prop::collection::vec((0..4_u8, 0..9_u64), 0..4).prop_map(Say::Respond),
         1 => any::<bool>().prop_map(Say::Answer),
+        1 => prop::collection::vec(0..1_000_000_u64, 0..3).prop_map(Say::Probe),
         1 => (any::<bool>(), prop::collection::vec(any::<u8>(), 0..40))
             .prop_map(|(uni, bytes)| Say::Raw(uni, bytes)),
     ]
@@ -119,6 +122,14 @@ impl Say {
                     smoq_core::wire::Track { broadcast: path(NAMES[*name]), track: "video".into() };
                 (Place::New(Dir::Bi), typed(6, &request, version))
             }
+            Self::Probe(targets) => {
+                let mut bytes = vec![4];
+                for target in targets {
+                    let target = Probe { bitrate: Some(*target), rtt_ms: None };
+                    bytes.extend(message(&target, version));
+                }
+                (Place::New(Dir::Bi), bytes)
+            }
             Self::Announce(changes) => {
                 let mut out = bytes::BytesMut::new();
                 for (kind, name) in changes {
@@ -160,10 +171,15 @@ impl Say {
     }
 }
 
+/// How fast the connection is, all the time.
+const BITRATE: u64 = 123_456_789;
+
 /// A relay with two subscriptions of its own to what the peer may announce.
 fn scene(version: Version, limits: Limits) -> (Bench, PeerId, [Id<Reader>; 2]) {
     let mut bench = Bench::new(Config { limits, ..relay_config(100) });
     let peer = bench.client(version);
+    // Else a peer that probes is refused, be that before or after what else it says there.
+    bench.grant(peer, |peer| peer.estimate.bitrate = Some(BITRATE));
     announce(&mut bench, peer, "cam");
     let now = bench.now();
     let readers = ["cam", "evil"]
@@ -236,13 +252,14 @@ fn cases(default: u32) -> ProptestConfig {
     }
 }
 
-/// What the node said. How much of what a reset cut off had gone, and whether there was still
-/// something to stop, is a matter of time.
+/// What the node said. How much of what a reset cut off had gone, whether there was still something to
+/// stop, and whether the transport said how fast it is before a probe was over, are a matter of time.
 fn said(peer: &Peer) -> BTreeMap<StreamId, Sent> {
+    let report = message(&Probe { bitrate: Some(BITRATE), rtt_ms: None }, peer.version);
     let mut sent = peer.sent.clone();
     for sent in sent.values_mut() {
         sent.stopped = None;
-        if sent.reset.is_some() {
+        if sent.reset.is_some() || sent.bytes == report {
             sent.bytes.clear();
         }
     }
