@@ -34,6 +34,32 @@ fn client(world: &mut World, relay: NodeId, version: Version) -> (NodeId, Connec
     (node, connection)
 }
 
+/// A broadcast at a relay, and its publisher's connection.
+fn publish(world: &mut World, relay: NodeId, version: Version) -> (Source, Connection) {
+    let (publisher, home) = client(world, relay, version);
+    let source = Source::new(world, publisher, "cam", "video");
+    world.run_until_idle();
+    (source, home)
+}
+
+/// Two relays, one below the other, and a broadcast at the one above.
+struct Chain {
+    above: NodeId,
+    below: NodeId,
+    link: Connection,
+    source: Source,
+    home: Connection,
+}
+
+impl Chain {
+    fn new(world: &mut World, version: Version) -> Self {
+        let [above, below] = [1, 2].map(|id| relay(world, id));
+        let link = dial(world, below, above, version);
+        let (source, home) = publish(world, above, version);
+        Self { above, below, link, source, home }
+    }
+}
+
 fn viewer(world: &mut World, relay: NodeId, version: Version) -> Viewer {
     let (node, _) = client(world, relay, version);
     world.run_until_idle();
@@ -77,11 +103,8 @@ fn a_relay_above_may_be_started_again() {
     for version in Version::ALL {
         let context = version.to_string();
         let world = &mut world(31);
-        let [mut above, below] = [1, 2].map(|id| relay(world, id));
-        let mut link = dial(world, below, above, version);
-        let (publisher, mut home) = client(world, above, version);
-        let mut source = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let Chain { mut above, below, mut link, mut source, mut home } = Chain::new(world, version);
+        let publisher = source.node;
         let mut viewers = [viewer(world, below, version), viewer(world, below, version)];
         for life in 1..4 {
             for _ in 0..3 {
@@ -123,11 +146,7 @@ fn a_relay_above_may_be_started_again() {
 fn who_waits_does_so_for_a_while() {
     for version in Version::ALL {
         let world = &mut world(32);
-        let [above, below] = [1, 2].map(|id| relay(world, id));
-        let link = dial(world, below, above, version);
-        let (publisher, _) = client(world, above, version);
-        let mut source = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let Chain { below, link, mut source, .. } = Chain::new(world, version);
         let mut viewers = vec![viewer(world, below, version)];
         arrives(world, &mut source, &mut viewers, "before");
         world.cut(link);
@@ -145,11 +164,7 @@ fn who_waits_does_so_for_a_while() {
 fn a_publisher_that_is_lost_is_not_waited_for() {
     for version in Version::ALL {
         let world = &mut world(33);
-        let [above, below] = [1, 2].map(|id| relay(world, id));
-        dial(world, below, above, version);
-        let (publisher, home) = client(world, above, version);
-        let mut source = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let Chain { above, below, mut source, home, .. } = Chain::new(world, version);
         let mut viewers = vec![viewer(world, above, version), viewer(world, below, version)];
         arrives(world, &mut source, &mut viewers, "before");
         world.cut(home);
@@ -167,20 +182,14 @@ fn who_counts_anew_is_another_publisher() {
     for (version, watched) in Version::ALL.into_iter().flat_map(|v| [(v, false), (v, true)]) {
         let context = format!("{version}, watched: {watched}");
         let world = &mut world(34);
-        let [above, below] = [1, 2].map(|id| relay(world, id));
-        let link = dial(world, below, above, version);
-        let (publisher, _) = client(world, above, version);
-        let mut source = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let Chain { below, link, mut source, .. } = Chain::new(world, version);
         let mut viewers = vec![viewer(world, below, version)];
         for _ in 0..5 {
             arrives(world, &mut source, &mut viewers, &context);
         }
         world.cut(link);
         let other = relay(world, 3);
-        let (publisher, _) = client(world, other, version);
-        let mut another = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let (mut another, _) = publish(world, other, version);
         let mut there = Vec::new();
         if watched {
             there.push(viewer(world, other, version));
@@ -214,16 +223,12 @@ fn nobody_waits_for_another_publisher_to_come_as_far() {
             let [one, two, below] = [1, 2, 3].map(|id| relay(world, id));
             let link = dial(world, below, one, version);
             dial(world, below, two, version);
-            let (publisher, _) = client(world, one, version);
-            let mut source = Source::new(world, publisher, "cam", "video");
-            world.run_until_idle();
+            let (mut source, _) = publish(world, one, version);
             let mut old = vec![viewer(world, below, version)];
             for _ in 0..5 {
                 arrives(world, &mut source, &mut old, &context);
             }
-            let (publisher, _) = client(world, two, version);
-            let mut another = Source::new(world, publisher, "cam", "video");
-            world.run_until_idle();
+            let (mut another, _) = publish(world, two, version);
             let mut new = vec![viewer(world, below, version)];
             for _ in 0..if far { 8 } else { 2 } {
                 arrives(world, &mut another, &mut new, &context);
@@ -249,11 +254,8 @@ fn a_track_without_groups_is_found_again() {
     for version in Version::ALL {
         let context = version.to_string();
         let world = &mut world(38);
-        let [above, below] = [1, 2].map(|id| relay(world, id));
-        let link = dial(world, below, above, version);
-        let (publisher, home) = client(world, above, version);
-        let mut source = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let Chain { below, link, mut source, home, .. } = Chain::new(world, version);
+        let publisher = source.node;
         let mut viewers = vec![viewer(world, below, version)];
         world.cut(link);
         world.cut(home);
@@ -273,11 +275,7 @@ fn a_track_without_groups_is_found_again() {
 fn who_waits_is_told_the_end() {
     for version in Version::ALL {
         let world = &mut world(39);
-        let [above, below] = [1, 2].map(|id| relay(world, id));
-        let link = dial(world, below, above, version);
-        let (publisher, _) = client(world, above, version);
-        let mut source = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let Chain { below, link, mut source, .. } = Chain::new(world, version);
         let mut viewers = vec![viewer(world, below, version)];
         for _ in 0..5 {
             arrives(world, &mut source, &mut viewers, "before");
@@ -285,9 +283,7 @@ fn who_waits_is_told_the_end() {
         world.cut(link);
         let other = relay(world, 3);
         dial(world, below, other, version);
-        let (publisher, _) = client(world, other, version);
-        let mut another = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let (mut another, _) = publish(world, other, version);
         another.group(world, &frames(100, 3, 2000));
         another.finish(world);
         world.run_for(REJOIN / 3);
@@ -303,11 +299,7 @@ fn who_waits_is_told_the_end() {
 fn what_is_behind_the_end_of_another_publisher_is_no_offence() {
     for version in Version::ALL.into_iter().filter(|version| version.has_end()) {
         let world = &mut world(40);
-        let [above, below] = [1, 2].map(|id| relay(world, id));
-        let link = dial(world, below, above, version);
-        let (publisher, _) = client(world, above, version);
-        let mut source = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let Chain { below, link, mut source, .. } = Chain::new(world, version);
         let mut viewers = vec![viewer(world, below, version)];
         arrives(world, &mut source, &mut viewers, "before");
         source.open_group(world, None, &frames(7, 2, 2000));
@@ -316,9 +308,7 @@ fn what_is_behind_the_end_of_another_publisher_is_no_offence() {
         world.cut(link);
         let other = relay(world, 3);
         dial(world, below, other, version);
-        let (publisher, _) = client(world, other, version);
-        let mut another = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let (mut another, _) = publish(world, other, version);
         for number in 0..4 {
             another.group(world, &frames(100 + number, 3, 2000));
             world.run_until_idle();
@@ -377,9 +367,7 @@ fn what_was_on_its_way_is_told_as_lost() {
         let [a, b, c] = [1, 2, 3].map(|id| relay(world, id));
         let mut link = dial(world, c, a, version);
         dial(world, b, a, version);
-        let (publisher, _) = client(world, a, version);
-        let mut source = Source::new(world, publisher, "cam", "video");
-        world.run_until_idle();
+        let (mut source, _) = publish(world, a, version);
         let mut viewers = vec![viewer(world, c, version)];
         arrives(world, &mut source, &mut viewers, "before");
         let (group, cut) = source.open_group(world, None, &frames(7, 2, 2000));
@@ -388,7 +376,7 @@ fn what_was_on_its_way_is_told_as_lost() {
         link = dial(world, c, b, version);
         world.run_until_idle();
         let now = world.now();
-        world[publisher].finish_group(now, group).unwrap();
+        world[source.node].finish_group(now, group).unwrap();
         arrives(world, &mut source, &mut viewers, "after");
         assert!(!viewers[0].complete().contains_key(&cut), "{version}");
         assert!(matches!(viewers[0].groups[&cut].end, Some(Err(_))), "{version}: it is told");
