@@ -129,25 +129,12 @@ impl Announcements {
     }
 
     fn look(&mut self, waker: Option<&Waker>) -> Poll<Result<Announced, Error>> {
-        let mut ask = false;
-        let result = self.near.look(waker, |state, gone| {
-            if let Some(announced) = state.queue.pop_front() {
-                return Poll::Ready(Ok(announced));
-            }
-            if let Some(error) = &state.end {
-                return Poll::Ready(Err(error.clone()));
-            }
-            if gone {
-                return Poll::Ready(Err(Error::Shutdown));
-            }
-            ask = !state.asked;
-            state.asked = true;
-            Poll::Pending
-        });
-        if ask {
-            self.ops.force(Op::MoreAnnounced { watch: self.ops.key() });
-        }
-        result
+        let take = |state: &mut WatchState, gone: bool| {
+            let next = state.queue.pop_front().map(Ok);
+            next.or_else(|| state.end.clone().or(gone.then_some(Error::Shutdown)).map(Err))
+        };
+        let more = Op::MoreAnnounced { watch: self.ops.key() };
+        self.near.take(waker, take, || self.ops.force(more))
     }
 }
 

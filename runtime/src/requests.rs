@@ -69,24 +69,12 @@ impl Requests {
     }
 
     fn look(&mut self, waker: Option<&Waker>) -> Poll<Result<TrackRequest, Error>> {
-        let mut ask = false;
-        let result = self.near.look(waker, |state, gone| {
-            if let Some(wanted) = state.next.take() {
-                return Poll::Ready(Ok(wanted));
-            }
-            if let Some(error) = &state.end {
-                return Poll::Ready(Err(error.clone()));
-            }
-            if gone {
-                return Poll::Ready(Err(Error::Shutdown));
-            }
-            ask = !state.asked;
-            state.asked = true;
-            Poll::Pending
-        });
-        if ask {
-            self.ops.force(Op::MoreWanted { requests: self.ops.key() });
-        }
+        let take = |state: &mut RequestState, gone: bool| {
+            let next = state.next.take().map(Ok);
+            next.or_else(|| state.end.clone().or(gone.then_some(Error::Shutdown)).map(Err))
+        };
+        let more = Op::MoreWanted { requests: self.ops.key() };
+        let result = self.near.take(waker, take, || self.ops.force(more));
         result.map_ok(|wanted| TrackRequest { ops: self.ops.clone(), wanted, answered: false })
     }
 }

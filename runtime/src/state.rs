@@ -1,6 +1,10 @@
 //! What each kind of handle shares with the driver.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    mem::replace,
+    task::{Poll, Waker},
+};
 
 use smoq_core::{Announced, FrameChunk, Wanted, wire::TrackInfo};
 
@@ -46,14 +50,49 @@ pub(crate) struct TrackState {
 /// A [`GroupWriter`](crate::GroupWriter): why nothing works any more.
 pub(crate) type GroupState = Option<Error>;
 
+/// What the driver brings one by one, each when the handle waits for it.
+pub(crate) trait Brought {
+    /// The driver knows that the handle waits.
+    fn asked(&mut self) -> &mut bool;
+}
+
+impl<T: Brought> Near<T> {
+    /// Takes what has come; while there is nothing, the driver is asked for it, once. The flag says whether
+    /// the driver's end is gone.
+    pub(crate) fn take<R>(
+        &self,
+        waker: Option<&Waker>,
+        take: impl FnOnce(&mut T, bool) -> Option<R>,
+        ask: impl FnOnce(),
+    ) -> Poll<R> {
+        let mut unasked = false;
+        let result = self.look(waker, |state, gone| match take(state, gone) {
+            Some(taken) => Poll::Ready(taken),
+            None => {
+                unasked = !replace(state.asked(), true);
+                Poll::Pending
+            }
+        });
+        if unasked {
+            ask();
+        }
+        result
+    }
+}
+
 /// An [`Announcements`](crate::Announcements).
 #[derive(Default)]
 pub(crate) struct WatchState {
     pub(crate) queue: VecDeque<Announced>,
     /// Why nothing follows what is queued.
     pub(crate) end: Option<Error>,
-    /// The driver knows that the handle waits.
     pub(crate) asked: bool,
+}
+
+impl Brought for WatchState {
+    fn asked(&mut self) -> &mut bool {
+        &mut self.asked
+    }
 }
 
 /// A [`Requests`](crate::Requests).
@@ -64,8 +103,13 @@ pub(crate) struct RequestState {
     pub(crate) next: Option<Wanted>,
     /// Why nothing follows.
     pub(crate) end: Option<Error>,
-    /// The driver knows that the handle waits.
     pub(crate) asked: bool,
+}
+
+impl Brought for RequestState {
+    fn asked(&mut self) -> &mut bool {
+        &mut self.asked
+    }
 }
 
 /// A [`Subscription`](crate::Subscription).
@@ -74,8 +118,13 @@ pub(crate) struct SubscriptionState {
     pub(crate) info: Option<TrackInfo>,
     pub(crate) next: Option<NewGroup>,
     pub(crate) end: Option<Result<(), SubscribeError>>,
-    /// The driver knows that the handle waits.
     pub(crate) asked: bool,
+}
+
+impl Brought for SubscriptionState {
+    fn asked(&mut self) -> &mut bool {
+        &mut self.asked
+    }
 }
 
 /// What a [`GroupReader`](crate::GroupReader) is made of.

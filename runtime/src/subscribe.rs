@@ -100,20 +100,11 @@ impl Subscription {
         waker: Option<&Waker>,
         look: impl FnOnce(&mut SubscriptionState) -> Option<Result<T, SubscribeError>>,
     ) -> Poll<Result<T, SubscribeError>> {
-        let mut ask = false;
-        let result = self.near.look(waker, |state, gone| match look(state) {
-            Some(found) => Poll::Ready(found),
-            None if gone => Poll::Ready(Err(SubscribeError::Shutdown)),
-            None => {
-                ask = !state.asked;
-                state.asked = true;
-                Poll::Pending
-            }
-        });
-        if ask {
-            self.ops.force(Op::MoreGroups { subscription: self.ops.key() });
-        }
-        result
+        let take = |state: &mut SubscriptionState, gone: bool| {
+            look(state).or(gone.then_some(Err(SubscribeError::Shutdown)))
+        };
+        let more = Op::MoreGroups { subscription: self.ops.key() };
+        self.near.take(waker, take, || self.ops.force(more))
     }
 
     fn reader(&self, group: NewGroup) -> GroupReader {
