@@ -21,6 +21,7 @@ mod output;
 #[cfg(feature = "p2p")]
 mod p2p;
 mod pace;
+mod place;
 mod publish;
 mod relay;
 mod reorder;

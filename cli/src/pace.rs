@@ -1,6 +1,11 @@
 //! Keeps a writer at the pace of its slowest subscriber.
 
+use std::time::Duration;
+
 use smoq_tokio::{Error, TrackWriter};
+
+/// How long what was written waits for a reader that stalls. How much that may be is bounded by the pace.
+pub(crate) const STORE_AGE: Duration = Duration::from_secs(600);
 
 /// A writer waits while a subscriber lacks more than this, so that a fast input goes at the pace of
 /// its readers and does not run through the store.

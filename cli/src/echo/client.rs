@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::{Instrument, debug, info, info_span};
 
-use super::{BROADCAST, PREFIX, TRACK, at, limits};
+use super::{BROADCAST, PREFIX, TRACK, limits};
 use crate::{
     announced::until_active,
     client::{self, ClientArgs, ConnectArgs},
@@ -22,7 +22,8 @@ use crate::{
     interrupt::interrupted,
     ordered::Ordered,
     output::Output,
-    pace::Pace,
+    pace::{Pace, STORE_AGE},
+    place::at,
     reorder::Policy,
     terminal::tell,
 };
@@ -88,7 +89,7 @@ async fn talk(connection: &Connection, places: &Places) -> Result<(), Failure> {
     let origin = connection.origin();
     let broadcast = origin.create(&at(&places.said, BROADCAST)?).await?;
     let info = TrackInfo {
-        max_age_ms: super::STORE_AGE.as_millis() as u64,
+        max_age_ms: STORE_AGE.as_millis() as u64,
         timescale: 1_000_000,
         ..TrackInfo::default()
     };

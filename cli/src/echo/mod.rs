@@ -3,11 +3,9 @@
 mod client;
 mod server;
 
-use std::time::Duration;
+use smoq_core::Limits;
 
-use smoq_core::{Limits, Path};
-
-use crate::failure::Failure;
+use crate::{failure::Failure, pace::STORE_AGE};
 
 /// The path of the URL.
 const URL_PATH: &str = "/echo";
@@ -18,10 +16,6 @@ const PREFIX: &str = "japan/kyoto";
 /// What each side announces, and the track that it has.
 const BROADCAST: &str = "japan/kyoto/text";
 const TRACK: &str = "text";
-
-/// How long what was written waits for a reader that stalls. How much that may be is bounded by the
-/// pace that writers keep.
-const STORE_AGE: Duration = Duration::from_secs(600);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,9 +59,4 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 fn limits() -> Limits {
     Limits { store_age: STORE_AGE, ..Limits::default() }
-}
-
-/// `name` at `place`.
-fn at(place: &Path, name: &str) -> Result<Path, Failure> {
-    Ok(place.join(&Path::new(name)?)?)
 }

@@ -8,7 +8,7 @@ use smoq_tokio::{Broadcast, GroupWriter, Origin, Server, ServerEvent, SessionId,
 use tokio::task::AbortHandle;
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::{BROADCAST, PREFIX, TRACK, URL_PATH, at, limits};
+use super::{BROADCAST, PREFIX, TRACK, URL_PATH, limits};
 use crate::{
     announced::until_active,
     failure::Failure,
@@ -16,6 +16,7 @@ use crate::{
     listen::{ListenArgs, announce},
     ordered::{Item, Ordered},
     pace::Pace,
+    place::at,
     reorder::Policy,
 };
 

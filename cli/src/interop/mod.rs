@@ -10,18 +10,15 @@ mod verdict;
 
 use std::time::Duration;
 
-use smoq_core::{Limits, Path};
+use smoq_core::Limits;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, pace::STORE_AGE};
 
 /// What the listening side announces.
 const SERVER: &str = "interop/server";
 
 /// What the dialing side announces.
 const CLIENT: &str = "interop/client";
-
-/// How long what was written waits for a peer that stalls.
-const STORE_AGE: Duration = Duration::from_secs(600);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,9 +79,4 @@ const REORDER: usize = 512;
 
 fn limits() -> Limits {
     Limits { store_age: STORE_AGE, reorder: REORDER, ..Limits::default() }
-}
-
-/// `name` at `place`.
-fn at(place: &Path, name: &str) -> Result<Path, Failure> {
-    Ok(place.join(&Path::new(name)?)?)
 }

@@ -8,7 +8,7 @@ use smoq_tokio::{Origin, Server, ServerEvent, SessionId};
 use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
 
 use super::{
-    CLIENT, SERVER, StepArgs, at,
+    CLIENT, SERVER, StepArgs,
     exchange::Exchange,
     limits,
     verdict::{Report, Verdict},
@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     interrupt::interrupted,
     listen::{ListenArgs, announce},
+    place::at,
 };
 
 /// Let clients come, and check each step with each of them
