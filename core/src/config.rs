@@ -176,7 +176,9 @@ pub enum Start {
 /// What a subscriber asks for. Can be changed while it runs, except for `start`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribeOptions {
-    /// 0 to 255; a higher one is sent first.
+    /// 0 to 255; a higher one is sent first. The publisher's own ([`TrackInfo::priority`]) is for ties.
+    ///
+    /// [`TrackInfo::priority`]: crate::wire::TrackInfo::priority
     pub priority: u8,
     /// How far behind the newest frame a group may reach before a publisher whose connection is too slow
     /// gives it up. At most the publisher's own age of the track counts. What can be sent at once is

@@ -194,6 +194,43 @@ fn what_is_most_urgent_goes_first() {
 }
 
 #[test]
+fn among_equals_the_publishers_priority_decides() {
+    for version in Version::ALL {
+        let mut bench = Bench::new(Config::default());
+        let now = bench.now();
+        for (name, priority) in [("low", 20), ("high", 30), ("none", 20)] {
+            let broadcast = bench.node.publish(now, &path(name)).unwrap();
+            let info = TrackInfo { priority, ..TrackInfo::default() };
+            let track = bench.node.create_track(now, broadcast, "video", info).unwrap();
+            let (group, _) = bench.node.create_group(now, track, None).unwrap();
+            bench.node.finish_group(now, group).unwrap();
+        }
+        // With a stream for each group, and with one stream at a time.
+        for streams in [u64::MAX, 0] {
+            for (first, expected) in [(5, [1, 0, 2]), (6, [0, 1, 2])] {
+                let peer = bench.client(version);
+                bench.grant(peer, |peer| (peer.room, peer.credit[1]) = (0, streams));
+                for (id, name) in ["low", "high", "none"].into_iter().enumerate() {
+                    let priority = if id == 0 { first } else { 5 };
+                    subscribe(&mut bench, peer, id as u64, name, params(priority, 0));
+                }
+                bench.grant(peer, |peer| {
+                    peer.order.clear();
+                    peer.room = usize::MAX;
+                });
+                for _ in 0..3 {
+                    bench.grant(peer, |peer| peer.credit[1] = peer.credit[1].saturating_add(1));
+                }
+                let order = bench[peer].order.iter().filter(|stream| stream.0 & 2 != 0);
+                let header = |stream: &StreamId| heard_group(bench.sent(peer, *stream), version).0;
+                let order: Vec<_> = order.map(|stream| header(stream).subscribe).collect();
+                assert_eq!(order, expected, "{version}, {streams} streams, {first}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_update_moves_groups_on_their_way() {
     for version in Version::ALL {
         let (mut bench, peer) = origin(version, 1);

@@ -30,6 +30,8 @@ pub(crate) struct Sub {
     pub(crate) target: Target,
     /// The track goes on for it. Not for a fetch, which wants one group.
     pub(crate) live: bool,
+    /// The publisher's priority, known with the first group.
+    publisher: Option<u8>,
     /// Counts the subscriptions of a session; older ones go first.
     pub(crate) age: u32,
     /// Group streams that are not acknowledged.
@@ -47,8 +49,18 @@ impl Sub {
         target: Target,
     ) -> Self {
         let selection = Selection::new(options.start, options.max_age, options.end);
-        let (first, last) = (None, None);
-        Self { track, options, selection, target, live: true, age, open: 0, first, last }
+        Self {
+            track,
+            options,
+            selection,
+            target,
+            live: true,
+            publisher: None,
+            age,
+            open: 0,
+            first: None,
+            last: None,
+        }
     }
 
     /// One that wants one group by itself.
@@ -69,9 +81,21 @@ impl Sub {
         Patience { max_age: self.options.max_age, end: self.options.end }
     }
 
+    /// Takes the publisher's priority, which stays the same for as long as the subscription lives.
+    pub(crate) fn learn_priority(&mut self, track: &Track) {
+        if let Some(info) = &track.info {
+            self.publisher.get_or_insert(info.priority);
+        }
+    }
+
+    /// Its priority: the subscriber's, and among equal ones the publisher's.
+    pub(crate) fn priority(&self) -> [u8; 2] {
+        [self.options.priority, self.publisher.unwrap_or_default()]
+    }
+
     /// Its place among those of its session that have a group to open.
     pub(crate) fn hungry(&self, id: Id<Sub>) -> Hungry {
-        Hungry { priority: self.options.priority, age: Reverse(self.age), sub: id }
+        Hungry { priority: self.priority(), age: Reverse(self.age), sub: id }
     }
 
     /// Notes the frames that bound the first and the last group.
@@ -173,11 +197,11 @@ impl Node {
             Target::Fetch { .. } => self.advance_fetch(sub_id),
             Target::Peer { session: session_id, .. } => {
                 let track = self.store.tracks.get(sub.track);
-                let next = track.and_then(|track| sub.selection.next(&self.store, track));
+                let track = track.filter(|track| sub.selection.next(&self.store, track).is_some());
                 let session = self.sessions.get_mut(session_id);
-                if let (Some(_), Some(session)) = (next, session) {
-                    session.has_datagrams |=
-                        session.config.datagrams && track.is_some_and(|track| track.has_datagrams);
+                if let (Some(track), Some(session)) = (track, session) {
+                    sub.learn_priority(track);
+                    session.has_datagrams |= session.config.datagrams && track.has_datagrams;
                     if session.hungry.insert(sub.hungry(sub_id)) {
                         self.touch(session_id);
                     }

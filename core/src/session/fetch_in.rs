@@ -6,7 +6,7 @@ use crate::{
     node::{Offence, Sub, Target},
     session::Stream,
     store::Follower,
-    wire::{Fetch, GroupOrder, StreamCode},
+    wire::{Fetch, StreamCode},
 };
 
 /// Groups that a peer may wait for at a time: each is a request upstream.
@@ -73,8 +73,8 @@ impl Node {
         sub.selection.take(sequence, reorder);
         sub.open += 1;
         let (first, last) = sub.frames_of(sequence);
-        let priority =
-            Priority::group(sub.options.priority, sub.age, GroupOrder::NewestFirst, sequence);
+        sub.learn_priority(track);
+        let priority = Priority::group(sub, sequence);
         stream.kind =
             Kind::GroupOut(GroupOut::bare(sub_id, sequence, group_id, version.into(), first, last));
         session.set_priority(id, priority);

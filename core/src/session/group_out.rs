@@ -114,7 +114,7 @@ impl Node {
         varint::encode(UniType::Group.to_varint(), &mut session.headers);
         GroupHeader { subscribe, sequence, first_frame }.encode(&mut session.headers, version);
         let header = session.headers.split().freeze();
-        let priority = Priority::group(sub.options.priority, sub.age, sub.options.order, sequence);
+        let priority = Priority::group(sub, sequence);
         let out = GroupOut { sub: sub_id, sequence, group: group_id, header, cursor };
         let id = session.open(now, stream, Dir::Uni, Kind::GroupOut(out), priority);
         if group.end.is_none() {

@@ -153,7 +153,8 @@ struct Ready {
 /// A subscription that may have a group to open. The most urgent one compares highest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Hungry {
-    pub(crate) priority: u8,
+    /// The subscriber's, and the publisher's.
+    pub(crate) priority: [u8; 2],
     pub(crate) age: Reverse<u32>,
     pub(crate) sub: Id<Sub>,
 }

@@ -291,8 +291,7 @@ impl Node {
                 continue;
             };
             if out.sub == sub_id {
-                let priority =
-                    Priority::group(sub.options.priority, sub.age, sub.options.order, out.sequence);
+                let priority = Priority::group(sub, out.sequence);
                 session.set_priority(id, priority);
             }
         }

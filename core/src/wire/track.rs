@@ -30,7 +30,7 @@ impl Message for Track {
 /// TRACK_INFO: the answer, which holds for the life of the track.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TrackInfo {
-    /// Higher goes first.
+    /// Higher goes first, among subscriptions of one priority.
     pub priority: u8,
     /// On 05 only. From 06 it is always [`GroupOrder::NewestFirst`].
     pub order: GroupOrder,
