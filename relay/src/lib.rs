@@ -10,7 +10,6 @@ mod log;
 mod record;
 
 use std::{
-    hash::{BuildHasher, RandomState},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroU8,
     path::PathBuf,
@@ -18,10 +17,7 @@ use std::{
     time::Duration,
 };
 
-use smoq_core::{
-    Limits,
-    wire::{Hop, SessionCode},
-};
+use smoq_core::{Limits, wire::SessionCode};
 use smoq_quic::{ServerTls, TlsError, TransportOptions, fingerprint};
 use smoq_tokio::{ListenError, Server, ServerOptions, Upstream, Url};
 use thiserror::Error;
@@ -202,7 +198,7 @@ impl Relay {
         let tls = ServerTls::new(identity.chain, identity.key)?;
         let mut options =
             ServerOptions { transport, connect, ..ServerOptions::new(addresses[0], tls) };
-        (options.node.hop, options.node.limits) = (random_hop(), limits);
+        options.node.limits = limits;
         let apart = shards.get() > 1 && !options.connect.is_empty();
         let recorded = shards.get().saturating_add(apart.into());
         let record = record.map(|record| Places::new(&record, recorded));
@@ -295,14 +291,4 @@ impl Relay {
 /// A fingerprint as people and pages write it.
 pub fn hex(fingerprint: &[u8; 32]) -> String {
     fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// An identity for this process. JavaScript peers of old keep ids in a double, hence the 53 bits.
-fn random_hop() -> Hop {
-    Hop::new((random() >> (64 - 53)).max(1)).unwrap_or_default()
-}
-
-fn random() -> u64 {
-    // The standard library's own keys are random, which spares a dependency.
-    RandomState::new().hash_one(0)
 }

@@ -17,7 +17,7 @@ use crate::{
     mailbox::mailbox,
     op::{Op, Ops},
     origin::Origin,
-    random::random,
+    random::{random, random_hop},
     reconnect::Reconnect,
     record::Sink,
     runtime::{Runtime, Timer},
@@ -38,7 +38,7 @@ pub struct ClientOptions {
     pub bind: Option<SocketAddr>,
     /// QUIC parameters, the limit of the handshake and of idleness among them.
     pub transport: TransportOptions,
-    /// The client's node. Its seed has to differ from those of other nodes.
+    /// The client's node. Its seed and its hop have to differ from those of other nodes.
     pub node: smoq_core::Config,
     /// What to ask the server to announce.
     pub discover: Discover,
@@ -51,14 +51,18 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// Every version, any local address, no connection after the first, defaults for the rest.
+    /// Every version, any local address, a random hop, no connection after the first, defaults for the rest.
     pub fn new(trust: Trust) -> Self {
         Self {
             trust,
             versions: Version::ALL.to_vec(),
             bind: None,
             transport: TransportOptions::default(),
-            node: smoq_core::Config { seed: random(), ..smoq_core::Config::default() },
+            node: smoq_core::Config {
+                hop: random_hop(),
+                seed: random(),
+                ..smoq_core::Config::default()
+            },
             discover: Discover::OnDemand,
             grant: Grant::all(Path::root()),
             reconnect: None,
@@ -325,6 +329,13 @@ mod tests {
         assert!(resume.as_mut().poll(&mut Context::from_waker(&other)).is_pending());
         receiver.take(&mut Context::from_waker(&Count::new().waker()), &mut VecDeque::new());
         assert_eq!((one.get(), two.get()), (1, 1));
+    }
+
+    #[test]
+    fn each_client_has_a_name_of_its_own() {
+        let [one, two] = [(); 2].map(|()| ClientOptions::new(Trust::Insecure).node.hop);
+        assert!(one.is_known() && two.is_known());
+        assert_ne!(one, two);
     }
 
     #[test]

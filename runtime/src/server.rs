@@ -24,7 +24,7 @@ use crate::{
     op::{Op, Ops},
     origin::Origin,
     publish::answer,
-    random::random,
+    random::{random, random_hop},
     record::{Recordings, Sink},
     runtime::{Runtime, Timer},
     slot::{Near, slot},
@@ -63,7 +63,6 @@ impl ServerOptions {
     /// Open to everybody, asking for all announcements, connecting to no other server, a random hop, half a
     /// minute for a source that was lost, defaults for the rest.
     pub fn new(listen: SocketAddr, tls: ServerTls) -> Self {
-        let hop = Hop::new(random() >> 2).unwrap_or_default();
         Self {
             listen,
             tls,
@@ -72,7 +71,7 @@ impl ServerOptions {
             connect: Vec::new(),
             transport: TransportOptions::default(),
             node: smoq_core::Config {
-                hop,
+                hop: random_hop(),
                 seed: random(),
                 limits: Limits::default(),
                 rejoin: REJOIN,
