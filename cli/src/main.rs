@@ -31,6 +31,7 @@ mod signal;
 mod sim;
 mod subscribe;
 mod terminal;
+mod upstream;
 
 use std::process::ExitCode;
 

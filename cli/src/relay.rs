@@ -3,15 +3,14 @@
 use std::{num::NonZeroU8, path::PathBuf, time::Duration};
 
 use smoq_core::Limits;
-use smoq_quic::{ClientTls, TlsError};
 use smoq_relay::{Config, Record, Relay};
-use smoq_tokio::{Upstream, Url};
 
 use crate::{
-    client::{DialArgs, without_query},
+    client::DialArgs,
     failure::Failure,
     interrupt::interrupted,
     listen::{ListenArgs, announce},
+    upstream::Connect,
 };
 
 const EXAMPLES: &str = "\
@@ -52,9 +51,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MIB", default_value_t = 256, requires = "record", value_parser = clap::value_parser!(u32).range(1..))]
     record_limit: u32,
     /// Another relay to be a cluster with, for ever: each has what the other one has, below the path of the
-    /// URL. May be given several times, for a ring too: each broadcast is pulled once, by the shortest way, and
-    /// by another one when that is lost. Only one of two relays needs to connect to the other. In the
-    /// environment with spaces between
+    /// URL. May be given several times, for a ring too: each broadcast is pulled once, by the cheapest way, and
+    /// by another one when that is lost. A way costs 1 for each connection, or what `?cost=N` in the URL says.
+    /// Only one of two relays needs to connect to the other. In the environment with spaces between
     #[arg(
         long,
         help_heading = "Cluster",
@@ -63,7 +62,7 @@ pub(crate) struct Args {
         hide_env_values = true,
         value_delimiter = ' '
     )]
-    connect: Vec<Url>,
+    connect: Vec<Connect>,
     #[command(flatten)]
     dial: DialArgs,
 }
@@ -82,7 +81,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let drain = Duration::from_secs(args.drain.into());
     let limit = u64::from(args.record_limit) << 20;
     let record = args.record.map(|file| Record { file, limit });
-    let connect = args.connect.iter().map(|url| upstream(url, &args.dial));
+    let connect = args.connect.iter().map(|connect| connect.upstream(&args.dial));
     let connect = connect.collect::<Result<_, _>>()?;
     let config =
         Config { shards: args.shards, drain, record, connect, ..args.listen.config(limits) };
@@ -90,13 +89,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let relay = Relay::bind(config)?;
     announce(&relay, "", &certificate);
     Ok(relay.run(stop).await?)
-}
-
-fn upstream(url: &Url, dial: &DialArgs) -> Result<Upstream, Failure> {
-    let failed =
-        |error: TlsError| Failure::Connect { url: without_query(url), error: error.into() };
-    let tls = ClientTls::new(dial.trust(url)?).map_err(failed)?;
-    Ok(Upstream { versions: dial.versions(), ..Upstream::new(url.clone(), tls) })
 }
 
 #[cfg(test)]

@@ -108,6 +108,11 @@ pub struct SessionConfig {
     /// that it publishes under itself gives the two directions different places, since its node knows
     /// each path once. The peer of a server's session gets its grant by [`Admission`] instead.
     pub grant: Grant,
+    /// The price of this connection: what is added to the cost of every broadcast that the peer announces
+    /// (draft, "Cost Parameter"). It is in units that the operators of a cluster agree on; 0 is free. A
+    /// client's is said to the server too (06 on), which charges the same unless it has one of its own.
+    /// `None`: what the peer says, else 1.
+    pub cost: Option<u64>,
 }
 
 impl SessionConfig {
@@ -122,6 +127,7 @@ impl SessionConfig {
             admission: Admission::Open,
             discover: Discover::OnDemand,
             grant: Grant::all(Path::root()),
+            cost: None,
         }
     }
 
@@ -136,6 +142,7 @@ impl SessionConfig {
             admission: Admission::Open,
             discover: Discover::Everything,
             grant: Grant::all(Path::root()),
+            cost: None,
         }
     }
 }

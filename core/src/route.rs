@@ -35,7 +35,10 @@ impl Via {
 pub(crate) struct Route {
     pub(crate) via: Via,
     pub(crate) hops: Hops,
-    pub(crate) cost: Cost,
+    /// As it was announced.
+    announced: Cost,
+    /// Of the way to the peer.
+    price: u64,
     /// Counts announcements; a later announcement of the same path by the same peer is another
     /// broadcast.
     pub(crate) epoch: u64,
@@ -47,16 +50,22 @@ impl Route {
         self.via.session()
     }
 
+    /// What it costs, the way to the peer included.
+    pub(crate) fn cost(&self) -> Cost {
+        self.announced.plus(self.price)
+    }
+
     /// Better routes compare higher: those that stay, fully known chains, cheaper ones, local ones,
     /// shorter ones, and the newest of what is left. A link leads nowhere else: all nodes of a process
     /// take the same publisher for the best, wherever it is.
     fn rank(&self) -> impl Ord {
         use core::cmp::Reverse;
         let within = usize::from(matches!(self.via, Via::Link(..)));
+        let cost = self.cost();
         (
-            self.cost != Cost::DRAIN,
+            cost != Cost::DRAIN,
             self.hops.iter().all(Hop::is_known),
-            Reverse((self.cost.warm, self.cost.cold)),
+            Reverse((cost.warm, cost.cold)),
             self.session().is_none(),
             Reverse(self.hops.len().saturating_sub(within)),
             self.epoch,
@@ -105,31 +114,31 @@ impl Routes {
         self.len
     }
 
-    /// Adds a route as a new announcement.
-    pub(crate) fn add(&mut self, path: Path, via: Via, hops: Hops, cost: Cost) {
+    /// Adds a route as a new announcement. It costs what was announced and the price of the way to the peer.
+    pub(crate) fn add(&mut self, path: Path, via: Via, hops: Hops, announced: Cost, price: u64) {
         self.remove(&path, via);
         self.epoch += 1;
         self.len += 1;
-        let route = Route { via, hops, cost, epoch: self.epoch };
+        let route = Route { via, hops, announced, price, epoch: self.epoch };
         self.by_path.entry(path).or_default().push(route);
     }
 
     /// Changes a route without making it another broadcast. Says whether it was there.
-    pub(crate) fn update(&mut self, path: &Path, via: Via, hops: Hops, cost: Cost) -> bool {
+    pub(crate) fn update(&mut self, path: &Path, via: Via, hops: Hops, announced: Cost) -> bool {
         let mut routes = self.by_path.get_mut(path).into_iter().flatten();
         let Some(route) = routes.find(|route| route.via == via) else { return false };
         route.hops = hops;
-        route.cost = cost;
+        route.announced = announced;
         true
     }
 
-    /// Makes every other way better than those through this session, and says which broadcasts they lead
-    /// to.
-    pub(crate) fn drain(&mut self, session: Id<Session>) -> Vec<Path> {
+    /// The way to a peer has another price now. Says of which broadcasts that changes the cost.
+    pub(crate) fn reprice(&mut self, session: Id<Session>, price: u64) -> Vec<Path> {
         let mut paths = Vec::new();
         for (path, routes) in &mut self.by_path {
-            for route in routes.iter_mut().filter(|route| route.session() == Some(session)) {
-                route.cost = Cost::DRAIN;
+            let routes = routes.iter_mut().filter(|route| route.session() == Some(session));
+            for route in routes.filter(|route| route.price != price) {
+                route.price = price;
                 paths.push(path.clone());
             }
         }
@@ -229,12 +238,12 @@ mod tests {
     fn the_best_route_wins() {
         let mut routes = Routes::default();
         let cam = path("cam");
-        routes.add(cam.clone(), via(0), hops(&[0, 5]), Cost::ZERO);
-        routes.add(cam.clone(), via(1), hops(&[1, 2, 3]), Cost::UNKNOWN);
+        routes.add(cam.clone(), via(0), hops(&[0, 5]), Cost::ZERO, 0);
+        routes.add(cam.clone(), via(1), hops(&[1, 2, 3]), Cost::UNKNOWN, 0);
         assert_eq!(routes.best(&cam, Viewer::LOCAL).unwrap().via, via(1));
-        routes.add(cam.clone(), via(2), hops(&[1, 2]), Cost::UNKNOWN);
+        routes.add(cam.clone(), via(2), hops(&[1, 2]), Cost::UNKNOWN, 0);
         assert_eq!(routes.best(&cam, Viewer::LOCAL).unwrap().via, via(2));
-        routes.add(cam.clone(), via(3), hops(&[1, 2, 3, 4]), Cost::ZERO);
+        routes.add(cam.clone(), via(3), hops(&[1, 2, 3, 4]), Cost::ZERO, 0);
         assert_eq!(routes.best(&cam, Viewer::LOCAL).unwrap().via, via(3));
         assert!(routes.remove(&cam, via(3)) && !routes.remove(&cam, via(3)));
         assert_eq!((routes.best(&cam, Viewer::LOCAL).unwrap().via, routes.len()), (via(2), 3));
@@ -244,7 +253,7 @@ mod tests {
     fn nobody_is_shown_its_own() {
         let mut routes = Routes::default();
         let cam = path("cam");
-        routes.add(cam.clone(), via(0), hops(&[1, 2]), Cost::ZERO);
+        routes.add(cam.clone(), via(0), hops(&[1, 2]), Cost::ZERO, 0);
         assert!(routes.best(&cam, viewer(Some(0), [0, 0])).is_none());
         assert!(routes.best(&cam, viewer(Some(1), [0, 0])).is_some());
         assert!(routes.best(&cam, viewer(Some(1), [1, 0])).is_none());
@@ -256,19 +265,19 @@ mod tests {
         let mut routes = Routes::default();
         let cam = path("cam");
         let link = Via::Link(Id::numbered(0), Id::numbered(0));
-        routes.add(cam.clone(), link, hops(&[1, 2]), Cost::ZERO);
+        routes.add(cam.clone(), link, hops(&[1, 2]), Cost::ZERO, 0);
         let over_a_link = Viewer { link: true, ..viewer(Some(1), [0, 0]) };
         assert!(routes.best(&cam, viewer(Some(1), [0, 0])).is_some());
         assert!(routes.best(&cam, over_a_link).is_none());
-        routes.add(cam.clone(), via(2), hops(&[3]), Cost::UNKNOWN);
+        routes.add(cam.clone(), via(2), hops(&[3]), Cost::UNKNOWN, 0);
         assert_eq!(routes.best(&cam, over_a_link).unwrap().via, via(2));
     }
 
     #[test]
     fn an_announcement_covers_what_is_below() {
         let mut routes = Routes::default();
-        routes.add(path("a/b"), via(0), Hops::new(), Cost::ZERO);
-        routes.add(path("a-z"), via(0), Hops::new(), Cost::ZERO);
+        routes.add(path("a/b"), via(0), Hops::new(), Cost::ZERO, 0);
+        routes.add(path("a-z"), via(0), Hops::new(), Cost::ZERO, 0);
         let local = Viewer::LOCAL;
         assert!(routes.covering(&path("a/b/c/d"), local).is_some());
         assert!(routes.covering(&path("a"), local).is_none());

@@ -103,6 +103,8 @@ pub struct Target {
     pub discover: Discover,
     /// What the server may do, and where in the node.
     pub grant: Grant,
+    /// The price of the connection; see [`SessionConfig::cost`](smoq_core::SessionConfig::cost).
+    pub cost: Option<u64>,
 }
 
 impl Target {
@@ -120,6 +122,7 @@ impl Target {
             path: path.into(),
             discover: Discover::OnDemand,
             grant: Grant::all(Path::root()),
+            cost: None,
         }
     }
 }

@@ -126,7 +126,8 @@ pub async fn connect<R: Runtime>(
     let config = EndpointConfig { node, transport, ..EndpointConfig::default() };
     let mut endpoint = Endpoint::new(config, now);
     let resolve = resolver(runtime.clone());
-    let dial = Dial { home: url.clone(), resolve, tls, versions, discover, grant, local };
+    let home = url.clone();
+    let dial = Dial { home, resolve, tls, versions, discover, grant, cost: None, local };
     endpoint.connect(now, dial.target(url, addresses), &dial.tls)?;
 
     let (ops, receiver) = mailbox(CAPACITY);

@@ -339,7 +339,7 @@ structs! {
         announcements announce_requests reorder violations opening_timeout request_timeout wanted
         wanted_timeout stall_timeout
     }
-    SessionConfig { side version carrier datagrams path admission discover grant }
+    SessionConfig { side version carrier datagrams path admission discover grant cost }
     SubscribeOptions { priority max_age order start end }
     TrackInfo { priority order max_age_ms timescale }
 }

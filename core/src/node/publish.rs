@@ -52,7 +52,7 @@ impl Node {
         let state = self.broadcasts.get_mut(broadcast).ok_or(Misuse::Stale)?;
         if !core::mem::replace(&mut state.announced, true) {
             let path = state.path.clone();
-            self.routes.add(path.clone(), Via::Local(broadcast), Hops::new(), Cost::ZERO);
+            self.routes.add(path.clone(), Via::Local(broadcast), Hops::new(), Cost::ZERO, 0);
             self.route_changed(&path);
         }
         Ok(())

@@ -17,9 +17,6 @@ use crate::{
     },
 };
 
-/// The price of a way to a peer that nobody has priced.
-const HOP: u64 = 1;
-
 /// What a peer announces below one prefix.
 #[derive(Clone, Debug)]
 pub(crate) struct AnnounceIn {
@@ -199,16 +196,12 @@ impl Node {
     /// circle, or too far.
     fn route_announced(&mut self, path: &Path, via: Via, hops: Option<Hops>, cost: Cost) {
         let own = self.config.hop;
-        let leaving = via.session().is_some_and(|session| self.is_leaving(session));
+        let session = via.session().and_then(|session| self.sessions.get(session));
+        let price = session.map_or(0, Session::price);
         match hops.filter(|hops| !hops.contains(own)) {
             Some(hops) => {
-                let cost = match via {
-                    _ if leaving => Cost::DRAIN,
-                    Via::Local(_) | Via::Link(..) => cost,
-                    Via::Peer(..) => cost.plus(HOP),
-                };
                 if !self.routes.update(path, via, hops.clone(), cost) {
-                    self.routes.add(path.clone(), via, hops, cost);
+                    self.routes.add(path.clone(), via, hops, cost, price);
                 }
             }
             None => _ = self.routes.remove(path, via),
@@ -216,6 +209,14 @@ impl Node {
         self.route_changed(path);
         if let Some(session) = via.session() {
             self.seek_at(session, path);
+        }
+    }
+
+    /// The price of the way to a peer may have changed.
+    pub(crate) fn reprice(&mut self, session_id: Id<Session>) {
+        let Some(session) = self.sessions.get(session_id) else { return };
+        for path in self.routes.reprice(session_id, session.price()) {
+            self.route_changed(&path);
         }
     }
 

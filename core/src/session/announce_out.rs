@@ -136,7 +136,7 @@ impl Node {
                 // Before 05 a route cannot be changed in place, and its hops are not worth an end.
                 (Some(_), Some(_)) if still_there && version.sender_appends_hop() => continue,
                 (Some(told), Some(route)) if still_there && version.has_announce_ids() => {
-                    Announce::Update { id: told.id, hops: route.hops.clone(), cost: route.cost }
+                    Announce::Update { id: told.id, hops: route.hops.clone(), cost: route.cost() }
                 }
                 (Some(told), route) if !(still_there && route.is_some()) => {
                     if route.is_some() {
@@ -157,7 +157,7 @@ impl Node {
                     let Some(suffix) = state.suffix(session.subscribe.as_ref(), &path) else {
                         continue;
                     };
-                    Announce::Start { suffix, hops, cost: route.cost }
+                    Announce::Start { suffix, hops, cost: route.cost() }
                 }
                 (Some(_), None) => continue,
             };
@@ -169,7 +169,7 @@ impl Node {
 
 impl Told {
     fn is(&self, route: &Route) -> bool {
-        self.epoch == route.epoch && self.hops == route.hops && self.cost == route.cost
+        self.epoch == route.epoch && self.hops == route.hops && self.cost == route.cost()
     }
 }
 
@@ -191,8 +191,9 @@ impl AnnounceOut {
                 return;
             }
         };
-        if let Some(Route { hops, cost, epoch, .. }) = route {
-            self.told.insert(path, Told { id, epoch: *epoch, hops: hops.clone(), cost: *cost });
+        if let Some(route) = route {
+            let (epoch, hops, cost) = (route.epoch, route.hops.clone(), route.cost());
+            self.told.insert(path, Told { id, epoch, hops, cost });
         }
     }
 }

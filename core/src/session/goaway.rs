@@ -74,9 +74,7 @@ impl Node {
         }
         self.events.push_back(Event::Goaway { session: session_id, uri: goaway.uri });
         self.advance_probe(session_id);
-        for path in self.routes.drain(session_id) {
-            self.route_changed(&path);
-        }
+        self.reprice(session_id);
         for request in requests {
             match request {
                 Request::Track(track) | Request::Subscribe(track) | Request::Fetch(track) => {

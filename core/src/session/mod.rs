@@ -51,7 +51,7 @@ use crate::{
     id::Arena,
     node::Sub,
     store::{Group, Track},
-    wire::{DecodeError, Hop, ProbeLevel, StreamCode},
+    wire::{DecodeError, Hop, ProbeLevel, StreamCode, varint},
 };
 
 /// The largest age that is said to a peer: those in JavaScript refuse numbers beyond 53 bits.
@@ -205,6 +205,8 @@ pub struct Session {
     pub(crate) goaway_sent: bool,
     /// The peer wants to be asked for nothing more.
     pub(crate) leaving: bool,
+    /// What the peer's SETUP says that it costs to pull from it.
+    pub(crate) cost: Option<u64>,
     /// What the peer does with PROBE, as its SETUP says.
     pub(crate) probe_level: ProbeLevel,
     /// The peer wants to know how fast we are.
@@ -265,6 +267,7 @@ impl Session {
             setup_received: false,
             goaway_sent: false,
             leaving: false,
+            cost: None,
             probe_level: ProbeLevel::None,
             probe_in: None,
             probe_out: None,
@@ -296,6 +299,15 @@ impl Session {
 
     pub(crate) fn version(&self) -> Version {
         self.config.version
+    }
+
+    /// What the way to the peer costs. One that is about to go is the last choice.
+    pub(crate) fn price(&self) -> u64 {
+        match self.config.cost.or(self.cost) {
+            _ if self.leaving => varint::MAX,
+            _ if self.is_link() => 0,
+            cost => cost.unwrap_or(1),
+        }
     }
 
     /// Whether the peer is another node of the same process.

@@ -42,13 +42,14 @@ impl Node {
     pub(crate) fn send_setup(&mut self, session_id: Id<Session>, stream: StreamId) {
         let (now, own) = (self.now, self.config.hop);
         let Some(session) = self.sessions.get_mut(session_id) else { return };
-        let tells_path =
-            session.config.side == Side::Client && session.config.carrier == Carrier::Raw;
+        let is_client = session.config.side == Side::Client;
+        let tells_path = is_client && session.config.carrier == Carrier::Raw;
         // Between nodes of one process there is no network to tell of. Nor is more sent than there is: a
         // transport has no way to fill its window with what nobody needs.
         let probe = if session.is_link() { ProbeLevel::None } else { ProbeLevel::Report };
         let setup = Setup {
             probe,
+            cost: session.config.cost.filter(|_| is_client).map(|cost| cost.min(varint::MAX)),
             path: mount::setup_path(&session.config.path).filter(|_| tells_path),
             hop: Some(own).filter(|hop| hop.is_known()),
             ..Setup::default()
@@ -83,6 +84,7 @@ impl Node {
         }
         session.setup_received = true;
         session.probe_level = setup.probe;
+        session.cost = setup.cost;
         if let Some(hop) = setup.hop {
             session.hop = hop;
             session.hop_named = true;
@@ -96,6 +98,7 @@ impl Node {
         session.forget_inbox(id);
         session.reap(id);
         self.advance_probe(session_id);
+        self.reprice(session_id);
         let Some(session) = self.sessions.get(session_id) else { return Ok(()) };
         let raw_server =
             session.config.side == Side::Server && session.config.carrier == Carrier::Raw;

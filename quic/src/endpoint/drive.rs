@@ -271,10 +271,10 @@ impl Endpoint {
                 let Some(race) = self.races.remove(&connect) else {
                     return;
                 };
-                let Target { path, discover, grant, .. } = race.target.clone();
+                let Target { path, discover, grant, cost, .. } = race.target.clone();
                 self.end_race(now, connect, race);
                 let client = SessionConfig::client(version, carrier, path);
-                let config = SessionConfig { datagrams, discover, grant, ..client };
+                let config = SessionConfig { datagrams, discover, grant, cost, ..client };
                 (Some(connect), config)
             }
             _ => {

@@ -32,6 +32,7 @@ pub(crate) struct Dial {
     pub(crate) versions: Vec<Version>,
     pub(crate) discover: Discover,
     pub(crate) grant: Grant,
+    pub(crate) cost: Option<u64>,
     /// Where the socket is bound.
     pub(crate) local: SocketAddr,
 }
@@ -408,6 +409,7 @@ impl Dial {
             path: place.path().to_owned(),
             discover: self.discover,
             grant: self.grant.clone(),
+            cost: self.cost,
         }
     }
 }

@@ -39,6 +39,7 @@ impl World {
             tls: ClientTls::new(Trust::Insecure).unwrap(),
             versions: Version::ALL.to_vec(),
             discover: Discover::OnDemand,
+            cost: None,
             grant: Grant::all(Path::root()),
             local: (Ipv4Addr::LOCALHOST, 3).into(),
         };
