@@ -314,3 +314,28 @@ fn they_hide_no_stream_that_is_stuck() {
         assert_eq!(code, SessionCode::TIMEOUT, "{version}");
     }
 }
+
+#[test]
+fn they_hide_no_group_that_gets_no_stream() {
+    for version in having() {
+        let (mut bench, _, track) = publisher();
+        let now = bench.now();
+        let other = bench.node.publish(now, &path("mic")).unwrap();
+        let other = bench.node.create_track(now, other, "video", TrackInfo::default()).unwrap();
+        let viewer = peer(&mut bench, version, true);
+        bench.grant(viewer, |peer| peer.credit[1] = 0);
+        subscribe(&mut bench, viewer, 7, "cam", everything(version));
+        subscribe(&mut bench, viewer, 8, "mic", everything(version));
+        let now = bench.now();
+        let (group, _) = bench.node.create_group(now, track, None).unwrap();
+        bench.node.finish_group(now, group).unwrap();
+        bench.run();
+        for _ in 0..70 {
+            write(&mut bench, other, b"datagram");
+            bench.pass(std::time::Duration::from_secs(1));
+        }
+        assert!(bench[viewer].datagrams.len() > 50, "{version}");
+        let (code, _) = bench[viewer].closed.clone().expect("it was cut off");
+        assert_eq!(code, SessionCode::TIMEOUT, "{version}");
+    }
+}

@@ -142,9 +142,7 @@ impl Node {
             && let Some(session) = self.sessions.get_mut(session_id)
         {
             if moved {
-                if session.hungry.remove(&before) {
-                    session.hungry.insert(after);
-                }
+                session.hungry.replace(&before, after);
                 // However often it changes its mind, the transport is told once.
                 session.moved.insert(sub_id);
             }
@@ -196,13 +194,16 @@ impl Node {
             }
             Target::Fetch { .. } => self.advance_fetch(sub_id),
             Target::Peer { session: session_id, .. } => {
-                let track = self.store.tracks.get(sub.track);
-                let track = track.filter(|track| sub.selection.next(&self.store, track).is_some());
+                let next = self.store.tracks.get(sub.track).and_then(|track| {
+                    let (_, group) = sub.selection.next(&self.store, track)?;
+                    Some((track, group))
+                });
                 let session = self.sessions.get_mut(session_id);
-                if let (Some(track), Some(session)) = (track, session) {
+                if let (Some((track, group)), Some(session)) = (next, session) {
                     sub.learn_priority(track);
                     session.has_datagrams |= session.config.datagrams && track.has_datagrams;
-                    if session.hungry.insert(sub.hungry(sub_id)) {
+                    let way = session.way(&self.store, track, group);
+                    if session.hungry.insert(way, sub.hungry(sub_id)) {
                         self.touch(session_id);
                     }
                 }

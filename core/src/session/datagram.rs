@@ -5,22 +5,13 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::Session;
+use super::{Session, Way};
 use crate::{
     Id, Node, Time,
     node::{Target, Track},
     store::{Group, GroupEnd, GroupError},
     wire::{DatagramHeader, MAX_TIMESTAMP, StreamCode, varint},
 };
-
-/// How a group goes to a peer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Way {
-    /// On a stream of its own.
-    Stream,
-    /// As a datagram.
-    Datagram,
-}
 
 impl Node {
     /// A datagram has come. One that belongs to no subscription, cannot be understood or was there
@@ -107,6 +98,8 @@ impl Node {
         self.advance(now);
         let reorder = self.config.limits.reorder;
         let sub_id = self.most_hungry(session, Way::Datagram)?;
+        let stalls = self.sessions.get(session)?.stalled.is_some();
+        let waits = stalls && self.most_hungry(session, Way::Stream).is_some();
         let sub = self.subs.get_mut(sub_id)?;
         let Target::Peer { subscribe, .. } = sub.target else { return None };
         let track = self.store.tracks.get(sub.track)?;
@@ -127,7 +120,7 @@ impl Node {
         });
         if datagram.is_some() {
             // It says nothing of a peer that takes no streams.
-            if state.stalled.is_some() && state.blocked_groups().next().is_none() {
+            if stalls && !waits && state.blocked_groups().next().is_none() {
                 state.stalled = None;
             }
         } else {

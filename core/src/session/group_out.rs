@@ -54,34 +54,6 @@ impl GroupOut {
 }
 
 impl Node {
-    /// The most urgent subscription of this peer that has a group to send this way. Until it has gone, that is
-    /// what the transport owes.
-    pub(crate) fn most_hungry(&mut self, session_id: Id<Session>, wanted: Way) -> Option<Id<Sub>> {
-        let session = self.sessions.get_mut(session_id)?;
-        session.refusal.stream = false;
-        let mut next = session.hungry.last().copied();
-        while let Some(hungry) = next {
-            let sub = self.subs.get_mut(hungry.sub)?;
-            let track = self.store.tracks.get(sub.track);
-            let found =
-                track.and_then(|track| Some((track, sub.selection.next(&self.store, track)?)));
-            let Some((track, (_, group))) = found else {
-                next = session.hungry.range(..hungry).next_back().copied();
-                session.hungry.remove(&hungry);
-                continue;
-            };
-            session.refusal.stream = true;
-            let may = session.config.datagrams && track.has_datagrams;
-            let group = self.store.groups.get(group).filter(|_| may);
-            let is_datagram = group.is_some_and(|group| group.is_datagram);
-            if (wanted == Way::Datagram) == is_datagram {
-                return Some(hungry.sub);
-            }
-            next = session.hungry.range(..hungry).next_back().copied();
-        }
-        None
-    }
-
     /// Gives the most urgent waiting group a stream. Says whether there was one.
     pub(crate) fn send_group(&mut self, session_id: Id<Session>, stream: StreamId) -> bool {
         let sub_id = self.most_hungry(session_id, Way::Stream);

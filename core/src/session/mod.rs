@@ -12,6 +12,7 @@ mod fetch_out;
 mod goaway;
 mod group_in;
 mod group_out;
+mod hungry;
 mod mount;
 mod opening;
 mod priority;
@@ -29,16 +30,16 @@ use alloc::{
     string::String,
     vec::Vec,
 };
-use core::cmp::Reverse;
 
 use bytes::{Buf, BytesMut};
 
 pub(crate) use announce_in::AnnounceIn;
 pub(crate) use announce_out::AnnounceOut;
-pub(crate) use datagram::Way;
+
 use expiry::Refusal;
 pub(crate) use group_in::GroupIn;
 pub(crate) use group_out::GroupOut;
+pub(crate) use hungry::{Hunger, Hungry, Way};
 pub(crate) use mount::{Mount, request_path};
 pub(crate) use priority::Priority;
 pub(crate) use probe_in::ProbeIn;
@@ -150,15 +151,6 @@ struct Ready {
     stream: Id<Stream>,
 }
 
-/// A subscription that may have a group to open. The most urgent one compares highest.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Hungry {
-    /// The subscriber's, and the publisher's.
-    pub(crate) priority: [u8; 2],
-    pub(crate) age: Reverse<u32>,
-    pub(crate) sub: Id<Sub>,
-}
-
 /// A bidirectional stream that we want opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Request {
@@ -215,8 +207,8 @@ pub struct Session {
     pub(crate) probe_out: Option<Box<ProbeOut>>,
     pub(crate) streams: Arena<Stream>,
     pub(crate) requests: VecDeque<Request>,
-    /// Subscriptions of the peer that may have a group to open.
-    pub(crate) hungry: BTreeSet<Hungry>,
+    /// Subscriptions of the peer that may have a group to send.
+    pub(crate) hungry: Hunger,
     /// Those whose priority has changed since the streams on their way were told.
     pub(crate) moved: BTreeSet<Id<Sub>>,
     /// Streams on which the peer is told of announcements.
@@ -273,7 +265,7 @@ impl Session {
             probe_out: None,
             streams: Arena::new(),
             requests: VecDeque::new(),
-            hungry: BTreeSet::new(),
+            hungry: Hunger::default(),
             moved: BTreeSet::new(),
             announcing: Vec::new(),
             feeds: BTreeMap::new(),
