@@ -43,8 +43,8 @@ pub struct Limits {
     /// "control timeout". SUBSCRIBE has no such limit: a publisher may answer with the first group.
     pub request_timeout: Duration,
     /// Tracks that one peer may ask for and that the application has not made yet
-    /// ([`Node::serve`](crate::Node::serve)). Default 32, like the groups that it may wait for. A request
-    /// beyond it is refused.
+    /// ([`Node::serve`](crate::Node::serve)). Default 32, like the groups that it may wait for; another
+    /// node of the process, which asks for its peers, 64 times as many. A request beyond it is refused.
     pub wanted: usize,
     /// How long the application may take to make such a track, or to decline it. Default 5 s: who asks waits
     /// for 10 s, and hears so why it fails. Then it is declined. As long, one that it has made may be without

@@ -67,7 +67,6 @@ pub(crate) enum Op {
     Decline {
         id: Id<Track>,
     },
-
     FinishTrack {
         track: Key,
     },

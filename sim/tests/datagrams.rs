@@ -339,3 +339,19 @@ fn they_hide_no_group_that_gets_no_stream() {
         assert_eq!(code, SessionCode::TIMEOUT, "{version}");
     }
 }
+
+#[test]
+fn who_wants_later_frames_is_told_that_there_are_none() {
+    let version = Version::Lite06;
+    let (mut bench, _, track) = publisher();
+    let viewer = peer(&mut bench, version, true);
+    let from_second = SubscribeParams { start: Some(0), frame_start: 1, ..everything(version) };
+    let stream = subscribe(&mut bench, viewer, 7, "cam", from_second);
+    write(&mut bench, track, b"zero");
+    write(&mut bench, track, b"one");
+    assert_eq!(bench[viewer].datagrams, [encoded(7, 1, 500, b"one")]);
+    let code = StreamCode::NOT_FOUND.0;
+    let dropped = SubscribeResponse::Drop { first: 0, last: 0, code };
+    let told = heard_responses(bench.sent(viewer, stream), version);
+    assert!(told.contains(&dropped), "{told:?}");
+}

@@ -1,7 +1,7 @@
 //! Tracks that the application makes when somebody asks for them.
 
 use alloc::{
-    collections::VecDeque,
+    collections::BTreeMap,
     string::{String, ToString},
     vec::Vec,
 };
@@ -12,6 +12,9 @@ use crate::{
     store::{Ended, Source, TrackName},
     wire::{StreamCode, TrackInfo},
 };
+
+/// Peers that are taken to wait at once behind a link to another node of the process.
+const BEHIND_A_LINK: usize = 64;
 
 /// Which tracks the application makes when somebody asks for them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,19 +42,20 @@ pub struct Wanted {
 #[derive(Clone, Debug)]
 pub struct Requests {
     place: Serve,
-    /// In the order in which they were asked for.
-    waiting: VecDeque<Waiting>,
+    waiting: BTreeMap<Id<Track>, Waiting>,
+    /// Those that the application does not know of, in the order in which they were asked for.
+    untold: BTreeMap<u64, Id<Track>>,
+    next: u64,
     signalled: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Waiting {
-    track: Id<Track>,
     since: Time,
     /// Who asked first.
     from: Option<Id<Session>>,
-    /// The application knows.
-    told: bool,
+    /// Its place in the order.
+    turn: u64,
 }
 
 impl Node {
@@ -77,8 +81,8 @@ impl Node {
         if self.requests_at(&place).is_some() {
             return Err(Misuse::DuplicateRequests);
         }
-        let waiting = VecDeque::new();
-        Ok(self.requests.insert(Requests { place, waiting, signalled: false }))
+        let (waiting, untold) = (BTreeMap::new(), BTreeMap::new());
+        Ok(self.requests.insert(Requests { place, waiting, untold, next: 0, signalled: false }))
     }
 
     /// Makes no more tracks on demand, and declines those that wait. Those that were made stay. Fails with
@@ -86,8 +90,9 @@ impl Node {
     pub fn unserve(&mut self, now: Time, requests: Id<Requests>) -> Result<(), Misuse> {
         self.advance(now);
         let Requests { waiting, .. } = self.requests.remove(requests).ok_or(Misuse::Stale)?;
-        for waiting in waiting {
-            self.end_track(waiting.track, Ended::Failed(StreamCode::NOT_FOUND));
+        for (track, waiting) in waiting {
+            self.has_answered(waiting.from);
+            self.end_track(track, Ended::Failed(StreamCode::NOT_FOUND));
         }
         Ok(())
     }
@@ -101,11 +106,7 @@ impl Node {
     pub fn poll_wanted(&mut self, requests: Id<Requests>) -> Result<Option<Wanted>, Misuse> {
         let state = self.requests.get_mut(requests).ok_or(Misuse::Stale)?;
         state.signalled = false;
-        let Some(waiting) = state.waiting.iter_mut().find(|waiting| !waiting.told) else {
-            return Ok(None);
-        };
-        waiting.told = true;
-        let id = waiting.track;
+        let Some((_, id)) = state.untold.pop_first() else { return Ok(None) };
         let track = self.store.tracks.get(id).ok_or(Misuse::Stale)?;
         let (broadcast, name) = (track.name.0.clone(), track.name.1.to_string());
         Ok(Some(Wanted { track: id, broadcast, name }))
@@ -177,7 +178,7 @@ impl Node {
         self.requests.iter().find(|(_, requests)| requests.place == *place).map(|(id, _)| id)
     }
 
-    fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+    fn waiting(&self) -> impl Iterator<Item = (&Id<Track>, &Waiting)> {
         self.requests.iter().flat_map(|(_, requests)| &requests.waiting)
     }
 
@@ -188,15 +189,24 @@ impl Node {
         name: TrackName,
         from: Option<Id<Session>>,
     ) -> Result<Id<Track>, StreamCode> {
-        let bounded = from.and_then(|id| self.sessions.get(id)).is_some_and(|from| !from.is_link());
-        let own = self.waiting().filter(|waiting| waiting.from == from).count();
-        if bounded && own >= self.config.limits.wanted {
+        let limit = |from: &Session| {
+            let peers = if from.is_link() { BEHIND_A_LINK } else { 1 };
+            self.config.limits.wanted.saturating_mul(peers)
+        };
+        let session = from.and_then(|id| self.sessions.get(id));
+        if session.is_some_and(|from| from.wanted >= limit(from)) {
             return Err(StreamCode::NO_CAPACITY);
         }
         let state = self.requests.get_mut(requests).ok_or(StreamCode::NOT_FOUND)?;
         let source = Source::Local { wanted: false, on_demand: true, unread: None };
         let track = self.store.tracks.insert(Track::new(name.clone(), source));
-        state.waiting.push_back(Waiting { track, since: self.now, from, told: false });
+        let turn = state.next;
+        state.next += 1;
+        state.untold.insert(turn, track);
+        state.waiting.insert(track, Waiting { since: self.now, from, turn });
+        if let Some(session) = from.and_then(|id| self.sessions.get_mut(id)) {
+            session.wanted += 1;
+        }
         if !core::mem::replace(&mut state.signalled, true) {
             self.events.push_back(Event::Wanted { requests });
         }
@@ -216,16 +226,25 @@ impl Node {
     /// A track is not waited for any more.
     pub(super) fn forget_request(&mut self, track: Id<Track>) {
         for id in self.requests.ids() {
-            if let Some(requests) = self.requests.get_mut(id) {
-                requests.waiting.retain(|waiting| waiting.track != track);
-            }
+            let Some(requests) = self.requests.get_mut(id) else { continue };
+            let Some(waiting) = requests.waiting.remove(&track) else { continue };
+            requests.untold.remove(&waiting.turn);
+            self.has_answered(waiting.from);
+        }
+    }
+
+    fn has_answered(&mut self, from: Option<Id<Session>>) {
+        if let Some(session) = from.and_then(|id| self.sessions.get_mut(id)) {
+            session.wanted -= 1;
         }
     }
 
     /// A broadcast is withdrawn: nobody asks for its tracks any more.
     pub(super) fn end_requests(&mut self, broadcast: Id<Broadcast>) {
-        if let Some(id) = self.requests_at(&Serve::Broadcast(broadcast)) {
-            self.requests.remove(id);
+        if let Some(id) = self.requests_at(&Serve::Broadcast(broadcast))
+            && let Some(requests) = self.requests.remove(id)
+        {
+            requests.waiting.values().for_each(|waiting| self.has_answered(waiting.from));
             self.events.push_back(Event::Wanted { requests: id });
         }
     }
@@ -233,8 +252,8 @@ impl Node {
     /// The application has to say in time whether it makes a track.
     pub(super) fn check_requests(&mut self) {
         let (now, limit) = (self.now, self.config.limits.wanted_timeout);
-        let late = self.waiting().filter(|waiting| now.since(waiting.since) >= limit);
-        let late: Vec<_> = late.map(|waiting| waiting.track).collect();
+        let late = self.waiting().filter(|(_, waiting)| now.since(waiting.since) >= limit);
+        let late: Vec<_> = late.map(|(track, _)| *track).collect();
         if self.waiting().count() > late.len() {
             self.arm();
         }

@@ -127,9 +127,9 @@ impl Node {
         }
     }
 
-    /// The session to ask for a broadcast, and who published that, if it is known: the best that
-    /// announces it, else, for the application, a server that this node dialed, if possible one that is not about to go. A peer is not asked on
-    /// behalf of another without a route: two nodes would ask each other for ever.
+    /// The session to ask for a broadcast, and who published that, if it is known: the best that announces it,
+    /// else, for the application, a server that this node dialed, one that is about to go last. A peer is not
+    /// asked on behalf of another without a route: two nodes would ask each other for ever.
     pub(super) fn source_of(
         &self,
         path: &Path,

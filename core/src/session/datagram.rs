@@ -108,7 +108,10 @@ impl Node {
         let (first, _) = sub.frames_of(sequence);
         let group = self.store.groups.get_mut(group)?;
         // Who wants its frames from a later one on wants none of it.
-        let frame = if first > 0 { None } else { group.only_frame() };
+        let (frame, code) = match first {
+            0 => (group.only_frame(), StreamCode::FRAME_TOO_LARGE),
+            _ => (None, StreamCode::NOT_FOUND),
+        };
         let state = self.sessions.get_mut(session)?;
         let datagram = frame.and_then(|(timestamp, payload)| {
             // QUIC takes it in one piece, so here payload is copied.
@@ -124,7 +127,7 @@ impl Node {
                 state.stalled = None;
             }
         } else {
-            self.drop_group(sub_id, sequence, sequence, StreamCode::FRAME_TOO_LARGE);
+            self.drop_group(sub_id, sequence, sequence, code);
         }
         self.answer_sub(sub_id);
         datagram

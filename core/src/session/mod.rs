@@ -222,6 +222,8 @@ pub struct Session {
     /// Broadcasts that the peer announces at the moment, over all prefixes.
     pub(crate) announcements: usize,
     pub(crate) violations: usize,
+    /// Tracks that the application has been asked to make for the peer, and has not answered.
+    pub(crate) wanted: usize,
     /// Streams that the peer opened and that are still there.
     pub(crate) peer_streams: usize,
     pub(crate) commands: VecDeque<Command>,
@@ -274,6 +276,7 @@ impl Session {
             subs_made: 0,
             announcements: 0,
             violations: 0,
+            wanted: 0,
             peer_streams: 0,
             commands: VecDeque::new(),
             offer: None,

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::{Group, Store, Track};
+use crate::Id;
 
 /// Groups looked at in search of one with a frame, so that many empty ones cost nobody time.
 const LOOK: usize = 64;
@@ -21,12 +22,32 @@ impl Store {
     /// the reader bears, or further. A group shows nothing from the first timestamp of the next one on; while
     /// that one has no frame, nobody knows. The newest group with a frame is never too old.
     pub(crate) fn is_stale(&self, track: &Track, sequence: u64, patience: Patience) -> bool {
+        let newest = track.between(sequence, patience.end).rev();
+        let edge = self.edge(newest);
+        self.lies_behind(track, edge, sequence, patience)
+    }
+
+    /// The newest timestamp, of groups from the newest one down.
+    pub(crate) fn edge(&self, newest: impl Iterator<Item = (u64, Id<Group>)>) -> Option<u64> {
+        newest.take(LOOK).filter_map(|(_, id)| self.held(id)).find_map(Group::last_timestamp)
+    }
+
+    fn held(&self, id: Id<Group>) -> Option<&Group> {
+        self.groups.get(id).filter(|group| !group.is_cut())
+    }
+
+    /// [`is_stale`](Self::is_stale) for who looks at many groups of a track, and knows its edge.
+    pub(crate) fn lies_behind(
+        &self,
+        track: &Track,
+        edge: Option<u64>,
+        sequence: u64,
+        patience: Patience,
+    ) -> bool {
         let Some(info) = track.info else { return false };
-        let held = |id| self.groups.get(id).filter(|group| !group.is_cut());
-        let mut newer = track.between(sequence, patience.end).map(|(_, id)| id);
-        let mut newest = newer.clone().rev().take(LOOK).filter_map(held);
-        let reach = newer.by_ref().take(LOOK).find_map(held).and_then(Group::first_timestamp);
-        let edge = newest.find_map(Group::last_timestamp);
+        let mut newer = track.between(sequence, patience.end).take(LOOK);
+        let next = newer.find_map(|(_, id)| self.held(id));
+        let reach = next.and_then(Group::first_timestamp);
         let behind = edge.zip(reach).and_then(|(edge, reach)| edge.checked_sub(reach));
         let millis = patience.max_age.as_millis().min(info.max_age_ms.into());
         // As moq-net: at no age at all a group is too old as soon as another one has begun.

@@ -130,7 +130,8 @@ impl Selection {
         // How old a group is can be told by what the track is like alone.
         track.info?;
         let patience = Patience { max_age: self.max_age, end: None };
-        let fresh = |sequence: &u64| !store.is_stale(track, *sequence, patience);
+        let edge = store.edge(track.newest_first());
+        let fresh = |sequence: &u64| !store.lies_behind(track, edge, *sequence, patience);
         track.newest_first().map(|(sequence, _)| sequence).take_while(fresh).last()
     }
 }

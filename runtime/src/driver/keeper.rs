@@ -256,9 +256,9 @@ impl Keeper {
             return self.moved.then_some(Change::Back);
         }
         let up = self.session.take_if(|current| current.session == session)?;
-        let passes = self.forever || may_pass(&closed);
+        let passes = may_pass(&closed);
         // That another place wants nothing of us any more says nothing of the first one.
-        if self.stopped || !(passes || up.elsewhere) {
+        if self.stopped || !(passes || up.elsewhere || self.forever) {
             return Some(Change::Over(closed));
         }
         let after = match self.next {

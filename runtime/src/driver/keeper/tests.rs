@@ -228,6 +228,20 @@ fn a_place_that_refuses_says_nothing_of_the_first() {
 }
 
 #[test]
+fn who_never_gives_up_goes_home_too() {
+    let (mut world, first) = World::new(|_| {});
+    world.keeper.forever = true;
+    world.goaway(first, ELSEWHERE);
+    let second = world.connected();
+    assert!(matches!(world.ends(second, FORBIDDEN), Some(Change::Away)));
+    assert_eq!(world.keeper.place().port(), HOME);
+    world.now += 20 * SECOND;
+    world.polled();
+    let third = world.connected();
+    assert!(matches!(world.ends(third, FORBIDDEN), Some(Change::Away)), "it tries for ever");
+}
+
+#[test]
 fn who_shuts_down_does_not_connect_again() {
     let (mut world, first) = World::new(|_| {});
     world.keeper.stop();
