@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use smoq_core::{
     Broadcast, Carrier, Config, Dir, Event, Group, GroupReader, Id, Limits, Misuse, NextGroup,
-    Path, Read, Reader, SessionConfig, Start, StreamId, SubscribeOptions, Track, Watcher,
+    Path, Read, Reader, Requests, Serve, SessionConfig, Start, StreamId, SubscribeOptions, Track,
+    Watcher,
     wire::{Hop, SessionCode, StreamCode, TrackInfo},
 };
 use smoq_sim::{Bench, PeerId};
@@ -100,6 +101,16 @@ ops! {
     Datagram,
     /// Track, 0 for the next group or one more than its number, timestamp, tens of bytes.
     WriteDatagram,
+    /// Even for a broadcast and odd for a path, broadcast or name.
+    Serve,
+    /// Requests.
+    Unserve,
+    /// Requests.
+    PollWanted,
+    /// Track that is wanted.
+    Accept,
+    /// Track that is wanted.
+    Decline,
 }
 
 /// The names of broadcasts, and of tracks.
@@ -111,8 +122,8 @@ const PEERS: usize = 2;
 pub fn core_session(data: &[u8]) {
     let mut input = Input(data);
     let (Some(one), Some(other)) = (input.version(), input.version()) else { return };
-    let config =
-        Config { hop: Hop::new(100).unwrap(), seed: 1, limits: small(), ..Config::default() };
+    let (hop, rejoin) = (Hop::new(100).unwrap(), Duration::from_secs(3));
+    let config = Config { hop, seed: 1, limits: small(), rejoin };
     let mut bench = Bench::new(config);
     let peers = [one, other].map(|version| {
         let config = SessionConfig::server(version, Carrier::Raw, "");
@@ -136,6 +147,8 @@ pub fn core_session(data: &[u8]) {
         reading: Ids::default(),
         reads: Vec::new(),
         watchers: Ids::default(),
+        requests: Ids::default(),
+        wanted: Ids::default(),
     };
     while let Some(op) = play.input.one_of(OPS) {
         play.happens(op);
@@ -216,6 +229,9 @@ struct Play<'a> {
     /// Which groups were given to which reader.
     reads: Vec<(Id<Reader>, Id<GroupReader>)>,
     watchers: Ids<Watcher>,
+    /// They end with their broadcast too.
+    requests: Ids<Requests>,
+    wanted: Ids<Track>,
 }
 
 impl Play<'_> {
@@ -269,6 +285,37 @@ impl Play<'_> {
                 let sequence = self.byte().checked_sub(1).map(u64::from);
                 let (timestamp, payload) = (self.byte().into(), self.payload(10));
                 let _ = self.bench.node.write_datagram(now, id, sequence, timestamp, payload);
+            }
+            Op::Serve => {
+                let place = if self.byte() & 1 == 0 {
+                    Serve::Broadcast(self.broadcasts.pick(self.input.byte()?)?.0)
+                } else {
+                    Serve::Below(path(self.name()))
+                };
+                self.requests.live.extend(self.bench.node.serve(now, place));
+            }
+            Op::Unserve => {
+                let (id, _) = self.requests.pick(self.input.byte()?)?;
+                let _ = self.bench.node.unserve(now, id);
+                self.requests.end(id);
+            }
+            Op::PollWanted => {
+                let (id, _) = self.requests.pick(self.input.byte()?)?;
+                let wanted = self.bench.node.poll_wanted(id).ok().flatten();
+                self.wanted.live.extend(wanted.map(|wanted| wanted.track));
+            }
+            Op::Accept => {
+                let (id, answered) = self.wanted.pick(self.input.byte()?)?;
+                let made = self.bench.node.accept(now, id, TrackInfo::default());
+                assert!(!(answered && made.is_ok()), "a request is answered once");
+                self.tracks.live.extend(made.map(|()| id));
+                self.wanted.end(id);
+            }
+            Op::Decline => {
+                let (id, answered) = self.wanted.pick(self.input.byte()?)?;
+                let declined = self.bench.node.decline(now, id, StreamCode::NOT_FOUND);
+                assert!(!(answered && declined.is_ok()), "a request is answered once");
+                self.wanted.end(id);
             }
             Op::Reset => {
                 let (peer, stream) = self.stream();
@@ -477,6 +524,12 @@ impl Play<'_> {
         self.readers.live.into_iter().for_each(|id| ended(node.unsubscribe(now, id)));
         self.watchers.live.into_iter().for_each(|id| ended(node.unwatch(now, id)));
         self.broadcasts.live.into_iter().for_each(|id| ended(node.unpublish(now, id)));
+        self.requests.live.into_iter().for_each(|id| _ = node.unserve(now, id));
+        // Those that were made on demand are there for a while though nobody reads them.
+        self.tracks
+            .live
+            .into_iter()
+            .for_each(|id| _ = node.abort_track(now, id, StreamCode::CANCEL));
         let stats = node.stats();
         let held = [stats.sessions, stats.tracks, stats.groups, stats.store_bytes];
         assert_eq!((held, stats.routes, stats.subscriptions), ([0; 4], 0, 0));
