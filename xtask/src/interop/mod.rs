@@ -36,7 +36,11 @@ fn interop(write: bool) -> Outcome {
     let mut cells = programs.gomoqt()?;
     cells.extend(programs.moq_relay()?);
     let mut tests = foreign("test --workspace");
-    let (tested, more) = lines(tests.env("SMOQ_BIN", programs.smoq()), runners::rust)?;
+    tests.env("SMOQ_BIN", programs.smoq());
+    if let Some(moq_relay) = programs::installed_moq_relay() {
+        tests.env("MOQ_RELAY_BIN", moq_relay);
+    }
+    let (tested, more) = lines(&mut tests, runners::rust)?;
     cells.extend(more);
     let tap = root().join(target()).join("interop/browser.tap");
     let _ = fs::remove_file(&tap);
