@@ -152,29 +152,6 @@ fn a_body_of_another_length_is_refused() {
 }
 
 #[test]
-fn every_kind_has_a_row_in_every_version_that_has_it() {
-    let covered: BTreeSet<_> = rows(CANONICAL)
-        .iter()
-        .flat_map(|row| row.kinds.iter().map(|kind| (row.version, *kind)))
-        .collect();
-    for version in Version::ALL {
-        for kind in KINDS {
-            let exists = match kind {
-                "setup" => version.has_setup(),
-                "announce_ok" => version.has_announce_ok(),
-                "track" | "track_info" => version.has_track(),
-                "goaway" => version.has_goaway(),
-                "datagram" => version.has_datagrams(),
-                // Versions do not tell these apart.
-                "bidi" | "uni" | "frame" | "frame_header" => continue,
-                _ => true,
-            };
-            assert_eq!(covered.contains(&(version, kind)), exists, "{version} {kind}");
-        }
-    }
-}
-
-#[test]
 fn every_message_of_every_version_has_a_vector() {
     let present: BTreeSet<_> = rows(CANONICAL)
         .into_iter()

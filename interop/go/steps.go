@@ -13,6 +13,10 @@ import (
 	"github.com/qumo-dev/gomoqt/moqt"
 )
 
+// codeCancel is that with which who has finished a track reads no more of the subscription, on raw QUIC and as
+// WebTransport maps it. It is all that gomoqt tells of an end.
+const codeCancel = 0x52e4a40fa8dc
+
 var (
 	errSilence = fmt.Errorf("nothing for %v", patience)
 	errEndless = errors.New("all groups came, but no end of the track")
@@ -129,12 +133,15 @@ func takeAll(session *moqt.Session, path moqt.BroadcastPath, track known) error 
 		}
 	}
 	// What comes after the last group is nothing, and soon.
-	if _, err := accept(reader, patience); err == nil {
+	_, err = accept(reader, patience)
+	if err == nil {
 		return errors.New("more groups came")
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		return errEndless
+	} else if code, ok := refusal(err); !ok || code != codeCancel {
+		return fmt.Errorf("instead of the end: %w", err)
 	}
-	return nil
+	return session.Context().Err()
 }
 
 func takeLive(session *moqt.Session, path moqt.BroadcastPath) error {
@@ -158,15 +165,14 @@ func takeLive(session *moqt.Session, path moqt.BroadcastPath) error {
 
 func takeUnknown(session *moqt.Session, path moqt.BroadcastPath) error {
 	reader, err := subscribe(session, path, "unknown")
-	if _, ok := refusal(err); ok {
-		return nil
-	}
 	if err == nil {
 		defer reader.Close()
 		_, err = accept(reader, patience)
-		if !errors.Is(err, context.DeadlineExceeded) && err != nil {
-			return nil
-		}
+	}
+	if _, ok := refusal(err); ok {
+		return session.Context().Err()
+	}
+	if err == nil || reader != nil && errors.Is(err, context.DeadlineExceeded) {
 		return errors.New("a track that there is not is accepted")
 	}
 	return err

@@ -26,7 +26,8 @@ pub(crate) fn compare() -> Outcome {
     interop(false)
 }
 
-/// Runs the same, and writes the matrix down.
+/// Runs the same, and writes the matrix down if nothing failed that is not known. What it says of peers that were
+/// not run stays.
 pub(crate) fn write() -> Outcome {
     interop(true)
 }
@@ -36,36 +37,43 @@ fn interop(write: bool) -> Outcome {
     let mut cells = programs.gomoqt()?;
     cells.extend(programs.moq_relay()?);
     let mut tests = foreign("test --workspace");
-    let (tested, more) = lines(tests.env("SMOQ_BIN", programs.smoq()), runners::rust)?;
+    tests.env("SMOQ_BIN", programs.smoq());
+    if let Some(moq_relay) = programs::installed_moq_relay() {
+        tests.env("MOQ_RELAY_BIN", moq_relay);
+    }
+    let (tested, more) = lines(&mut tests, runners::rust)?;
     cells.extend(more);
     let tap = root().join(target()).join("interop/browser.tap");
     let _ = fs::remove_file(&tap);
     let browsed = browser_tests(Some(&tap));
     match fs::read_to_string(&tap) {
         Ok(text) => cells.extend(text.lines().filter_map(runners::browser)),
-        Err(_) => cells.extend(runners::without_browser("node, npm or chromium was not at hand")),
+        Err(_) => {
+            let why = browsed.as_ref().err().map_or("node, npm or chromium was not at hand", |e| e);
+            cells.extend(runners::without_browser(why));
+        }
     }
     print!("\n{}", report::summary(&cells));
     let path = root().join(DOCUMENT);
     let failed = |error| format!("{DOCUMENT}: {error}");
-    let changes = if write {
-        fs::write(&path, report::document(&cells)?).map_err(failed)?;
-        println!("{DOCUMENT} is written");
-        Vec::new()
-    } else {
-        let page = report::read(&fs::read_to_string(&path).map_err(failed)?);
-        for peer in changes::not_run(&cells) {
-            println!("SKIPPED: {peer} was not run; what {DOCUMENT} says of it was not compared");
-        }
-        changes::changes(&cells, &page)
-    };
+    let page = fs::read_to_string(&path).map_err(failed)?;
+    for peer in changes::not_run(&cells) {
+        println!("SKIPPED: {peer} was not run; what {DOCUMENT} says of it was not compared");
+    }
     let mut surprises = faults::surprises(&cells);
-    surprises.extend(changes);
+    if !write {
+        surprises.extend(changes::changes(&cells, &report::read(&page)));
+    }
     if !surprises.is_empty() {
         return Err(format!("not as known:\n  {}", surprises.join("\n  ")));
     }
     tested?;
-    browsed
+    browsed?;
+    if write {
+        fs::write(&path, report::document(&cells, &page)?).map_err(failed)?;
+        println!("{DOCUMENT} is written");
+    }
+    Ok(())
 }
 
 /// Runs a command, shows its lines as they come, and gives what `read` finds in them.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::cell::{Cell, Verdict};
+use super::changes::not_run;
 use super::faults;
 use crate::run::output;
 
@@ -43,6 +44,9 @@ gomoqt is built with the original webtransport-go 0.12.0 in place of its fork, w
 
 ";
 
+/// What the name of a peer comes after.
+const SECTION: &str = "\n## ";
+
 /// What stands where there is no cell.
 const NOTHING: &str = "–";
 
@@ -66,8 +70,8 @@ pub(super) fn summary(cells: &[Cell]) -> String {
     text
 }
 
-/// The whole document.
-pub(super) fn document(cells: &[Cell]) -> Result<String, String> {
+/// The whole document, after the one before it.
+pub(super) fn document(cells: &[Cell], before: &str) -> Result<String, String> {
     let mut text = INTRODUCTION.to_owned();
     let version = |program: &str, args| {
         let found = output(program, args).unwrap_or_default();
@@ -84,13 +88,24 @@ pub(super) fn document(cells: &[Cell]) -> Result<String, String> {
     ] {
         let _ = writeln!(text, "- {line}");
     }
-    Ok(text + &tables(cells))
+    Ok(text + &tables(cells, before))
 }
 
-/// A table for each peer.
-fn tables(cells: &[Cell]) -> String {
+/// A table for each peer. One that was not run now keeps that of the document before, if it was run then.
+fn tables(cells: &[Cell], before: &str) -> String {
+    let idle = not_run(cells);
+    let kept = |peer: &str| {
+        let mut sections = before.split(SECTION).skip(1);
+        let section = sections.find(|section| section.lines().next() == Some(peer))?;
+        (idle.contains(&peer) && section.contains("| pass |")).then_some(section)
+    };
     let peers = by(cells, |cell| cell.peer.clone()).into_iter();
-    peers.map(|(peer, cells)| format!("\n## {peer}\n\n{}", table(&cells))).collect()
+    peers
+        .map(|(peer, cells)| match kept(&peer) {
+            Some(section) => format!("{SECTION}{section}"),
+            None => format!("{SECTION}{peer}\n\n{}", table(&cells)),
+        })
+        .collect()
 }
 
 /// Roles and steps of one peer by its versions and carriers, and what is to be said of some.
@@ -134,7 +149,7 @@ pub(super) struct Entry {
 /// What stands in the [`tables`] of a document.
 pub(super) fn read(document: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
-    for section in document.split("\n## ").skip(1) {
+    for section in document.split(SECTION).skip(1) {
         let peer = section.lines().next().unwrap_or_default();
         let mut rows = section
             .lines()
@@ -237,7 +252,20 @@ mod tests {
             place: cell.place(),
             word: cell.verdict.parts().0.into(),
         });
-        assert_eq!(read(&tables(&cells)), expected.collect::<Vec<_>>());
+        assert_eq!(read(&tables(&cells, "")), expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_peer_that_was_not_run_keeps_its_table() {
+        let other = |verdict| Cell { peer: "peer 2".into(), ..cell(QUIC, "small", verdict) };
+        let absent = || other(Verdict::NotRun("no go".into()));
+        let ran = [other(Verdict::Pass), cell(QUIC, "small", Verdict::Pass)];
+        let before = tables(&ran, "");
+        assert_eq!(tables(&[absent(), ran[1].clone()], &before), before);
+        // Where nothing ran before there is nothing to keep, and who runs now is told anew.
+        assert!(!tables(&[absent()], &tables(&[absent()], "")).contains("pass"));
+        let fewer = other(Verdict::NotOffered("it has none".into()));
+        assert!(!tables(&[fewer], &before).contains("pass"));
     }
 
     #[test]
