@@ -8,7 +8,7 @@ use std::{
 };
 
 use smoq_conformance::{
-    FAULTS, Fault, Options, Outcome, Target, junit, list, plant, reach, run as check, table, tap,
+    FAULTS, Fault, Options, Target, junit, list, plant, reach, run as check, table, tap,
 };
 use smoq_core::Version;
 use smoq_quic::ClientTls;
@@ -95,7 +95,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     if let Some(path) = args.junit {
         fs::write(&path, junit(&report)).map_err(|source| Failure::Write { path, source })?;
     }
-    match report.outcomes.iter().filter(|outcome| Outcome::is_fault(outcome)).count() {
+    match report.faults() {
         0 if report.is_good() => Ok(()),
         0 => Err(Failure::NothingChecked),
         faults => Err(Failure::Conformance(faults)),

@@ -168,12 +168,17 @@ impl Target {
         }
     }
 
-    /// Whether the relay agrees on this version. What it does with it afterwards is for the checks to tell.
-    pub(crate) async fn speaks(&self, version: Version, patience: Duration) -> Result {
+    /// Whether the relay agrees on this version, within a time. What it does with it afterwards is for the checks to
+    /// tell.
+    pub(crate) async fn speaks(&self, version: Version, patience: Duration) -> Result<Result> {
         let dial = Dial::default();
-        let (connection, web) = within(patience, "a session", self.agree(version, &dial)).await??;
-        Peer::new(connection, web, version, patience).close().await;
-        Ok(())
+        Ok(match within(patience, "a session, or a refusal", self.agree(version, &dial)).await? {
+            Ok((connection, web)) => {
+                Peer::new(connection, web, version, patience).close().await;
+                Ok(())
+            }
+            Err(unmet) => Err(unmet),
+        })
     }
 
     async fn dial_now(&self, version: Version, dial: &Dial, patience: Duration) -> Result<Peer> {

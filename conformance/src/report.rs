@@ -57,6 +57,9 @@ pub fn table(report: &Report) -> String {
     for (version, unmet) in &report.unspoken {
         _ = writeln!(text, "\n{version} is not spoken: {unmet}");
     }
+    for (version, unmet) in &report.unanswered {
+        _ = writeln!(text, "\nFAIL {version} is neither spoken nor refused: {unmet}");
+    }
     for outcome in report.outcomes.iter().filter(|outcome| outcome.verdict.is_err()) {
         let (check, version) = (outcome.check, short(outcome.version));
         _ = writeln!(text, "\n{} {} ({version})", word(outcome), check.name);
@@ -80,7 +83,8 @@ fn quoted(text: &str) -> String {
 /// Why nothing was checked, which is a failure, also for who reads only lists of failures.
 fn nothing(report: &Report) -> Option<String> {
     let mut reason = String::from("nothing was checked");
-    report.unspoken.iter().for_each(|(version, unmet)| _ = write!(reason, "; {version}: {unmet}"));
+    let versions = report.unspoken.iter().chain(&report.unanswered);
+    versions.for_each(|(version, unmet)| _ = write!(reason, "; {version}: {unmet}"));
     report.outcomes.is_empty().then_some(reason)
 }
 
@@ -92,8 +96,19 @@ pub fn tap(report: &Report) -> String {
             "TAP version 14\n1..1\nnot ok 1 - anything to check\n  ---\n  message: {message}\n  ...\n"
         );
     }
-    let mut text = format!("TAP version 14\n1..{}\n", report.outcomes.len());
-    for (number, outcome) in (1..).zip(&report.outcomes) {
+    let versions = report.unspoken.len() + report.unanswered.len();
+    let mut text = format!("TAP version 14\n1..{}\n", versions + report.outcomes.len());
+    for (number, (version, unmet)) in (1..).zip(&report.unspoken) {
+        _ = writeln!(text, "ok {number} - {version} {} # SKIP {unmet}", carrier(report));
+    }
+    for (number, (version, unmet)) in (1 + report.unspoken.len()..).zip(&report.unanswered) {
+        let (title, message) = (carrier(report), quoted(&unmet.to_string()));
+        _ = writeln!(
+            text,
+            "not ok {number} - {version} {title}\n  ---\n  message: {message}\n  ..."
+        );
+    }
+    for (number, outcome) in (versions + 1..).zip(&report.outcomes) {
         let (check, version) = (outcome.check, short(outcome.version));
         let title = format!("{number} - {} {version} {}", check.name, carrier(report));
         _ = match &outcome.verdict {
@@ -124,21 +139,33 @@ pub fn junit(report: &Report) -> String {
         |wanted: &str| report.outcomes.iter().filter(|outcome| word(outcome) == wanted).count();
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let nothing = nothing(report);
+    let versions =
+        if nothing.is_some() { [0; 2] } else { [report.unspoken.len(), report.unanswered.len()] };
     let one = usize::from(nothing.is_some());
     _ = writeln!(
         text,
         "<testsuite name=\"moq-lite conformance, {}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">",
         carrier(report),
-        report.outcomes.len() + one,
-        count("FAIL") + one,
-        count("skip") + count("warn"),
+        report.outcomes.len() + one + versions[0] + versions[1],
+        count("FAIL") + one + versions[1],
+        count("skip") + count("warn") + versions[0],
     );
-    if let Some(reason) = nothing {
-        let message = escape(&reason);
+    if let Some(reason) = &nothing {
+        let message = escape(reason);
         _ = writeln!(
             text,
             "  <testcase name=\"anything to check\"><failure message=\"{message}\"/></testcase>"
         );
+    }
+    let lists = [("skipped", &report.unspoken), ("failure", &report.unanswered)];
+    for (tag, versions) in lists.into_iter().filter(|_| nothing.is_none()) {
+        for (version, unmet) in versions {
+            let message = escape(&unmet.to_string());
+            _ = writeln!(
+                text,
+                "  <testcase name=\"{version}\"><{tag} message=\"{message}\"/></testcase>"
+            );
+        }
     }
     for outcome in &report.outcomes {
         _ = write!(
@@ -190,4 +217,51 @@ pub fn list() -> String {
         _ = writeln!(text, "| `{}` | {} | `{}` |", fault.name, fault.what.trim(), fault.noticed_by);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use smoq_core::Version;
+
+    use super::*;
+
+    /// A relay that speaks 06, refuses 04 and says nothing to who offers 05.
+    fn report() -> Report {
+        let (check, version) = (&checks()[0], Version::Lite06);
+        let outcome = Outcome { check, version, verdict: Ok(()), took: Duration::ZERO };
+        Report {
+            carrier: Carrier::Raw,
+            unspoken: vec![(Version::Lite04, Unmet::failed("a connection", "a refusal"))],
+            unanswered: vec![(Version::Lite05, Unmet::failed("a session", "nothing"))],
+            outcomes: vec![outcome],
+        }
+    }
+
+    #[test]
+    fn silence_is_a_fault_and_a_refusal_is_none() {
+        let mut report = report();
+        assert_eq!((report.is_good(), report.faults()), (false, 1));
+        report.unanswered.clear();
+        assert_eq!((report.is_good(), report.faults()), (true, 0));
+    }
+
+    #[test]
+    fn versions_that_are_not_spoken_are_in_each_report() {
+        let report = report();
+        let tap = tap(&report);
+        for line in [
+            "1..3\n",
+            "ok 1 - moq-lite-04 raw QUIC # SKIP expected a connection; came a refusal\n",
+            "\nnot ok 2 - moq-lite-05 raw QUIC\n",
+            "\nok 3 - ",
+        ] {
+            assert!(tap.contains(line), "{line:?} in {tap}");
+        }
+        let junit = junit(&report);
+        assert!(junit.contains("tests=\"3\" failures=\"1\" skipped=\"1\""), "{junit}");
+        assert!(junit.contains("<testcase name=\"moq-lite-05\"><failure"), "{junit}");
+        assert!(table(&report).contains("FAIL moq-lite-05 is neither spoken nor refused"));
+    }
 }

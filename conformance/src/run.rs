@@ -64,6 +64,8 @@ pub struct Report {
     /// Versions that the relay has not agreed on, in the handshake or in the choice of a protocol, and what came
     /// instead. What it does wrong afterwards is in the outcomes.
     pub unspoken: Vec<(Version, Unmet)>,
+    /// Versions that it has neither agreed on nor refused, which is a fault.
+    pub unanswered: Vec<(Version, Unmet)>,
     /// In the order of [`checks`], and of versions from new to old.
     pub outcomes: Vec<Outcome>,
 }
@@ -71,7 +73,13 @@ pub struct Report {
 impl Report {
     /// Whether every rule that must hold does, and there was anything to check.
     pub fn is_good(&self) -> bool {
-        !self.outcomes.is_empty() && !self.outcomes.iter().any(Outcome::is_fault)
+        !self.outcomes.is_empty() && self.faults() == 0
+    }
+
+    /// How many rules that must hold do not.
+    pub fn faults(&self) -> usize {
+        let broken = self.outcomes.iter().filter(|outcome| outcome.is_fault()).count();
+        broken + self.unanswered.len()
     }
 }
 
@@ -80,11 +88,12 @@ pub async fn run(target: Target, options: &Options) -> Report {
     let carrier = target.carrier;
     let target = Arc::new(target);
     let prefix = format!("conformance-{:x}", RandomState::new().hash_one(0) >> 32);
-    let (mut spoken, mut unspoken) = (Vec::new(), Vec::new());
+    let (mut spoken, mut unspoken, mut unanswered) = (Vec::new(), Vec::new(), Vec::new());
     for version in &options.versions {
         match target.speaks(*version, options.patience).await {
-            Ok(()) => spoken.push(*version),
-            Err(unmet) => unspoken.push((*version, unmet)),
+            Ok(Ok(())) => spoken.push(*version),
+            Ok(Err(unmet)) => unspoken.push((*version, unmet)),
+            Err(unmet) => unanswered.push((*version, unmet)),
         }
     }
     let spoken: Arc<[Version]> = spoken.into();
@@ -113,5 +122,5 @@ pub async fn run(target: Target, options: &Options) -> Report {
     let mut outcomes = running.join_all().await;
     outcomes.sort_by_key(|(index, outcome)| (*index, std::cmp::Reverse(outcome.version)));
     let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
-    Report { carrier, unspoken, outcomes }
+    Report { carrier, unspoken, unanswered, outcomes }
 }

@@ -16,7 +16,7 @@ async fn verdict(name: &str, fault: Option<&Fault>, patience: Duration) -> Resul
     let versions = vec![Version::Lite06];
     let options = Options { versions, only: name.into(), patience, ..Options::default() };
     let report = run(target, &options).await;
-    if let Some((_, unmet)) = report.unspoken.into_iter().next() {
+    if let Some((_, unmet)) = report.unspoken.into_iter().chain(report.unanswered).next() {
         // No fault is in the way of a handshake.
         return Err(Unmet::Skipped(unmet.to_string()));
     }

@@ -139,8 +139,10 @@ pub(super) fn checks() -> Vec<Check> {
             ANNOUNCE,
             "an announcement with bytes behind its fields closes the session",
             |cx| async move {
-                // The status and the path of a broadcast with too many bytes, which END of 06 is too.
-                announcing(&cx, &[1, 5, 1, 0, 0, 0, 0]).await?.violation().await
+                let mut bytes = by_hand(cx.version(), 0, "a", &[]);
+                bytes[usize::from(cx.version().has_announce_ids())] += 1;
+                bytes.extend_from_slice(&[0]);
+                announcing(&cx, &bytes).await?.violation().await
             },
         ),
         must(

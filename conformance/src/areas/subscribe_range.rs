@@ -2,6 +2,7 @@
 
 use smoq_core::wire::{StreamCode, SubscribeParams, SubscribeResponse};
 
+use super::hostile::{costs_subscribe, subscribe_with};
 use crate::{
     check::{ALL, Check, Cx, FROM_05, FROM_06, TO_05, must, should},
     stage::{Feed, Stage, Sub, TRACK, everything},
@@ -289,11 +290,9 @@ pub(super) fn checks() -> Vec<Check> {
             "Subscribe: Frame End",
             "a last frame without a last group is refused",
             |cx| async move {
-                let peer = cx.connect().await?;
-                // Id 0, no paths, priority 0, age 0, floor 0, no end, frame 0, but a last frame.
-                let mut bi = peer.say(&[2, 9, 0, 0, 0, 0, 0, 0, 0, 0, 2]).await?;
-                bi.recv.reset().await?;
-                peer.alive().await
+                // Priority 0, age 0, floor 0, no end, frame 0, but a last frame.
+                let params = [0, 0, 0, 0, 0, 2];
+                costs_subscribe(&cx, |name| subscribe_with(name, TRACK.as_bytes(), &params)).await
             },
         ),
         should(
