@@ -183,6 +183,9 @@ fn those_that_make_no_sense_are_dropped_without_blame() {
         ] {
             bench.datagram(publisher, &data);
         }
+        if version.has_datagrams() {
+            send_group(&mut bench, publisher, id, 0, b"as a stream now");
+        }
         assert_eq!(violations(&mut bench), [], "{version}");
         let mut groups = Vec::new();
         while let smoq_core::NextGroup::Group { id, sequence } =

@@ -220,6 +220,8 @@ fn peer_streams() {
         let sent = bench.sent(hostile, stream);
         assert!(sent.reset.is_some() && sent.stopped.is_some(), "{version}");
         bench.reset(hostile, open[0], StreamCode::CANCEL);
+        let sent = bench.sent(hostile, open[0]);
+        assert!(sent.fin || sent.reset.is_some(), "{version}: whose other direction is ended too");
         bench.open(hostile, Dir::Bi);
         assert_eq!(violations(&mut bench), [], "{version}: a place was free again");
     }

@@ -98,6 +98,27 @@ fn closed(bench: &Bench, peer: PeerId) -> Option<SessionCode> {
 }
 
 #[test]
+fn a_request_waits_for_the_setup() {
+    for version in WITH_SETUP {
+        let mut bench = Bench::new(relay_config(100));
+        let now = bench.now();
+        let broadcast = bench.node.publish(now, &path("cam")).unwrap();
+        let track = bench.node.create_track(now, broadcast, "video", TrackInfo::default()).unwrap();
+        let (group, _) = bench.node.create_group(now, track, None).unwrap();
+        bench.node.finish_group(now, group).unwrap();
+        let viewer = bench.peer(SessionConfig::server(version, Carrier::Raw, ""));
+        let stream = subscribe(&mut bench, viewer, 0, "cam", everything(version));
+        let sent = bench.sent(viewer, stream);
+        assert_eq!((&sent.bytes[..], sent.reset, sent.stopped), (&[][..], None, None), "{version}");
+        assert_eq!(bench.groups(viewer).len(), 0, "{version}");
+        bench.greet(viewer);
+        let told = heard_responses(bench.sent(viewer, stream), version);
+        assert_eq!(told, [SubscribeResponse::Start { group: 0 }], "{version}");
+        assert_eq!(bench.groups(viewer).len(), 1, "{version}");
+    }
+}
+
+#[test]
 fn setup_is_said_once_and_not_passed_on() {
     for version in WITH_SETUP {
         let mut bench = Bench::new(relay_config(9));

@@ -297,6 +297,24 @@ fn frame_bounds_cut_the_first_and_the_last_group() {
 }
 
 #[test]
+fn the_start_is_told_and_not_below_the_one_asked_for() {
+    for version in [Version::Lite05, Version::Lite06] {
+        let (mut bench, peer) = origin(version, 3);
+        let asked = SubscribeParams { start: Some(1), ..params(1, u64::MAX >> 2) };
+        let stream = subscribe(&mut bench, peer, 0, "cam", asked);
+        let told = heard_responses(bench.sent(peer, stream), version);
+        let Some(SubscribeResponse::Start { group }) = told.first() else { panic!("{told:?}") };
+        assert!(*group >= 1, "{version}: {told:?}");
+        let sequences: Vec<_> = bench
+            .groups(peer)
+            .into_iter()
+            .map(|sent| heard_group(sent, version).0.sequence)
+            .collect();
+        assert_eq!(sequences.iter().min(), Some(group), "{version}: {sequences:?}");
+    }
+}
+
+#[test]
 fn groups_from_the_middle_keep_their_place_through_a_relay() {
     let version = Version::Lite06;
     let (mut bench, publisher, [viewer]) = relay(version);

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, num::NonZeroU8, time::Duration};
 
-use smoq_core::{Admission, Discover, Grant, Path, Version, wire::SessionCode};
+use smoq_core::{Admission, Closed, ClosedBy, Discover, Grant, Path, Version, wire::SessionCode};
 use smoq_relay::{BindError, Config, Log, Relay, Stopped};
 use smoq_tokio::{Origin, Server, ServerEvent, SessionId};
 use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
@@ -88,24 +88,12 @@ struct Clients {
 }
 
 impl Clients {
-    /// Asks the only client to leave, and waits until it has.
+    /// Asks the only client to leave, and ends.
     async fn last(&mut self, server: &mut Server, client: Checked) -> Result<(), Failure> {
         let Checked { session, version, report } = client;
-        let patience = self.patience;
-        server.drain("").await?;
-        let left = async {
-            while self.tasks.contains_key(&session) {
-                let event = server.next().await.ok_or(Stopped)?;
-                self.event(event, server).await?;
-            }
-            Ok::<_, Failure>(())
-        };
-        let verdict = match timeout(patience, left).await {
-            Ok(result) => {
-                result?;
-                Verdict::Pass
-            }
-            Err(_) => Verdict::Fail(format!("the client is still there after {patience:?}")),
+        let verdict = match self.tasks.contains_key(&session) {
+            true => self.leave(server, session).await?,
+            false => Verdict::Fail("the client had gone before it was asked to".into()),
         };
         report.step(
             "leave",
@@ -115,6 +103,36 @@ impl Clients {
             },
         );
         report.result()
+    }
+
+    /// Asks a client to leave, and waits until it has.
+    async fn leave(&mut self, server: &mut Server, client: SessionId) -> Result<Verdict, Failure> {
+        let patience = self.patience;
+        server.drain("").await?;
+        let left = async {
+            loop {
+                let event = server.next().await.ok_or(Stopped)?;
+                let end = match &event {
+                    ServerEvent::Closed { session, closed, .. } if *session == client => {
+                        Some(closed.clone())
+                    }
+                    _ => None,
+                };
+                self.event(event, server).await?;
+                if let Some(end) = end {
+                    return Ok::<_, Failure>(end);
+                }
+            }
+        };
+        Ok(match timeout(patience, left).await {
+            Ok(end) => match end? {
+                Closed { by: ClosedBy::Peer, .. } => Verdict::Pass,
+                Closed { reason, .. } => {
+                    Verdict::Fail(format!("the session ended before the client left: {reason}"))
+                }
+            },
+            Err(_) => Verdict::Fail(format!("the client is still there after {patience:?}")),
+        })
     }
 
     async fn event(&mut self, event: ServerEvent, server: &Server) -> Result<(), Failure> {
