@@ -49,7 +49,9 @@ done
 $at_near tc qdisc add dev link0 root tbf rate "${RATE:-1mbit}" burst 3000 limit "${QUEUE:-12500}"
 
 $at_near "$SMOQ_BIN" relay --listen 10.77.0.1:4443 --shards 1 >"$work/relay.log" 2>&1 &
-sleep 2
+# It prints its URL when it listens.
+timeout 20 sh -c 'until grep -q ^moqt: "$0"; do sleep 0.1; done' "$work/relay.log" ||
+    { echo "the relay does not listen; its log:" >&2 && exit 1; }
 $at_near "$LIVE_BIN" publish moqt://10.77.0.1:4443 >"$work/publish.log" 2>&1 &
 echo "| Track | Made | Arrived | Late: half | 99 % | most |"
 echo "|---|---|---|---|---|---|"

@@ -19,7 +19,7 @@ use smoq_tokio::{
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, interval, sleep, sleep_until},
+    time::{Instant, interval, sleep, sleep_until, timeout},
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn error::Error + Send + Sync>>;
@@ -30,6 +30,9 @@ const TRACKS: [(&str, u8, u64, u64, [usize; 2]); 2] =
     [("audio", 200, 20_000, 1, [160, 160]), ("video", 100, 33_333, 15, [30_000, 9000])];
 
 const MAX_AGE: Duration = Duration::from_millis(300);
+
+/// How long a viewer waits for the publisher.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Frames read that may wait to be counted.
 const WAITING: usize = 100;
@@ -74,7 +77,9 @@ async fn write(mut track: TrackWriter, period: Duration, count: u64, sizes: [usi
 async fn watch(url: &Url, seconds: u64) -> Result {
     let connection = connect(url, ClientOptions::new(Trust::Insecure)).await?;
     let origin = connection.origin();
-    origin.announced(&Path::new("show")?).await?.next().await?;
+    let mut announced = origin.announced(&Path::new("show")?).await?;
+    let first = timeout(PATIENCE, announced.next()).await;
+    first.map_err(|_| format!("nobody published within {PATIENCE:?}: look at the publisher"))??;
     // What is under way in the first second is from before there was anything in the way.
     sleep(Duration::from_secs(1)).await;
     let end = Instant::now() + Duration::from_secs(seconds);
