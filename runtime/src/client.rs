@@ -38,7 +38,8 @@ pub struct ClientOptions {
     pub bind: Option<SocketAddr>,
     /// QUIC parameters, the limit of the handshake and of idleness among them.
     pub transport: TransportOptions,
-    /// The client's node. Its seed and its hop have to differ from those of other nodes.
+    /// The client's node. Its seed has to differ from those of other nodes, and so has its hop: if it is
+    /// unknown, each client gets a random one.
     pub node: smoq_core::Config,
     /// What to ask the server to announce.
     pub discover: Discover,
@@ -51,23 +52,25 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// Every version, any local address, a random hop, no connection after the first, defaults for the rest.
+    /// Every version, any local address, no connection after the first, defaults for the rest.
     pub fn new(trust: Trust) -> Self {
         Self {
             trust,
             versions: Version::ALL.to_vec(),
             bind: None,
             transport: TransportOptions::default(),
-            node: smoq_core::Config {
-                hop: random_hop(),
-                seed: random(),
-                ..smoq_core::Config::default()
-            },
+            node: smoq_core::Config { seed: random(), ..smoq_core::Config::default() },
             discover: Discover::OnDemand,
             grant: Grant::all(Path::root()),
             reconnect: None,
         }
     }
+}
+
+/// A node with a hop. Those whose hops are the same are told nothing of what the other publishes.
+fn named(node: smoq_core::Config) -> smoq_core::Config {
+    let hop = if node.hop.is_known() { node.hop } else { random_hop() };
+    smoq_core::Config { hop, ..node }
 }
 
 /// Whom a client talks to, and how.
@@ -123,7 +126,7 @@ pub async fn connect<R: Runtime>(
     let socket = runtime.socket(socket).map_err(failed)?;
 
     let seed = node.seed;
-    let config = EndpointConfig { node, transport, ..EndpointConfig::default() };
+    let config = EndpointConfig { node: named(node), transport, ..EndpointConfig::default() };
     let mut endpoint = Endpoint::new(config, now);
     let resolve = resolver(runtime.clone());
     let home = url.clone();
@@ -334,9 +337,11 @@ mod tests {
 
     #[test]
     fn each_client_has_a_name_of_its_own() {
-        let [one, two] = [(); 2].map(|()| ClientOptions::new(Trust::Insecure).node.hop);
-        assert!(one.is_known() && two.is_known());
-        assert_ne!(one, two);
+        let options = ClientOptions::new(Trust::Insecure);
+        let [one, two] = [(); 2].map(|()| named(options.node.clone()));
+        assert!(one.hop.is_known() && two.hop.is_known());
+        assert_ne!(one.hop, two.hop, "though they have the same options");
+        assert_eq!(named(one.clone()), one);
     }
 
     #[test]

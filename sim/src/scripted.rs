@@ -34,7 +34,7 @@ pub struct Scripted {
 impl Scripted {
     /// How the node of a side is made.
     pub fn config(server: bool) -> Config {
-        let hop = Hop::new(if server { 7 } else { 0 }).unwrap_or_default();
+        let hop = Hop::new(if server { 7 } else { 9 }).unwrap_or_default();
         Config { hop, seed: 1, ..Config::default() }
     }
 

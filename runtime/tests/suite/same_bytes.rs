@@ -66,7 +66,7 @@ async fn session<R: Bed>(runtime: R, version: Version) -> String {
     });
     let here = relay.server.origin();
     let (_down, mut down) = publish(&here, "down").await;
-    let options = ClientOptions { node: node(0), ..relay.options(version) };
+    let options = ClientOptions { node: node(9), ..relay.options(version) };
     let client: Connection = connect(&relay.runtime, &relay.url(""), options).await.unwrap();
     let there = client.origin();
     // Before the server asks: how many there are at first is told.
