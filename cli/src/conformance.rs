@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATTERN", default_value = "")]
     only: String,
     /// Only this version: 03, 04, 05 or 06
-    #[arg(long, value_name = "VERSION", value_parser = version)]
+    #[arg(long, visible_alias = "moq-version", value_name = "VERSION", value_parser = version)]
     version: Option<Version>,
     /// How long the relay may take for each step of a check
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
@@ -97,7 +97,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     match report.faults() {
         0 if report.is_good() => Ok(()),
-        0 => Err(Failure::NothingChecked),
+        0 if report.unspoken.len() == options.versions.len() => Err(Failure::NoVersion),
+        0 => Err(Failure::NoCheck),
         faults => Err(Failure::Conformance(faults)),
     }
 }

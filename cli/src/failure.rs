@@ -63,8 +63,14 @@ pub(crate) enum Failure {
     Host { host: String, error: io::Error },
     #[error("{0} checks of rules that must hold failed")]
     Conformance(usize),
-    #[error("nothing was checked: the relay speaks none of the versions, or no check fits")]
-    NothingChecked,
+    #[error(
+        "nothing was checked: the relay speaks none of the versions that were asked for, see above"
+    )]
+    NoVersion,
+    #[error(
+        "no check of these versions is called like that; `smoq conformance --list` names them all"
+    )]
+    NoCheck,
     #[error("{broken}; {replay}")]
     Broken { broken: smoq_sim::Broken, replay: String },
     #[error("cannot write {path}: {source}; choose another file with --output")]

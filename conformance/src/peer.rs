@@ -312,8 +312,8 @@ impl Peer {
         Some(bytes)
     }
 
-    /// Waits until the relay has answered a request that it cannot grant: whatever was said on this session
-    /// before has arrived by then, and the session lives.
+    /// Waits until the relay has answered a request that it cannot grant: the session lives, and what was said
+    /// on it before has arrived, unless it was lost on the way and has to be sent again, as streams have no order.
     pub(crate) async fn alive(&self) -> Result {
         let subscribe = Subscribe {
             id: self.subscribe_id(),

@@ -277,7 +277,7 @@ impl Sub {
         Ok(groups)
     }
 
-    /// Expects that no further group has come before what is said now.
+    /// Expects that no further group has come before what is said now, as far as [`Peer::alive`] can tell.
     pub(crate) async fn nothing_more(&self) -> Result {
         self.peer.alive().await?;
         same("a further group", self.peer.group_now(self.id).map(|group| group.header), None)

@@ -1,5 +1,7 @@
 //! Announcements: what there is, and when it is told.
 
+use std::collections::BTreeSet;
+
 use super::announce_broken::by_hand;
 use smoq_core::{
     Path,
@@ -11,7 +13,7 @@ use crate::{
     peer::Peer,
     stage::{Announcer, News, Watcher},
     stream::LIMIT,
-    verdict::{Result, holds, same},
+    verdict::{Result, Unmet, same},
 };
 
 const ANNOUNCE: &str = "Announce";
@@ -238,11 +240,14 @@ pub(super) fn checks() -> Vec<Check> {
                 for (suffix, id) in suffixes.iter().zip(ids) {
                     announcer.end(&peer, &below(&name, suffix.as_str()), id).await?;
                 }
+                let mut ended = BTreeSet::new();
                 for _ in &suffixes {
-                    let news = watcher.next().await?;
-                    holds("an end", matches!(news, News::End { .. }), news)?;
+                    match watcher.next().await? {
+                        News::End { suffix } => ended.insert(suffix),
+                        news => return Err(Unmet::failed("an end", format!("{news:?}"))),
+                    };
                 }
-                Ok(())
+                same("those that ended", ended, suffixes.into_iter().collect())
             },
         ),
         must(

@@ -46,7 +46,7 @@ pub(super) fn checks() -> Vec<Check> {
             "goaway/with-uri",
             FROM_04,
             "GOAWAY",
-            "a client that names a URI is not followed: the session lives, or is closed in good order",
+            "after a GOAWAY with a URI, which means nothing of a client, the session lives, or is closed in good order",
             |cx| async move {
                 let peer = cx.connect().await?;
                 let goaway = Goaway { uri: "https://127.0.0.1:1/elsewhere".into() };
