@@ -28,6 +28,13 @@ fn lines(done: &Done) -> Vec<String> {
     String::from_utf8(done.stdout.clone()).unwrap().lines().map(String::from).collect()
 }
 
+#[track_caller]
+fn assert_has(lines: &[String], wanted: &[&str]) {
+    for line in wanted {
+        assert!(lines.iter().any(|told| told == line), "{line:?} is not in {lines:?}");
+    }
+}
+
 /// These steps, in this order, all passed, but for those that `version` does not have.
 #[track_caller]
 fn assert_passed(lines: &[String], steps: &[&str], version: &str) {
@@ -86,14 +93,15 @@ fn what_is_wrong_is_told() {
     publisher.write(b"something else");
     let client = user.run(&["interop", "client", "--patience", "3s", &relay.url]).expect(1);
     let lines = lines(&client);
-    for line in [
-        "announce: pass",
-        "small: fail: frame 0 of group 0 is not as it was sent",
-        "served: fail: the peer takes no track \"done\"",
-        "unsubscribe: fail: the peer takes no track \"live\"",
-    ] {
-        assert!(lines.iter().any(|told| told == line), "{line:?} is not in {lines:?}");
-    }
+    assert_has(
+        &lines,
+        &[
+            "announce: pass",
+            "small: fail: frame 0 of group 0 is not as it was sent",
+            "served: fail: the peer takes no track \"done\"",
+            "unsubscribe: fail: the peer takes no track \"live\"",
+        ],
+    );
     assert!(lines.iter().any(|line| line.starts_with("big: fail: ")), "{lines:?}");
     client.says("steps failed");
 }
@@ -104,12 +112,13 @@ fn silence_fails() {
     let relay = user.relay(&[]);
     let client = user.run(&["interop", "client", "--patience", "1s", &relay.url]).expect(1);
     let lines = lines(&client);
-    for line in [
-        "connect: pass",
-        "announce: fail: the peer announces no \"interop/server\"",
-        "served: fail: the peer takes no track \"done\"",
-        "unsubscribe: fail: the peer takes no track \"live\"",
-    ] {
-        assert!(lines.iter().any(|told| told == line), "{line:?} is not in {lines:?}");
-    }
+    assert_has(
+        &lines,
+        &[
+            "connect: pass",
+            "announce: fail: the peer announces no \"interop/server\"",
+            "served: fail: the peer takes no track \"done\"",
+            "unsubscribe: fail: the peer takes no track \"live\"",
+        ],
+    );
 }
