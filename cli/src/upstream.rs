@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use smoq_core::wire::varint;
 use smoq_quic::{ClientTls, TlsError};
 use smoq_tokio::{Upstream, Url, UrlError};
 
@@ -9,9 +10,6 @@ use crate::{
     client::{DialArgs, without_query},
     failure::Failure,
 };
-
-/// The largest number that the protocol can say.
-const MAX_COST: u64 = (1 << 62) - 1;
 
 /// A URL, and the price of the connection in its query, `cost=N`, which the other relay does not see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +38,7 @@ impl FromStr for Connect {
         for parameter in query.split('&') {
             match parameter.strip_prefix("cost=") {
                 Some(value) => {
-                    let number = value.parse().ok().filter(|cost| *cost <= MAX_COST);
+                    let number = value.parse().ok().filter(|cost| *cost <= varint::MAX);
                     cost = Some(number.ok_or_else(|| ConnectError::Cost(value.into()))?);
                 }
                 None => rest.push(parameter),
