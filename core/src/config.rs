@@ -109,9 +109,9 @@ pub struct SessionConfig {
     /// each path once. The peer of a server's session gets its grant by [`Admission`] instead.
     pub grant: Grant,
     /// The price of this connection: what is added to the cost of every broadcast that the peer announces
-    /// (draft, "Cost Parameter"). It is in units that the operators of a cluster agree on; 0 is free. A
-    /// client's is said to the server too (06 on), which charges the same unless it has one of its own.
-    /// `None`: what the peer says, else 1.
+    /// (draft, "Cost Parameter"). It is in units that the operators of a cluster agree on, from 0, which is
+    /// free, to 2^62-1, for which more is taken. A client's is said to the server too (SETUP, 05 on), which
+    /// charges the same unless it has one of its own. `None`: what the peer says, else 1.
     pub cost: Option<u64>,
 }
 

@@ -30,9 +30,9 @@ pub struct Upstream {
     /// What to offer, most wanted first. Up to moq-lite-03 nobody says who he is, so what is gone may go
     /// round a ring for a while; offer that alone only where there is none.
     pub versions: Vec<Version>,
-    /// The price of this connection, in both directions, in units that all servers of the cluster share; `None`
-    /// for 1, the price of any other. Of the ways to a broadcast the one with the lowest sum is taken. Told
-    /// to the other server from moq-lite-06 on, before which no price is passed on either.
+    /// The price of this connection, in both directions, from 0 to 2^62-1 in units that all servers of the
+    /// cluster share; `None` for 1, the price of any other. Of the ways to a broadcast the one with the lowest
+    /// sum is taken. Told to the other server from moq-lite-05 on; sums are passed on from 06 on.
     pub cost: Option<u64>,
     /// How to go on when the connection is lost, or was refused, whatever the reason; the first attempt is
     /// made at once. [`give_up`](Reconnect::give_up) and [`rejoin`](Reconnect::rejoin) are not looked at: it

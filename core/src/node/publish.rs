@@ -79,9 +79,9 @@ impl Node {
 
     /// Adds a track to a broadcast. Who waits for it by [`serve`](Self::serve) gets it.
     ///
-    /// Fails with [`Misuse::Stale`], with [`Misuse::DuplicateTrack`] if the broadcast has one of that name,
-    /// or one was made on demand at its path, with [`Misuse::TrackName`] if the name is too long, and with [`Misuse::Timescale`] if the
-    /// timescale is zero.
+    /// Fails with [`Misuse::Stale`], with [`Misuse::DuplicateTrack`] if the broadcast has one of that name, or
+    /// one was made on demand at its path, with [`Misuse::TrackName`] if the name is too long, and with
+    /// [`Misuse::Timescale`] if the timescale is zero.
     pub fn create_track(
         &mut self,
         now: Time,

@@ -45,7 +45,7 @@ pub struct Requests {
     waiting: BTreeMap<Id<Track>, Waiting>,
     /// Those that the application does not know of, in the order in which they were asked for.
     untold: BTreeMap<u64, Id<Track>>,
-    next: u64,
+    next_turn: u64,
     signalled: bool,
 }
 
@@ -82,7 +82,13 @@ impl Node {
             return Err(Misuse::DuplicateRequests);
         }
         let (waiting, untold) = (BTreeMap::new(), BTreeMap::new());
-        Ok(self.requests.insert(Requests { place, waiting, untold, next: 0, signalled: false }))
+        Ok(self.requests.insert(Requests {
+            place,
+            waiting,
+            untold,
+            next_turn: 0,
+            signalled: false,
+        }))
     }
 
     /// Makes no more tracks on demand, and declines those that wait. Those that were made stay. Fails with
@@ -91,7 +97,7 @@ impl Node {
         self.advance(now);
         let Requests { waiting, .. } = self.requests.remove(requests).ok_or(Misuse::Stale)?;
         for (track, waiting) in waiting {
-            self.has_answered(waiting.from);
+            self.count_answer(waiting.from);
             self.end_track(track, Ended::Failed(StreamCode::NOT_FOUND));
         }
         Ok(())
@@ -200,8 +206,8 @@ impl Node {
         let state = self.requests.get_mut(requests).ok_or(StreamCode::NOT_FOUND)?;
         let source = Source::Local { wanted: false, on_demand: true, unread: None };
         let track = self.store.tracks.insert(Track::new(name.clone(), source));
-        let turn = state.next;
-        state.next += 1;
+        let turn = state.next_turn;
+        state.next_turn += 1;
         state.untold.insert(turn, track);
         state.waiting.insert(track, Waiting { since: self.now, from, turn });
         if let Some(session) = from.and_then(|id| self.sessions.get_mut(id)) {
@@ -229,11 +235,12 @@ impl Node {
             let Some(requests) = self.requests.get_mut(id) else { continue };
             let Some(waiting) = requests.waiting.remove(&track) else { continue };
             requests.untold.remove(&waiting.turn);
-            self.has_answered(waiting.from);
+            self.count_answer(waiting.from);
         }
     }
 
-    fn has_answered(&mut self, from: Option<Id<Session>>) {
+    /// One track less waits for the application on behalf of a peer.
+    fn count_answer(&mut self, from: Option<Id<Session>>) {
         if let Some(session) = from.and_then(|id| self.sessions.get_mut(id)) {
             session.wanted -= 1;
         }
@@ -244,7 +251,7 @@ impl Node {
         if let Some(id) = self.requests_at(&Serve::Broadcast(broadcast))
             && let Some(requests) = self.requests.remove(id)
         {
-            requests.waiting.values().for_each(|waiting| self.has_answered(waiting.from));
+            requests.waiting.values().for_each(|waiting| self.count_answer(waiting.from));
             self.events.push_back(Event::Wanted { requests: id });
         }
     }

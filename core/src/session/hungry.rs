@@ -107,6 +107,7 @@ impl Node {
     }
 }
 
+/// The most urgent one that goes this way.
 fn first(
     session: &mut Session,
     wanted: Way,
